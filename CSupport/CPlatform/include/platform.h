@@ -1,0 +1,53 @@
+// What the packet path needs from the machine and Swift cannot say: thread affinity, the time-stamp counter, prefetch.
+// And `vr_frame`, the one structure that crosses between a port driver and the pipeline.
+#ifndef VR_PLATFORM_H
+#define VR_PLATFORM_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+enum { VR_BURST = 32 };
+
+// A frame in a buffer of the process's buffer pool. A port fills `count` of these on receive and takes them back on
+// transmit; who holds the frame owns the buffer. Trivial: 32 bytes, copied freely.
+typedef struct vr_frame {
+    void *buffer;        // handle of the owning pool (own pool: start of buffer; DPDK: struct rte_mbuf *)
+    uint8_t *data;       // first octet of the Ethernet header
+    uint32_t length;     // octets of the frame at data
+    uint32_t headroom;   // writable octets before data
+    uint32_t tailroom;   // writable octets after data + length
+    uint32_t hash;       // RSS hash from the port; 0 = none
+} vr_frame;
+
+// Pin the calling thread to one core. 0 or an errno value.
+int vr_pin_thread(int core);
+// Name the calling thread (15 characters are kept).
+void vr_name_thread(const char *name);
+// Cores this process may run on, lowest first; returns how many were written.
+int vr_allowed_cores(int *cores, int capacity);
+// TSC frequency in Hz, measured once against CLOCK_MONOTONIC_RAW (about 10 ms at first call).
+uint64_t vr_tsc_hz(void);
+// CLOCK_MONOTONIC in nanoseconds.
+uint64_t vr_monotonic_ns(void);
+// Reserve `size` octets of zeroed address space that costs memory only where touched. NULL on failure.
+void *vr_reserve(size_t size);
+void vr_unreserve(void *address, size_t size);
+// Fill with random octets from the kernel (hash seeds). Never fails on Linux >= 3.17.
+void vr_random(void *out, size_t size);
+
+static inline uint64_t vr_tsc(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    return vr_monotonic_ns();
+#endif
+}
+static inline void vr_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline void vr_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
+static inline void vr_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+#endif

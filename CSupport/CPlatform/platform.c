@@ -1,0 +1,67 @@
+#include "platform.h"
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+
+int vr_pin_thread(int core) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (core < 0 || core >= CPU_SETSIZE) return EINVAL;
+    CPU_SET(core, &set);
+    return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+void vr_name_thread(const char *name) {
+    char kept[16];
+    strncpy(kept, name, sizeof kept - 1);
+    kept[sizeof kept - 1] = 0;
+    pthread_setname_np(pthread_self(), kept);
+}
+
+int vr_allowed_cores(int *cores, int capacity) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
+    int count = 0;
+    for (int core = 0; core < CPU_SETSIZE && count < capacity; core++)
+        if (CPU_ISSET(core, &set)) cores[count++] = core;
+    return count;
+}
+
+uint64_t vr_monotonic_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t measured_hz;
+static pthread_once_t measure_once = PTHREAD_ONCE_INIT;
+
+static void measure(void) {
+    uint64_t start = vr_monotonic_ns(), tsc = vr_tsc(), now;
+    do { now = vr_monotonic_ns(); } while (now - start < 10000000);
+    measured_hz = (vr_tsc() - tsc) * 1000000000u / (now - start);
+}
+
+uint64_t vr_tsc_hz(void) {
+    pthread_once(&measure_once, measure);
+    return measured_hz;
+}
+
+void *vr_reserve(size_t size) {
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+void vr_unreserve(void *address, size_t size) { munmap(address, size); }
+
+void vr_random(void *out, size_t size) {
+    uint8_t *at = out;
+    while (size > 0) {
+        ssize_t got = getrandom(at, size, 0);
+        if (got > 0) { at += got; size -= (size_t)got; }
+    }
+}

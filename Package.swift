@@ -1,0 +1,179 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// DPDK ships its own compiler flags that SwiftPM's pkg-config reader refuses (multi-line description, -include, -march),
+// so they are written out here, for the one C target that sees a DPDK header. -I paths that do not exist are harmless.
+let dpdkFlags: [CSetting] = [
+    .define("VR_DPDK", .when(traits: ["DPDK"])),
+    .unsafeFlags(
+        [
+            "-I/usr/include/dpdk", "-I/usr/include/x86_64-linux-gnu/dpdk", "-I/usr/include/aarch64-linux-gnu/dpdk",
+            "-march=corei7",
+        ], .when(traits: ["DPDK"])),
+]
+let dpdkLibraries: [LinkerSetting] = [
+    "rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_bus_vdev", "rte_net",
+].map { .linkedLibrary($0, .when(traits: ["DPDK"])) }
+
+let swift: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .define("DPDK", .when(traits: ["DPDK"])),
+]
+
+#if os(Linux)
+let defaultTraits: Set<String> = ["DPDK"]
+#else
+let defaultTraits: Set<String> = []
+#endif
+
+let package = Package(
+    name: "swift-vrouter",
+    products: [
+        .executable(name: "vrouter", targets: ["vrouter"]),
+        .executable(name: "vrouter-agent", targets: ["vrouter-agent"]),
+        .executable(name: "vrouter-controller", targets: ["vrouter-controller"]),
+        .executable(name: "vrctl", targets: ["vrctl"]),
+        .library(name: "Dataplane", targets: ["Dataplane"]),
+    ],
+    traits: [
+        .trait(name: "DPDK", description: "DPDK ports (needs libdpdk-dev); without it the router has libpcap ports only."),
+        .default(enabledTraits: defaultTraits),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        // C: only what a vendor header or an instruction forces.
+        .target(name: "CPlatform", path: "CSupport/CPlatform", cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "CPcap", dependencies: ["CPlatform"], path: "CSupport/CPcap", cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.linkedLibrary("pcap")]),
+        .target(
+            name: "CDPDK", dependencies: ["CPlatform"], path: "CSupport/CDPDK",
+            cSettings: [.define("_GNU_SOURCE")] + dpdkFlags, linkerSettings: dpdkLibraries),
+        .systemLibrary(name: "CExpat", path: "CSupport/CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
+
+        .target(name: "NetTypes", swiftSettings: swift),
+
+        // The packet path.
+        .target(name: "Dataplane", dependencies: ["CPlatform", "NetTypes"], swiftSettings: swift),
+        .target(name: "PcapPort", dependencies: ["CPcap", "Dataplane"], swiftSettings: swift),
+        .target(name: "DPDKPort", dependencies: ["CDPDK", "Dataplane"], swiftSettings: swift),
+
+        // The programming API between vrouter and its agent, and any other program.
+        .target(
+            name: "DataplaneAPI",
+            dependencies: [
+                "NetTypes",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+            ], exclude: ["Protos"], swiftSettings: swift),
+        .target(
+            name: "DataplaneService",
+            dependencies: [
+                "Dataplane", "DataplaneAPI", "PcapPort", .target(name: "DPDKPort"), "NetTypes",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
+
+        // Control plane.
+        .target(
+            name: "XMPP",
+            dependencies: [
+                "CExpat",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
+        .target(name: "Overlay", dependencies: ["NetTypes", "XMPP", .product(name: "Yams", package: "Yams")], swiftSettings: swift),
+        .target(
+            name: "Controller",
+            dependencies: [
+                "NetTypes", "Overlay", "XMPP",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
+        .target(
+            name: "Agent",
+            dependencies: [
+                "NetTypes", "Overlay", "XMPP", "DataplaneAPI",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
+            ], swiftSettings: swift),
+
+        // Executables.
+        .executableTarget(
+            name: "vrouter",
+            dependencies: [
+                "DataplaneService", "Dataplane",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
+        .executableTarget(
+            name: "vrouter-agent",
+            dependencies: [
+                "Agent",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
+        .executableTarget(
+            name: "vrouter-controller",
+            dependencies: [
+                "Controller",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
+        .executableTarget(
+            name: "vrctl",
+            dependencies: [
+                "DataplaneAPI", "Overlay", "NetTypes",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "Yams", package: "Yams"),
+            ], swiftSettings: swift),
+
+        .testTarget(name: "NetTypesTests", dependencies: ["NetTypes"], swiftSettings: swift),
+        .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "NetTypes"], swiftSettings: swift),
+        .testTarget(name: "PcapPortTests", dependencies: ["PcapPort", "Dataplane"], swiftSettings: swift),
+        .testTarget(name: "DPDKPortTests", dependencies: ["DPDKPort", "Dataplane"], swiftSettings: swift),
+        .testTarget(name: "DataplaneServiceTests", dependencies: ["DataplaneService", "DataplaneAPI"], swiftSettings: swift),
+        .testTarget(
+            name: "XMPPTests", dependencies: ["XMPP", .product(name: "NIOEmbedded", package: "swift-nio")], swiftSettings: swift),
+        .testTarget(name: "OverlayTests", dependencies: ["Overlay", "NetTypes", "XMPP"], swiftSettings: swift),
+        .testTarget(name: "ControllerTests", dependencies: ["Controller", "Overlay", "XMPP"], swiftSettings: swift),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "Overlay", "DataplaneAPI"], swiftSettings: swift),
+        .testTarget(name: "VrctlTests", dependencies: ["vrctl", "DataplaneAPI"], swiftSettings: swift),
+        .testTarget(name: "EndToEndTests", swiftSettings: swift),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,251 @@
+public import NetTypes
+
+/// The objects of the programming API as values: what a control program may create, read back and delete.
+/// They carry no pointers; `Router` turns them into table entries that are ready to run.
+///
+/// Every object has a `cookie`: an opaque number chosen by who programs it, read back unchanged, so that a program can
+/// recognise (and sweep) its own objects. It does not take part in forwarding.
+
+/// What a port is made of; opened by the drivers registered with the router.
+public struct PortSpec: Hashable, Sendable {
+    public enum Driver: Hashable, Sendable {
+        /// A live interface through libpcap.
+        case pcap(interface: String)
+        /// Capture files: frames are read from `input` (nil: none) and written to `output` (nil: discarded).
+        case pcapFile(input: String?, output: String?)
+        /// A DPDK ethdev: a PCI address, or vdev arguments such as `net_af_packet0,iface=eth0`.
+        case dpdk(device: String)
+        /// What is transmitted is received again.
+        case loopback
+    }
+    public var name: String
+    public var driver: Driver
+    /// Largest IP packet in octets; 0: what the device says, else 1500.
+    public var mtu: Int
+    /// Receive queues to ask for; 0: one.
+    public var queues: Int
+    public var cookie: UInt64
+    public init(name: String, driver: Driver, mtu: Int = 0, queues: Int = 0, cookie: UInt64 = 0) {
+        self.name = name
+        self.driver = driver
+        self.mtu = mtu
+        self.queues = queues
+        self.cookie = cookie
+    }
+}
+
+/// A virtual interface.
+public struct VifSpec: Hashable, Sendable {
+    public enum Kind: UInt8, Hashable, Sendable, CaseIterable { case host, agent, physical, virtual, vlan, monitoring }
+    public var id: VifID
+    public var name: String
+    public var kind: Kind
+    /// Name of the port it sits on.
+    public var port: String
+    public var vrf: VRFID
+    /// Our own address on this interface: the gateway MAC on a workload vif, the device's own on a fabric vif.
+    public var mac: MACAddress
+    /// Largest IP packet sent out of the vif; 0: the port's MTU.
+    public var mtu: Int
+    /// Our addresses on this vif: the gateway on a workload vif (source of ICMP errors, answers ARP, ND and echo), the tunnel endpoint (VTEP) on a physical vif.
+    public var addresses: [IPAddress]
+    /// Workload addresses behind a virtual vif, for antispoofing and display.
+    public var workloadMAC: MACAddress?
+    public var workloadAddresses: [IPAddress]
+    /// Flows are kept for packets of this vif (letter P in `vif --list`).
+    public var keepsFlows: Bool
+    /// Packets to an unknown peer MAC are bridged; false: routed only.
+    public var bridges: Bool
+    /// Source MAC and address must be the workload's.
+    public var antispoof: Bool
+    public var cookie: UInt64
+    public init(
+        id: VifID, name: String, kind: Kind, port: String, vrf: VRFID, mac: MACAddress, mtu: Int = 0, addresses: [IPAddress] = [],
+        workloadMAC: MACAddress? = nil, workloadAddresses: [IPAddress] = [], keepsFlows: Bool = false, bridges: Bool = true,
+        antispoof: Bool = false, cookie: UInt64 = 0
+    ) {
+        self.id = id
+        self.name = name
+        self.kind = kind
+        self.port = port
+        self.vrf = vrf
+        self.mac = mac
+        self.mtu = mtu
+        self.addresses = addresses
+        self.workloadMAC = workloadMAC
+        self.workloadAddresses = workloadAddresses
+        self.keepsFlows = keepsFlows
+        self.bridges = bridges
+        self.antispoof = antispoof
+        self.cookie = cookie
+    }
+}
+
+public struct VRFSpec: Hashable, Sendable {
+    public var id: VRFID
+    public var name: String
+    public var cookie: UInt64
+    public init(id: VRFID, name: String, cookie: UInt64 = 0) {
+        self.id = id
+        self.name = name
+        self.cookie = cookie
+    }
+}
+
+public enum Encapsulation: UInt8, Hashable, Sendable, CaseIterable { case vxlan, mplsOverUDP, mplsOverGRE }
+
+public struct NextHopSpec: Hashable, Sendable {
+    public enum Kind: Hashable, Sendable {
+        case discard
+        /// For the router itself: gateway echo, host, agent.
+        case receive(vif: VifID)
+        /// To a local workload. `destination` nil: the frame leaves as it is (bridged); else an Ethernet header destination/source is written (routed).
+        case encap(vif: VifID, destination: MACAddress?, source: MACAddress)
+        case tunnel(Tunnel)
+        /// On the fabric, address not resolved yet: traps to the agent.
+        case resolve(vif: VifID)
+        /// Lookup continues in another VRF. `bridges`: an inner Ethernet frame is looked up by MAC first.
+        case vrf(VRFID, bridges: Bool)
+        /// One member by flow hash.
+        case ecmp([Member])
+    }
+    public struct Tunnel: Hashable, Sendable {
+        public var encapsulation: Encapsulation
+        /// Outer addresses: ours and the remote VTEP's; one family.
+        public var source: IPAddress
+        public var destination: IPAddress
+        /// The fabric vif, and the Ethernet header on it.
+        public var vif: VifID
+        public var destinationMAC: MACAddress
+        public var sourceMAC: MACAddress
+        /// Destination of the inner Ethernet header that routed packets get in VXLAN.
+        public var routerMAC: MACAddress
+        public init(
+            encapsulation: Encapsulation, source: IPAddress, destination: IPAddress, vif: VifID, destinationMAC: MACAddress,
+            sourceMAC: MACAddress, routerMAC: MACAddress = .gateway
+        ) {
+            self.encapsulation = encapsulation
+            self.source = source
+            self.destination = destination
+            self.vif = vif
+            self.destinationMAC = destinationMAC
+            self.sourceMAC = sourceMAC
+            self.routerMAC = routerMAC
+        }
+    }
+    public struct Member: Hashable, Sendable {
+        public var nextHop: NextHopID
+        /// MPLS label or VNI pushed towards this member; nil: none.
+        public var label: UInt32?
+        public init(nextHop: NextHopID, label: UInt32? = nil) {
+            self.nextHop = nextHop
+            self.label = label
+        }
+    }
+    public var id: NextHopID
+    public var kind: Kind
+    public var cookie: UInt64
+    public init(id: NextHopID, kind: Kind, cookie: UInt64 = 0) {
+        self.id = id
+        self.kind = kind
+        self.cookie = cookie
+    }
+}
+
+public struct RouteSpec: Hashable, Sendable {
+    public var vrf: VRFID
+    public var prefix: IPPrefix
+    public var nextHop: NextHopID
+    /// MPLS label or VNI to push when the next hop is a tunnel; nil: none.
+    public var label: UInt32?
+    /// Answer ARP and ND for addresses under this route (letter P).
+    public var proxies: Bool
+    /// The MAC to answer with; nil: the gateway's.
+    public var mac: MACAddress?
+    public var cookie: UInt64
+    public init(
+        vrf: VRFID, prefix: IPPrefix, nextHop: NextHopID, label: UInt32? = nil, proxies: Bool = false, mac: MACAddress? = nil,
+        cookie: UInt64 = 0
+    ) {
+        self.vrf = vrf
+        self.prefix = prefix
+        self.nextHop = nextHop
+        self.label = label
+        self.proxies = proxies
+        self.mac = mac
+        self.cookie = cookie
+    }
+}
+
+public struct BridgeEntrySpec: Hashable, Sendable {
+    public var vrf: VRFID
+    public var mac: MACAddress
+    public var nextHop: NextHopID
+    /// MPLS label or VNI to push when the next hop is a tunnel; nil: none.
+    public var label: UInt32?
+    public var cookie: UInt64
+    public init(vrf: VRFID, mac: MACAddress, nextHop: NextHopID, label: UInt32? = nil, cookie: UInt64 = 0) {
+        self.vrf = vrf
+        self.mac = mac
+        self.nextHop = nextHop
+        self.label = label
+        self.cookie = cookie
+    }
+}
+
+/// Incoming MPLS label → next hop.
+public struct LabelSpec: Hashable, Sendable {
+    public var label: Label
+    public var nextHop: NextHopID
+    public var cookie: UInt64
+    public init(label: Label, nextHop: NextHopID, cookie: UInt64 = 0) {
+        self.label = label
+        self.nextHop = nextHop
+        self.cookie = cookie
+    }
+}
+
+/// Incoming VNI → next hop (a `.vrf` next hop).
+public struct VNISpec: Hashable, Sendable {
+    public var vni: VNI
+    public var nextHop: NextHopID
+    public var cookie: UInt64
+    public init(vni: VNI, nextHop: NextHopID, cookie: UInt64 = 0) {
+        self.vni = vni
+        self.nextHop = nextHop
+        self.cookie = cookie
+    }
+}
+
+public struct FlowKeySpec: Hashable, Sendable {
+    public var vrf: VRFID
+    public var source: IPAddress
+    public var destination: IPAddress
+    /// IP protocol number.
+    public var proto: UInt8
+    /// Ports; ICMP echo: identifier and 0.
+    public var sourcePort: UInt16
+    public var destinationPort: UInt16
+    public init(vrf: VRFID, source: IPAddress, destination: IPAddress, proto: UInt8, sourcePort: UInt16, destinationPort: UInt16) {
+        self.vrf = vrf
+        self.source = source
+        self.destination = destination
+        self.proto = proto
+        self.sourcePort = sourcePort
+        self.destinationPort = destinationPort
+    }
+}
+
+public enum FlowAction: UInt8, Hashable, Sendable, CaseIterable { case forward, drop }
+
+/// A flow as programmed; adding one adds its reverse too.
+public struct FlowSpec: Hashable, Sendable {
+    public var key: FlowKeySpec
+    public var action: FlowAction
+    public var cookie: UInt64
+    public init(key: FlowKeySpec, action: FlowAction, cookie: UInt64 = 0) {
+        self.key = key
+        self.action = action
+        self.cookie = cookie
+    }
+}

@@ -1,0 +1,151 @@
+public import NetTypes
+
+/// What `Router.apply` takes and answers.
+public enum RouterObject: Hashable, Sendable {
+    case port(PortSpec), vif(VifSpec), vrf(VRFSpec), nextHop(NextHopSpec), route(RouteSpec), bridgeEntry(BridgeEntrySpec)
+    case label(LabelSpec), vni(VNISpec), flow(FlowSpec)
+}
+
+public enum RouterKey: Hashable, Sendable {
+    case port(String), vif(VifID), vrf(VRFID), nextHop(NextHopID), route(VRFID, IPPrefix), bridgeEntry(VRFID, MACAddress)
+    case label(Label), vni(VNI), flow(FlowKeySpec)
+}
+
+public enum RouterOperation: Hashable, Sendable {
+    case upsert(RouterObject)
+    case delete(RouterKey)
+}
+
+/// The verdict on one operation. The text says what was refused, why and what to do.
+public enum RouterOutcome: Hashable, Sendable {
+    case ok
+    case invalid(String)
+    case notFound(String)
+    case inUse(String)
+    /// Names the table and its capacity.
+    case tableFull(String)
+    case portFailed(String)
+    case unsupported(String)
+}
+
+public struct RouterConfiguration: Sendable {
+    public enum IdlePolicy: String, Sendable, CaseIterable {
+        /// Never sleeps: one core at 100 %, lowest latency.
+        case poll
+        /// Polls, then yields, then sleeps on the ports' descriptors when nothing arrives.
+        case adaptive
+        /// Sleeps as soon as nothing arrives.
+        case sleep
+    }
+    /// One worker per entry; the core it is pinned to, nil: not pinned.
+    public var cores: [Int?]
+    public var idle: IdlePolicy
+    public var flowCapacity: Int
+    public var nextHopCapacity: Int
+    public var vifCapacity: Int
+    public var vrfCapacity: Int
+    public init(
+        cores: [Int?] = [nil], idle: IdlePolicy = .adaptive, flowCapacity: Int = 1 << 19, nextHopCapacity: Int = 1 << 19, vifCapacity: Int = 4352,
+        vrfCapacity: Int = 4096
+    ) {
+        self.cores = cores
+        self.idle = idle
+        self.flowCapacity = flowCapacity
+        self.nextHopCapacity = nextHopCapacity
+        self.vifCapacity = vifCapacity
+        self.vrfCapacity = vrfCapacity
+    }
+}
+
+public struct VifCounters: Hashable, Sendable {
+    public var receivedPackets: UInt64 = 0, receivedBytes: UInt64 = 0
+    public var transmittedPackets: UInt64 = 0, transmittedBytes: UInt64 = 0
+    public var drops: UInt64 = 0
+    /// Refused by the port's transmit queue; also counted as drops of reason `transmitQueueFull`.
+    public var transmitErrors: UInt64 = 0
+    public init() {}
+}
+
+public struct PortReading: Sendable { public var spec: PortSpec; public var statistics: PortStatistics; public var device: String; public var driver: String; public var mtu: Int }
+public struct VifReading: Sendable { public var spec: VifSpec; public var counters: VifCounters }
+public struct VRFReading: Sendable { public var spec: VRFSpec; public var ipv4Routes: Int; public var ipv6Routes: Int; public var bridgeEntries: Int }
+public struct NextHopReading: Sendable { public var spec: NextHopSpec; public var references: Int }
+
+public struct FlowReading: Sendable {
+    public var spec: FlowSpec
+    public var index: UInt32
+    /// Index of the reverse entry; nil when it is gone.
+    public var reverseIndex: UInt32?
+    public var generation: UInt8
+    public var packets: UInt64
+    public var bytes: UInt64
+    /// TCP state in the letters of `flow -l`; empty for other protocols.
+    public var tcpState: String
+    public var ingressVif: VifID
+    public var nextHop: NextHopID
+    public var idleSeconds: Int
+    /// The direction of the first packet.
+    public var isForward: Bool
+    public var udpSourcePort: UInt16
+}
+
+/// Counters that add up: received + generated = forwarded + dropped + trapped + consumed.
+public struct RouterCounters: Hashable, Sendable {
+    public var received: UInt64 = 0, forwarded: UInt64 = 0, dropped: UInt64 = 0, trapped: UInt64 = 0, consumed: UInt64 = 0
+    /// Packets the router made itself.
+    public var generated: UInt64 = 0
+    public init() {}
+    public var isBalanced: Bool { received &+ generated == forwarded &+ dropped &+ trapped &+ consumed }
+}
+
+public struct WorkerReading: Sendable {
+    public var id: Int
+    public var core: Int?
+    public var counters: RouterCounters
+    public var polls: UInt64, idlePolls: UInt64, sleeps: UInt64, busyCycles: UInt64, bursts: UInt64
+}
+
+public struct TableUsage: Sendable { public var name: String; public var used: Int; public var capacity: Int; public var memoryBytes: Int }
+
+public struct RouterStatus: Sendable {
+    public var uptimeNanoseconds: UInt64
+    public var totals: RouterCounters
+    public var workers: [WorkerReading]
+    /// Every drop reason, also those at zero, in the order of `DropReason.allCases`.
+    public var drops: [(reason: DropReason, packets: UInt64)]
+    public var tables: [TableUsage]
+    public var buffersInUse: Int
+    public var buffersCapacity: Int
+    public var tscHz: UInt64
+}
+
+/// A packet handed to the control program.
+public struct TrapPacket: Sendable {
+    public enum Reason: UInt8, Sendable, CaseIterable { case arp = 1, resolve, l3Protocol, receive, neighbour }
+    public var reason: Reason
+    public var vif: VifID
+    public var vrf: VRFID
+    public var nextHop: NextHopID
+    /// From the Ethernet header.
+    public var packet: [UInt8]
+    public init(reason: Reason, vif: VifID, vrf: VRFID, nextHop: NextHopID, packet: [UInt8]) {
+        self.reason = reason
+        self.vif = vif
+        self.vrf = vrf
+        self.nextHop = nextHop
+        self.packet = packet
+    }
+}
+
+/// A packet from the control program.
+public struct OutgoingPacket: Sendable {
+    public enum Mode: UInt8, Sendable { case transmit = 1, receive = 2 }
+    public var mode: Mode
+    public var vif: VifID
+    public var packet: [UInt8]
+    public init(mode: Mode, vif: VifID, packet: [UInt8]) {
+        self.mode = mode
+        self.vif = vif
+        self.packet = packet
+    }
+}
