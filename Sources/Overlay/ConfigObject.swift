@@ -1,0 +1,159 @@
+/// The configuration objects of the overlay, as typed values: what an operator writes, the controller stores, and an agent receives.
+///
+/// One shape, three spellings. An object is read from a `ConfigNode` (from YAML, JSON or XML) and renders as a `ConfigValue` (to the
+/// same three); nothing else in the project knows field names. Reading checks everything that one object can tell by itself;
+/// what needs other objects (a network that exists, an address not taken) is the controller's to check.
+///
+/// Thread-safety: values.
+public enum ConfigObject: Hashable, Sendable {
+    case virtualNetwork(VirtualNetwork)
+    case port(Port)
+    case computeNode(ComputeNode)
+
+    public var kind: ConfigKind {
+        switch self {
+        case .virtualNetwork: .virtualNetwork
+        case .port: .port
+        case .computeNode: .computeNode
+        }
+    }
+    public var metadata: ObjectMetadata {
+        get {
+            switch self {
+            case .virtualNetwork(let object): object.metadata
+            case .port(let object): object.metadata
+            case .computeNode(let object): object.metadata
+            }
+        }
+        set {
+            switch self {
+            case .virtualNetwork(var object): object.metadata = newValue; self = .virtualNetwork(object)
+            case .port(var object): object.metadata = newValue; self = .port(object)
+            case .computeNode(var object): object.metadata = newValue; self = .computeNode(object)
+            }
+        }
+    }
+    public var name: String { metadata.name }
+    public var key: ObjectKey { ObjectKey(kind, name) }
+
+    /// The `spec` alone: what the operator decides.
+    public var spec: ConfigValue {
+        switch self {
+        case .virtualNetwork(let object): object.spec
+        case .port(let object): object.spec
+        case .computeNode(let object): object.spec
+        }
+    }
+
+    /// `kind`, `metadata`, `spec`.
+    public var value: ConfigValue {
+        .map([.init("kind", .string(kind.rawValue)), .init("metadata", metadata.value), .init("spec", spec)])
+    }
+
+    static let keys = ["kind", "metadata", "spec"]
+
+    /// Reads a whole object.
+    public init(_ node: ConfigNode) throws(ConfigError) {
+        let fields = try node.mapping(keys: Self.keys)
+        let kind = try fields.required("kind").choice(ConfigKind.self)
+        let metadata = try ObjectMetadata(fields.required("metadata"), kind: kind)
+        let spec = try fields.required("spec")
+        switch kind {
+        case .virtualNetwork: self = .virtualNetwork(try VirtualNetwork(metadata: metadata, spec: spec))
+        case .port: self = .port(try Port(metadata: metadata, spec: spec))
+        case .computeNode: self = .computeNode(try ComputeNode(metadata: metadata, spec: spec))
+        }
+    }
+}
+
+/// The kinds of object. The order is the order of dependence: a Port needs the others.
+public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
+    case computeNode = "ComputeNode"
+    case virtualNetwork = "VirtualNetwork"
+    case port = "Port"
+
+    private var rank: Int { switch self { case .computeNode: 0; case .virtualNetwork: 1; case .port: 2 } }
+    public static func < (a: ConfigKind, b: ConfigKind) -> Bool { a.rank < b.rank }
+}
+
+/// What names an object: kind and name. As text `Port/blue-a`, which is also its item id on the wire.
+public struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertible, LosslessStringConvertible {
+    public var kind: ConfigKind
+    public var name: String
+    public init(_ kind: ConfigKind, _ name: String) { self.kind = kind; self.name = name }
+    public init?(_ text: String) {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, let kind = ConfigKind(rawValue: String(parts[0])), !parts[1].isEmpty else { return nil }
+        self.init(kind, String(parts[1]))
+    }
+    public var description: String { "\(kind.rawValue)/\(name)" }
+    public static func < (a: ObjectKey, b: ObjectKey) -> Bool { a.kind != b.kind ? a.kind < b.kind : a.name < b.name }
+}
+
+/// `metadata` of every object. `uid` and `generation` are the controller's; in an operator's text they are accepted and ignored, so
+/// that what was read back can be applied again.
+public struct ObjectMetadata: Hashable, Sendable {
+    public var name: String
+    /// A UUID, given once, at creation.
+    public var uid: String?
+    /// Counts the changes of the spec from 1; 0 for an object that was never stored.
+    public var generation: Int
+
+    public init(name: String, uid: String? = nil, generation: Int = 0) {
+        self.name = name
+        self.uid = uid
+        self.generation = generation
+    }
+
+    init(_ node: ConfigNode, kind: ConfigKind) throws(ConfigError) {
+        let fields = try node.mapping(keys: ["name", "uid", "generation"])
+        name = try fields.required("name").objectName(kind)
+        uid = try fields.optional("uid")?.string()
+        generation = try fields.optional("generation")?.integer(in: 0...Int(Int32.max)) ?? 0
+    }
+
+    var value: ConfigValue {
+        var fields = [ConfigValue.Field("name", .string(name))]
+        if let uid { fields.append(.init("uid", .string(uid))) }
+        if generation > 0 { fields.append(.init("generation", .integer(generation))) }
+        return .map(fields)
+    }
+}
+
+extension ConfigNode {
+    /// The name of an object: letters, digits, `-`, `_`, `.`, and `:` (as in names made of several parts), beginning with a letter or
+    /// a digit, 253 characters at most. A compute node's name is the localpart of its agent's JID (RFC 7622), which is why it has
+    /// neither capitals nor `:`.
+    func objectName(_ kind: ConfigKind) throws(ConfigError) -> String {
+        let text = try string()
+        let isNode = kind == .computeNode
+        func isWord(_ scalar: Unicode.Scalar) -> Bool {
+            switch scalar {
+            case "a"..."z", "0"..."9": true
+            case "A"..."Z": !isNode
+            default: false
+            }
+        }
+        let isGood =
+            text.utf8.count <= 253 && text.unicodeScalars.first.map(isWord) == true
+            && text.unicodeScalars.allSatisfy { isWord($0) || $0 == "-" || $0 == "_" || $0 == "." || ($0 == ":" && !isNode) }
+        guard isGood else {
+            throw error(
+                "'\(text.prefix(64))' is not a name for a \(kind.rawValue): use \(isNode ? "lower-case letters" : "letters"), digits, '-', '_', '.'"
+                    + (isNode ? "" : ", ':'") + "; begin with a letter or a digit; 253 characters at most")
+        }
+        return text
+    }
+}
+
+// MARK: - JSON and Codable
+
+extension ConfigObject: Codable {
+    public init(from decoder: any Decoder) throws { try self.init(ConfigValue(from: decoder).node()) }
+    public func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
+
+    /// JSON text in the shape of the YAML. Throws `ConfigError`.
+    public init(json: String) throws(ConfigError) { try self.init(StrictYAML.document(text: json, source: "JSON")) }
+    public var json: String { value.json }
+    public var yaml: String { value.yaml }
+}

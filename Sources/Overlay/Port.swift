@@ -1,0 +1,69 @@
+public import NetTypes
+
+/// A workload's attachment to a virtual network, on one compute node.
+public struct Port: Hashable, Sendable {
+    public var metadata: ObjectMetadata
+    public var network: String
+    public var node: String
+    public var mac: MACAddress
+    public var addresses: [IPAddress]
+    /// The interface on the node; nil when it is told to the node's agent instead.
+    public var interface: String?
+
+    public var name: String { metadata.name }
+    public var uid: String? { metadata.uid }
+    public var generation: Int { metadata.generation }
+
+    public init(metadata: ObjectMetadata, network: String, node: String, mac: MACAddress, addresses: [IPAddress], interface: String? = nil) {
+        self.metadata = metadata
+        self.network = network
+        self.node = node
+        self.mac = mac
+        self.addresses = addresses
+        self.interface = interface
+    }
+
+    init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
+        let fields = try node.mapping(keys: ["network", "node", "mac", "addresses", "interface"])
+        let network = try fields.required("network").objectName(.virtualNetwork)
+        let computeNode = try fields.required("node").objectName(.computeNode)
+        let macField = try fields.required("mac")
+        let mac = try macField.macAddress()
+        if mac.isMulticast { throw macField.error("\(mac) is a multicast address; a workload has a unicast one") }
+        if mac == .zero || mac == .gateway { throw macField.error("\(mac) is \(mac == .zero ? "no address" : "the address of the gateway")") }
+        let list = try fields.required("addresses")
+        var addresses: [IPAddress] = []
+        for item in try list.list() {
+            let address = try item.address()
+            if address.isMulticast || address == .v4(.any) || address == .v6(.any) || address == .v4(IPv4Address(rawValue: .max)) {
+                throw item.error("\(address) is not an address a workload can have")
+            }
+            if addresses.contains(address) { throw item.error("\(address) is listed twice") }
+            addresses.append(address)
+        }
+        if addresses.isEmpty { throw list.error("at least one address is needed") }
+        self.init(
+            metadata: metadata, network: network, node: computeNode, mac: mac, addresses: addresses,
+            interface: try fields.optional("interface")?.interfaceName())
+    }
+
+    var spec: ConfigValue {
+        var fields: [ConfigValue.Field] = [
+            .init("network", .string(network)), .init("node", .string(node)), .init("mac", .string(mac.description)),
+            .init("addresses", .list(addresses.map { .string($0.description) })),
+        ]
+        if let interface { fields.append(.init("interface", .string(interface))) }
+        return .map(fields)
+    }
+}
+
+extension ConfigNode {
+    /// The name of a network interface as Linux takes it: 15 octets at most, no space, no '/'.
+    public func interfaceName() throws(ConfigError) -> String {
+        let text = try string()
+        guard text.utf8.count <= 15, text != ".", text != "..", text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ":") }) else {
+            throw error("'\(text.prefix(64))' is not an interface name: 1 to 15 characters, without spaces, '/' and ':'")
+        }
+        return text
+    }
+}
