@@ -51,7 +51,11 @@ struct ICMPv4 {
     }
 
     struct Fields: Equatable {
-        var type: MessageType, code: UInt8 = 0, checksum: UInt16 = 0, identifier: UInt16 = 0, sequence: UInt16 = 0
+        var type: MessageType
+        var code: UInt8 = 0
+        var checksum: UInt16 = 0
+        var identifier: UInt16 = 0
+        var sequence: UInt16 = 0
         func emit(to p: UnsafeMutableRawPointer) {
             let header = ICMPv4(p)
             header.type = type

@@ -54,7 +54,10 @@ struct ICMPv6 {
     }
 
     struct Fields: Equatable {
-        var type: MessageType, code: UInt8 = 0, checksum: UInt16 = 0, body: UInt32 = 0
+        var type: MessageType
+        var code: UInt8 = 0
+        var checksum: UInt16 = 0
+        var body: UInt32 = 0
         func emit(to p: UnsafeMutableRawPointer) {
             let header = ICMPv6(p)
             header.type = type

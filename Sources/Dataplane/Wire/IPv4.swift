@@ -108,8 +108,12 @@ struct IPv4 {
     @inline(__always) static func isMulticast(_ address: UInt32) -> Bool { address >> 28 == 0xE }
 
     struct Fields: Equatable {
-        var typeOfService: UInt8 = 0, totalLength: Int, identification: UInt16 = 0, doNotFragment = false
-        var timeToLive: UInt8 = 64, proto: IPProtocol, source: UInt32, destination: UInt32
+        var typeOfService: UInt8 = 0
+        var totalLength: Int
+        var identification: UInt16 = 0
+        var doNotFragment = false
+        var timeToLive: UInt8 = 64
+        var proto: IPProtocol, source: UInt32, destination: UInt32
         /// Writes 20 octets, checksum included.
         func emit(to p: UnsafeMutableRawPointer) {
             let header = IPv4(p)

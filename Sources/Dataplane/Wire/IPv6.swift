@@ -54,7 +54,10 @@ struct IPv6 {
     var payload: UnsafeMutableRawPointer { p + IPv6.size }
 
     struct Fields: Equatable {
-        var trafficClass: UInt8 = 0, flowLabel: UInt32 = 0, payloadLength: Int, nextHeader: IPProtocol, hopLimit: UInt8 = 64
+        var trafficClass: UInt8 = 0
+        var flowLabel: UInt32 = 0
+        var payloadLength: Int, nextHeader: IPProtocol
+        var hopLimit: UInt8 = 64
         var source: IPv6Address, destination: IPv6Address
         func emit(to p: UnsafeMutableRawPointer) {
             let header = IPv6(p)

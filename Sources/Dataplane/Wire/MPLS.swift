@@ -30,7 +30,10 @@ struct MPLS {
     var payload: UnsafeMutableRawPointer { p + MPLS.size }
 
     struct Fields: Equatable {
-        var label: UInt32, trafficClass: UInt8 = 0, isBottom = true, timeToLive: UInt8 = 64
+        var label: UInt32
+        var trafficClass: UInt8 = 0
+        var isBottom = true
+        var timeToLive: UInt8 = 64
         func emit(to p: UnsafeMutableRawPointer) {
             p.set(0, word32: label << 12 | UInt32(trafficClass & 7) << 9 | (isBottom ? 0x100 : 0) | UInt32(timeToLive))
         }

@@ -37,7 +37,11 @@ struct NeighbourMessage {
     var overrides: Bool { p.octet(Offset.flags) & 0x20 != 0 }
 
     struct Fields: Equatable {
-        var type: ICMPv6.MessageType, isRouter = false, isSolicited = false, overrides = false, target: IPv6Address
+        var type: ICMPv6.MessageType
+        var isRouter = false
+        var isSolicited = false
+        var overrides = false
+        var target: IPv6Address
         /// Writes 24 octets, checksum 0: it covers the options too.
         func emit(to p: UnsafeMutableRawPointer) {
             let flags: UInt32 = (isRouter ? 0x8000_0000 : 0) | (isSolicited ? 0x4000_0000 : 0) | (overrides ? 0x2000_0000 : 0)

@@ -82,8 +82,12 @@ struct TCP {
     }
 
     struct Fields: Equatable {
-        var sourcePort: UInt16, destinationPort: UInt16, sequence: UInt32, acknowledgment: UInt32 = 0, flags: Flags
-        var window: UInt16, checksum: UInt16 = 0, urgentPointer: UInt16 = 0
+        var sourcePort: UInt16, destinationPort: UInt16, sequence: UInt32
+        var acknowledgment: UInt32 = 0
+        var flags: Flags
+        var window: UInt16
+        var checksum: UInt16 = 0
+        var urgentPointer: UInt16 = 0
         /// Writes 20 octets: no options.
         func emit(to p: UnsafeMutableRawPointer) {
             let header = TCP(p)

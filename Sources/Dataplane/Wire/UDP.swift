@@ -37,7 +37,8 @@ struct UDP {
     var payload: UnsafeMutableRawPointer { p + UDP.size }
 
     struct Fields: Equatable {
-        var sourcePort: UInt16, destinationPort: UInt16, length: Int, checksum: UInt16 = 0
+        var sourcePort: UInt16, destinationPort: UInt16, length: Int
+        var checksum: UInt16 = 0
         func emit(to p: UnsafeMutableRawPointer) {
             let header = UDP(p)
             header.sourcePort = sourcePort

@@ -43,7 +43,10 @@ struct VLAN {
 
     struct Fields: Equatable {
         var protocolID: EtherType = .vlan
-        var id: UInt16, priority: UInt8 = 0, dropEligible = false, type: EtherType
+        var id: UInt16
+        var priority: UInt8 = 0
+        var dropEligible = false
+        var type: EtherType
         /// Writes the tag and the EtherType behind it: six octets.
         func emit(to p: UnsafeMutableRawPointer) {
             let tag = VLAN(p)
