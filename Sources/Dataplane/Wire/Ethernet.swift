@@ -30,6 +30,8 @@ struct EtherType: Equatable {
 struct Ethernet {
     private enum Offset { static let destination = 0, source = 6, type = 12 }
     static let size = 14
+    /// Octets of the smallest frame, check sequence not counted; shorter ones are padded.
+    static let minimumLength = 60
     static let broadcast: UInt64 = 0xFFFF_FFFF_FFFF
 
     let p: UnsafeMutableRawPointer
