@@ -1,0 +1,68 @@
+public import NetTypes
+import SwiftProtobuf
+
+/// Short ways to build and name what `Apply` takes.
+
+extension Dataplane_V1_Operation {
+    public static func upsert(_ object: Dataplane_V1_Object.OneOf_Object) -> Self {
+        .with { $0.upsert = .with { $0.object = object } }
+    }
+    public static func delete(_ key: Dataplane_V1_Key.OneOf_Key) -> Self {
+        .with { $0.delete = .with { $0.key = key } }
+    }
+}
+
+extension Dataplane_V1_Object.OneOf_Object {
+    /// What `delete` needs to remove this object.
+    public var key: Dataplane_V1_Key.OneOf_Key {
+        switch self {
+        case .port(let port): .port(port.name)
+        case .vif(let vif): .vif(vif.id)
+        case .vrf(let vrf): .vrf(vrf.id)
+        case .nextHop(let nextHop): .nextHop(nextHop.id)
+        case .route(let route): .route(.with { $0.vrf = route.vrf; $0.address = route.address; $0.prefixLength = route.prefixLength })
+        case .bridgeEntry(let entry): .bridgeEntry(.with { $0.vrf = entry.vrf; $0.mac = entry.mac })
+        case .label(let label): .label(label.label)
+        case .vni(let vni): .vni(vni.vni)
+        case .flow(let flow): .flow(flow.key)
+        }
+    }
+    public var cookie: UInt64 {
+        switch self {
+        case .port(let port): port.cookie
+        case .vif(let vif): vif.cookie
+        case .vrf(let vrf): vrf.cookie
+        case .nextHop(let nextHop): nextHop.cookie
+        case .route(let route): route.cookie
+        case .bridgeEntry(let entry): entry.cookie
+        case .label(let label): label.cookie
+        case .vni(let vni): vni.cookie
+        case .flow(let flow): flow.cookie
+        }
+    }
+}
+
+extension Dataplane_V1_RouteKey {
+    public init(vrf: UInt32, prefix: IPPrefix) {
+        self.init()
+        self.vrf = vrf
+        self.prefix = prefix
+    }
+}
+
+extension Dataplane_V1_BridgeKey {
+    public init(vrf: UInt32, mac: MACAddress) {
+        self.init()
+        self.vrf = vrf
+        self.mac = mac.octets
+    }
+}
+
+extension Dataplane_V1_PacketOut {
+    public init(_ mode: Mode, vif: UInt32, packet: some Collection<UInt8>) {
+        self.init()
+        self.mode = mode
+        self.vif = vif
+        self.packet = .init(packet)
+    }
+}
