@@ -1,0 +1,40 @@
+import NetTypes
+import Overlay
+
+/// The configuration objects that the controller has told this agent. When its session ends they are kept as stale; an object told
+/// again is fresh, and what is still stale at end-of-config is swept.
+///
+/// Thread-safety: a value.
+struct ConfigStore: Sendable {
+    private(set) var objects: [Overlay.ObjectKey: ConfigObject] = [:]
+    private var stale: Set<Overlay.ObjectKey> = []
+    /// end-of-config has been seen at least once: an object that is not here does not exist.
+    private(set) var isComplete = false
+
+    mutating func update(_ object: ConfigObject) {
+        objects[object.key] = object
+        stale.remove(object.key)
+    }
+    mutating func remove(_ key: Overlay.ObjectKey) {
+        objects[key] = nil
+        stale.remove(key)
+    }
+    /// Another session begins to tell everything again.
+    mutating func markStale() { stale = Set(objects.keys) }
+    mutating func endOfConfig() {
+        for key in stale { objects[key] = nil }
+        stale = []
+        isComplete = true
+    }
+
+    var networks: [String: VirtualNetwork] {
+        objects.values.reduce(into: [:]) { if case .virtualNetwork(let network) = $1 { $0[network.name] = network } }
+    }
+    /// The ports of this node; what is for another node was sent by mistake and is not used.
+    func ports(of node: String) -> [String: Overlay.Port] {
+        objects.values.reduce(into: [:]) { if case .port(let port) = $1, port.node == node { $0[port.name] = port } }
+    }
+    func address(of node: String) -> IPAddress? {
+        if case .computeNode(let object)? = objects[Overlay.ObjectKey(.computeNode, node)] { object.address } else { nil }
+    }
+}

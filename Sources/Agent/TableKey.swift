@@ -1,0 +1,94 @@
+import DataplaneAPI
+public import NetTypes
+
+/// What names an object of the data plane: the table it is in and its key there.
+public enum TableKey: Hashable, Sendable, CustomStringConvertible {
+    case port(String)
+    case vrf(VRFID)
+    case vif(VifID)
+    case nextHop(NextHopID)
+    case label(Label)
+    case vni(VNI)
+    case route(VRFID, IPPrefix)
+    case bridge(VRFID, MACAddress)
+
+    /// The order in which objects are made: each kind refers only to kinds of a lower rank. They are deleted in the reverse order.
+    var rank: Int {
+        switch self {
+        case .port: 0
+        case .vrf: 1
+        case .vif: 2
+        case .nextHop: 3
+        case .label: 4
+        case .vni: 5
+        case .route: 6
+        case .bridge: 7
+        }
+    }
+
+    /// As operators write it: `vif0/3`, `route 1 10.1.0.4/32`.
+    public var description: String {
+        switch self {
+        case .port(let name): "port \(name)"
+        case .vrf(let id): "vrf \(id)"
+        case .vif(let id): id.description
+        case .nextHop(let id): "nh \(id)"
+        case .label(let label): "label \(label)"
+        case .vni(let vni): "vni \(vni)"
+        case .route(let vrf, let prefix): "route \(vrf) \(prefix)"
+        case .bridge(let vrf, let mac): "bridge \(vrf) \(mac)"
+        }
+    }
+
+    static func < (a: TableKey, b: TableKey) -> Bool {
+        switch (a, b) {
+        case (.port(let x), .port(let y)): x < y
+        case (.vrf(let x), .vrf(let y)): x < y
+        case (.vif(let x), .vif(let y)): x < y
+        case (.nextHop(let x), .nextHop(let y)): x < y
+        case (.label(let x), .label(let y)): x < y
+        case (.vni(let x), .vni(let y)): x < y
+        case (.route(let v, let x), .route(let w, let y)): v != w ? v < w : x < y
+        case (.bridge(let v, let x), .bridge(let w, let y)): v != w ? v < w : x < y
+        default: a.rank < b.rank
+        }
+    }
+}
+
+typealias TableObject = Dataplane_V1_Object
+
+extension TableKey {
+    /// The key of an object; nil when it has none that makes sense (addresses of a wrong size) or is a flow: flows are not the agent's.
+    init?(_ object: TableObject) {
+        switch object.object {
+        case .port(let port): self = .port(port.name)
+        case .vrf(let vrf): self = .vrf(VRFID(vrf.id))
+        case .vif(let vif): self = .vif(VifID(vif.id))
+        case .nextHop(let nextHop): self = .nextHop(NextHopID(nextHop.id))
+        case .label(let entry): self = .label(Label(entry.label))
+        case .vni(let entry): self = .vni(VNI(entry.vni))
+        case .route(let route):
+            guard let prefix = route.prefix else { return nil }
+            self = .route(VRFID(route.vrf), prefix)
+        case .bridgeEntry(let entry):
+            guard let mac = entry.macAddress else { return nil }
+            self = .bridge(VRFID(entry.vrf), mac)
+        case .flow, nil: return nil
+        }
+    }
+
+    var proto: Dataplane_V1_Key {
+        var key = Dataplane_V1_Key()
+        switch self {
+        case .port(let name): key.port = name
+        case .vrf(let id): key.vrf = id.rawValue
+        case .vif(let id): key.vif = id.rawValue
+        case .nextHop(let id): key.nextHop = id.rawValue
+        case .label(let label): key.label = label.rawValue
+        case .vni(let vni): key.vni = vni.rawValue
+        case .route(let vrf, let prefix): key.route = Dataplane_V1_RouteKey(vrf: vrf.rawValue, prefix: prefix)
+        case .bridge(let vrf, let mac): key.bridgeEntry = Dataplane_V1_BridgeKey(vrf: vrf.rawValue, mac: mac)
+        }
+        return key
+    }
+}

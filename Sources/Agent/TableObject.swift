@@ -1,0 +1,117 @@
+import DataplaneAPI
+import NetTypes
+import SwiftProtobuf
+
+/// "agent" in ASCII: the cookie of every object this program makes, by which it knows its own again after a restart.
+let agentCookie: UInt64 = 0x61_6765_6E74
+
+extension Dataplane_V1_Object {
+    var isOwn: Bool { object?.cookie == agentCookie }
+
+    /// Without what only the data plane sets: statistics and reference counts.
+    var withoutOutput: Self {
+        var copy = self
+        switch object {
+        case .port(var x): x.clearStats(); copy.port = x
+        case .vif(var x): x.clearStats(); copy.vif = x
+        case .vrf(var x): x.ipv4Routes = 0; x.ipv6Routes = 0; x.bridgeEntries = 0; copy.vrf = x
+        case .nextHop(var x): x.references = 0; copy.nextHop = x
+        case .label, .vni, .route, .bridgeEntry, .flow, nil: break
+        }
+        return copy
+    }
+
+    /// Whether the data plane's object is what is wanted. A zero in a wanted field that means "you choose" accepts any answer.
+    func satisfies(_ wanted: Self) -> Bool {
+        var mine = self
+        switch (object, wanted.object) {
+        case (.port(var x), .port(let y)):
+            if y.mtu == 0 { x.mtu = 0 }
+            if y.queues == 0 { x.queues = 0 }
+            mine.port = x
+        case (.vif(var x), .vif(let y)):
+            if y.mtu == 0 { x.mtu = 0 }
+            mine.vif = x
+        default: break
+        }
+        return mine == wanted
+    }
+
+    /// The objects this one names: they must exist first.
+    var dependencies: [TableKey] {
+        func vif(_ id: UInt32) -> TableKey { .vif(VifID(id)) }
+        func nextHop(_ id: UInt32) -> TableKey { .nextHop(NextHopID(id)) }
+        func vrf(_ id: UInt32) -> TableKey { .vrf(VRFID(id)) }
+        switch object {
+        case .vif(let x): return [.port(x.port), vrf(x.vrf)]
+        case .nextHop(let x):
+            switch x.kind {
+            case .receive(let y): return [vif(y.vif)]
+            case .encap(let y): return [vif(y.vif)]
+            case .tunnel(let y): return [vif(y.vif)]
+            case .resolve(let y): return [vif(y.vif)]
+            case .vrf(let y): return [vrf(y.vrf)]
+            case .ecmp(let y): return y.members.map { nextHop($0.nextHop) }
+            case .discard, nil: return []
+            }
+        case .label(let x): return [nextHop(x.nextHop)]
+        case .vni(let x): return [nextHop(x.nextHop)]
+        case .route(let x): return [vrf(x.vrf), nextHop(x.nextHop)]
+        case .bridgeEntry(let x): return [vrf(x.vrf), nextHop(x.nextHop)]
+        case .port, .vrf, .flow, nil: return []
+        }
+    }
+}
+
+/// Builders for the objects an agent makes; each carries the agent's cookie.
+extension Dataplane_V1_Object {
+    static func port(_ name: String, driver: AgentConfiguration.Driver, index: VifID, mtu: Int = 0) -> Self {
+        with {
+            $0.port.name = name
+            $0.port.mtu = UInt32(clamping: mtu)
+            $0.port.cookie = agentCookie
+            switch driver {
+            case .pcap: $0.port.pcap.interface = name
+            case .dpdk(let template):
+                $0.port.dpdk.device = template.replacing("{interface}", with: name).replacing("{index}", with: String(index.rawValue))
+            }
+        }
+    }
+    static func vrf(_ id: VRFID, name: String) -> Self {
+        with { $0.vrf = .with { $0.id = id.rawValue; $0.name = name; $0.cookie = agentCookie } }
+    }
+    static func nextHop(_ id: NextHopID, _ kind: Dataplane_V1_NextHop.OneOf_Kind) -> Self {
+        with { $0.nextHop = .with { $0.id = id.rawValue; $0.kind = kind; $0.cookie = agentCookie } }
+    }
+    static func label(_ label: Label, nextHop: NextHopID) -> Self {
+        with { $0.label = .with { $0.label = label.rawValue; $0.nextHop = nextHop.rawValue; $0.cookie = agentCookie } }
+    }
+    static func vni(_ vni: VNI, nextHop: NextHopID) -> Self {
+        with { $0.vni = .with { $0.vni = vni.rawValue; $0.nextHop = nextHop.rawValue; $0.cookie = agentCookie } }
+    }
+    /// `mac` nil: ARP and ND are answered with the gateway's.
+    static func route(_ vrf: VRFID, _ prefix: IPPrefix, nextHop: NextHopID, label: UInt32? = nil, proxies: Bool = false, mac: MACAddress? = nil) -> Self {
+        with {
+            $0.route = .with {
+                $0.vrf = vrf.rawValue
+                $0.prefix = prefix
+                $0.nextHop = nextHop.rawValue
+                if let label { $0.label = label }
+                $0.proxies = proxies
+                if let mac { $0.mac = mac.octets }
+                $0.cookie = agentCookie
+            }
+        }
+    }
+    static func bridgeEntry(_ vrf: VRFID, _ mac: MACAddress, nextHop: NextHopID, label: UInt32? = nil) -> Self {
+        with {
+            $0.bridgeEntry = .with {
+                $0.vrf = vrf.rawValue
+                $0.mac = mac.octets
+                $0.nextHop = nextHop.rawValue
+                if let label { $0.label = label }
+                $0.cookie = agentCookie
+            }
+        }
+    }
+}
