@@ -35,6 +35,14 @@ void vr_unreserve(void *address, size_t size);
 // Fill with random octets from the kernel (hash seeds). Never fails on Linux >= 3.17.
 void vr_random(void *out, size_t size);
 
+// An eventfd to wake a sleeping thread, and the sleep: until one of `count` descriptors is readable or `timeout_ns` passed.
+// More than 64 descriptors: the rest is not waited for. Returns the number that are readable.
+int vr_doorbell_open(void);
+void vr_doorbell_close(int descriptor);
+void vr_doorbell_ring(int descriptor);
+void vr_doorbell_answer(int descriptor);
+int vr_wait_readable(const int *descriptors, int count, uint64_t timeout_ns);
+
 static inline uint64_t vr_tsc(void) {
 #if defined(__x86_64__)
     return __builtin_ia32_rdtsc();
@@ -44,6 +52,16 @@ static inline uint64_t vr_tsc(void) {
 }
 static inline void vr_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 static inline void vr_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
+// Bits set. The instruction itself: a compiler that targets baseline x86-64 writes a dozen others. Every x86-64 processor that DPDK runs on has it (2008).
+static inline uint64_t vr_popcount64(uint64_t bits) {
+#if defined(__x86_64__)
+    uint64_t count;
+    __asm__("popcnt %1, %0" : "=r"(count) : "rm"(bits) : "cc");
+    return count;
+#else
+    return (uint64_t)__builtin_popcountll(bits);
+#endif
+}
 static inline void vr_pause(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();

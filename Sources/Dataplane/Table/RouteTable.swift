@@ -1,0 +1,184 @@
+import CPlatform
+
+/// Longest-prefix match for every VRF and both families: thousands of tries in one arena.
+///
+/// # What it is
+/// Each (VRF, family) is a *root*, a small id. A trie consumes the address eight bits at a time, so a node speaks about 256 *slots*; a slot leads
+/// to a child or holds a *leaf* (a number of the caller's, 1 … 2^31 - 1; see `RouteLeaves`). Two things make it small:
+/// - runs: neighbouring slots with equal values are one run. A bitmap marks where runs begin, so the value of a slot is
+///   `values[popcount(bitmap up to the slot) - 1]`; a node with four /24s is 96 octets instead of a kilobyte;
+/// - paths: a node may carry up to six octets that the address must have before its own slot is looked at, so a lonely host route does not
+///   cost a node per octet: an IPv4 host route alone in its VRF is one node of 64 octets beside the root, an IPv6 one is three.
+/// An empty root is 64 octets.
+///
+/// # Cover
+/// A leaf of a prefix shorter than a child's slot is not pushed down into the child's values. The child has one word for it, its *cover*: the
+/// longest of its parent's own prefixes that holds the slot leading to it. The lookup remembers the last cover that was not 0 and returns it when it ends
+/// without a leaf. So a change of a prefix touches the one node in which the prefix ends, and the covers of that node's children; nothing deeper.
+///
+/// # RIB
+/// A node also lists the prefixes that end in it, so that a deletion finds what comes back in its place without help from outside.
+/// See `RouteNode` for the layout: one octet for a prefix that ends on an octet boundary, five for another.
+///
+/// # Updates
+/// The new state of a node is built beside it and published by one 32-bit release store in its parent (or in the table of roots); the old node is
+/// retired. When no run begins or ends, values are changed in place, each with one store. A reader sees each
+/// address's route before or after, never anything else.
+///
+/// # Thread-safety
+/// Lookups: any online worker, without locks. Everything else: the control thread. A leaf that a lookup returned is good until the worker quiesces.
+///
+/// # Sources
+/// Bitmap-compressed multibit tries: Degermark et al., "Small forwarding tables for fast routing lookups", SIGCOMM 1997; Asai and Ohara, "Poptrie", SIGCOMM 2015.
+final class RouteTable: @unchecked Sendable {
+    /// Not a root; and `insert`'s answer when the arena is full.
+    static let none = UInt32.max
+
+    let quiescence: Quiescence
+    var arena: RouteArena
+    var limbo = Limbo()
+    /// UInt32 per root: arena index of its first node.
+    private let rootMemory: ReservedMemory
+    /// The workers' copies of what never changes.
+    let nodes: UnsafeMutableRawPointer
+    let roots: UnsafeMutableRawPointer
+    let maximumRoots: Int
+    var counts: [Int32] = []
+    var freeRoots: [UInt32] = []
+    var rootLimbo = Limbo()
+    /// Where the new state of a node is built.
+    let scratch: RouteNode
+    var routeCount = 0
+
+    init(quiescence: Quiescence, maximumRoots: Int = 1 << 17, maximumBytes: Int = 1 << 30) {
+        self.quiescence = quiescence
+        self.maximumRoots = maximumRoots
+        arena = RouteArena(maximumBytes: maximumBytes)
+        rootMemory = ReservedMemory(size: max(maximumRoots, 1) * 4)
+        nodes = arena.base
+        roots = rootMemory.base
+        scratch = RouteNode(base: .allocate(byteCount: RouteNode.maximumSize + RouteNode.unit, alignment: 64))
+    }
+
+    deinit { scratch.base.deallocate() }
+
+    @inline(__always) func node(_ reference: UInt32) -> RouteNode {
+        RouteNode(base: nodes + Int(reference & ~RouteNode.childBit) &* RouteNode.unit)
+    }
+
+    /// Arena index of a root's first node; the empty node for an id that is not a root.
+    @inline(__always) func first(_ root: UInt32) -> UInt32 { Int(root) < maximumRoots ? roots.load32(Int(root) &* 4) : 0 }
+
+    // MARK: Lookup
+
+    /// The leaf of the longest prefix that holds the address (host order), 0: none. Any root id is safe.
+    /// Complexity: at most 4 nodes, each one or two cache lines.
+    @inline(__always) func lookupIPv4(_ root: UInt32, _ address: UInt32) -> UInt32 {
+        var node = self.node(first(root))
+        var key = UInt64(address) &<< 32
+        var best: UInt32 = 0
+        while true {
+            let cover = node.cover, path = node.path
+            if cover != 0 { best = cover }
+            let length = RouteNode.pathLength(path)
+            if length != 0 {
+                if (key ^ path) & RouteNode.pathMask(length) != 0 { return best }
+                key &<<= 8 &* length
+            }
+            let value = node.value(key &>> 56)
+            if value < RouteNode.childBit { return value != 0 ? value : best }
+            node = self.node(value)
+            key &<<= 8
+        }
+    }
+
+    /// The same for IPv6. Complexity: at most 16 nodes; a node per allocation boundary that the table knows, in practice 3…6.
+    @inline(__always) func lookupIPv6(_ root: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 {
+        var node = self.node(first(root))
+        var high = high, low = low
+        var best: UInt32 = 0
+        while true {
+            let cover = node.cover, path = node.path
+            if cover != 0 { best = cover }
+            let length = RouteNode.pathLength(path)
+            if length != 0 {
+                if (high ^ path) & RouteNode.pathMask(length) != 0 { return best }
+                high = high &<< (8 &* length) | low &>> (64 &- 8 &* length)
+                low &<<= 8 &* length
+            }
+            let value = node.value(high &>> 56)
+            if value < RouteNode.childBit { return value != 0 ? value : best }
+            node = self.node(value)
+            high = high &<< 8 | low &>> 56
+            low &<<= 8
+        }
+    }
+
+    // MARK: Roots
+
+    /// A new, empty trie; `none` when there are `maximumRoots`.
+    func createRoot() -> UInt32 {
+        if freeRoots.isEmpty { rootLimbo.collect(quiescence) { freeRoots.append(UInt32(truncatingIfNeeded: $0)) } }
+        let root: UInt32
+        if let free = freeRoots.popLast() {
+            root = free
+        } else {
+            guard counts.count < maximumRoots else { return Self.none }
+            root = UInt32(counts.count)
+            counts.append(0)
+        }
+        counts[Int(root)] = 0
+        let index = allocate(2)
+        guard index != 0 else {
+            freeRoots.append(root)
+            return Self.none
+        }
+        node(index).initializeEmpty()
+        roots.release32(Int(root) * 4, index)
+        return root
+    }
+
+    /// Deletes a trie; `release` gets the leaf of every route that was there. The id means an empty trie until it is used again, after a grace period.
+    func destroyRoot(_ root: UInt32, _ release: (UInt32) -> Void) {
+        guard Int(root) < counts.count, first(root) != 0 else { return }
+        forEach(root, after: nil) { _, leaf in
+            release(leaf)
+            return true
+        }
+        let top = first(root)
+        roots.release32(Int(root) * 4, 0)
+        retireSubtree(top)
+        routeCount -= Int(counts[Int(root)])
+        counts[Int(root)] = 0
+        rootLimbo.push(UInt64(root))
+    }
+
+    private func retireSubtree(_ reference: UInt32) {
+        let node = self.node(reference)
+        for index in 0..<node.runCount where node.values[index] >= RouteNode.childBit { retireSubtree(node.values[index]) }
+        retire(reference)
+    }
+
+    /// Routes of one trie.
+    func routeCount(_ root: UInt32) -> Int { Int(root) < counts.count ? Int(counts[Int(root)]) : 0 }
+    /// Memory touched: nodes in use, in limbo and free, and the roots.
+    var memoryBytes: Int { arena.memoryBytes + counts.count * 8 }
+    /// Octets of nodes in use or in limbo.
+    var nodeBytes: Int { arena.memoryBytes - arena.freeUnits * RouteNode.unit }
+
+    // MARK: Memory
+
+    /// Fresh space for a node: its arena index; 0: the arena is full.
+    func allocate(_ units: Int) -> UInt32 { arena.allocate(units) }
+
+    /// A node that no reader will find any more.
+    func retire(_ reference: UInt32) {
+        limbo.push(UInt64(reference & ~RouteNode.childBit) | UInt64(node(reference).units) << 32)
+        if limbo.openCount >= 64 { collect() }
+    }
+
+    func collect() {
+        limbo.collect(quiescence) { arena.free(UInt32(truncatingIfNeeded: $0), Int($0 >> 32)) }
+    }
+
+}

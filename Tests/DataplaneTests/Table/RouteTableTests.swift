@@ -1,0 +1,214 @@
+import NetTypes
+import Testing
+
+@testable import Dataplane
+
+@Suite struct RouteTableTests {
+    private func table() -> (RouteTable, UInt32) {
+        let table = RouteTable(quiescence: Quiescence(workerCount: 0), maximumBytes: 64 << 20)
+        return (table, table.createRoot())
+    }
+    private func key(_ text: String) throws -> RouteKey { RouteKey(try #require(IPPrefix(text))) }
+
+    @Test func emptyTrieFindsNothing() {
+        let (table, root) = table()
+        #expect(table.lookupIPv4(root, 0x0A00_0001) == 0)
+        #expect(table.lookupIPv6(root, 1, 2) == 0)
+        #expect(table.lookupIPv4(RouteTable.none, 1) == 0)
+        #expect(table.lookupIPv4(root + 1, 1) == 0)
+    }
+
+    @Test func longestPrefixWins() throws {
+        let (table, root) = table()
+        #expect(table.insert(root, try key("0.0.0.0/0"), leaf: 1) == 0)
+        #expect(table.insert(root, try key("10.0.0.0/8"), leaf: 2) == 0)
+        #expect(table.insert(root, try key("10.1.0.0/20"), leaf: 3) == 0)
+        #expect(table.insert(root, try key("10.1.2.3/32"), leaf: 4) == 0)
+        #expect(table.lookupIPv4(root, 0x0B00_0000) == 1)
+        #expect(table.lookupIPv4(root, 0x0AFF_0000) == 2)
+        #expect(table.lookupIPv4(root, 0x0A01_0F00) == 3)
+        #expect(table.lookupIPv4(root, 0x0A01_0203) == 4)
+        #expect(table.lookupIPv4(root, 0x0A01_1000) == 2)
+        #expect(table.routeCount(root) == 4)
+    }
+
+    @Test func replacementAndRemovalGiveTheOldLeaf() throws {
+        let (table, root) = table()
+        let prefix = try key("10.1.2.0/24")
+        #expect(table.insert(root, prefix, leaf: 7) == 0)
+        #expect(table.insert(root, prefix, leaf: 8) == 7)
+        #expect(table.exact(root, prefix) == 8)
+        #expect(table.exact(root, try key("10.1.2.0/25")) == 0)
+        #expect(table.remove(root, try key("10.1.2.0/25")) == 0)
+        #expect(table.remove(root, prefix) == 8)
+        #expect(table.remove(root, prefix) == 0)
+        #expect(table.lookupIPv4(root, 0x0A01_0201) == 0)
+        #expect(table.routeCount(root) == 0)
+    }
+
+    @Test func leavesAndRootsOutOfRangeAreRefused() throws {
+        let (table, root) = table()
+        #expect(table.insert(root, try key("10.0.0.0/8"), leaf: 0) == RouteTable.none)
+        #expect(table.insert(root, try key("10.0.0.0/8"), leaf: 1 << 31) == RouteTable.none)
+        #expect(table.insert(root + 1, try key("10.0.0.0/8"), leaf: 1) == RouteTable.none)
+        #expect(table.remove(root + 1, try key("10.0.0.0/8")) == 0)
+    }
+
+    @Test func aRemovedPrefixUncoversTheOneItHid() throws {
+        let (table, root) = table()
+        _ = table.insert(root, try key("10.0.0.0/9"), leaf: 1)
+        _ = table.insert(root, try key("10.0.0.0/10"), leaf: 2)
+        _ = table.insert(root, try key("10.0.0.0/16"), leaf: 3)
+        _ = table.insert(root, try key("10.0.1.0/24"), leaf: 4)
+        #expect(table.lookupIPv4(root, 0x0A00_0200) == 3)
+        #expect(table.remove(root, try key("10.0.0.0/16")) == 3)
+        #expect(table.lookupIPv4(root, 0x0A00_0200) == 2)
+        #expect(table.lookupIPv4(root, 0x0A00_0100) == 4)
+        #expect(table.remove(root, try key("10.0.0.0/10")) == 2)
+        #expect(table.lookupIPv4(root, 0x0A00_0200) == 1)
+    }
+
+    @Test func emptiedTrieGoesBackToItsFirstSize() throws {
+        let (table, root) = table()
+        let before = table.nodeBytes
+        for octet in 0..<200 { _ = table.insert(root, RouteKey(ipv4: UInt32(octet) << 24 | 77, length: 32), leaf: 5) }
+        #expect(table.nodeBytes > before)
+        for octet in 0..<200 { #expect(table.remove(root, RouteKey(ipv4: UInt32(octet) << 24 | 77, length: 32)) == 5) }
+        table.collect()
+        #expect(table.nodeBytes == before)
+    }
+
+    @Test func hostRoutesAreCompressedByPaths() throws {
+        let (table, root) = table()
+        var before = table.nodeBytes
+        _ = table.insert(root, try key("10.1.2.3/32"), leaf: 1)
+        table.collect()
+        #expect(table.nodeBytes - before == 64)
+        before = table.nodeBytes
+        let root6 = table.createRoot()
+        _ = table.insert(root6, try key("fd00:1::10/128"), leaf: 2)
+        table.collect()
+        // The root and three nodes of six octets of path and one of slot, two and one, one.
+        #expect(table.nodeBytes - before == 64 + 3 * 64)
+        #expect(table.lookupIPv6(root6, 0xFD00_0001_0000_0000, 0x10) == 2)
+        #expect(table.lookupIPv6(root6, 0xFD00_0001_0000_0000, 0x11) == 0)
+        #expect(table.lookupIPv6(root6, 0xFD00_0001_0000_0001, 0x10) == 0)
+    }
+
+    @Test func destroyedTrieReleasesEveryLeafAndItsIdIsReused() throws {
+        let (table, root) = table()
+        let before = table.nodeBytes
+        for value in 1...50 { _ = table.insert(root, RouteKey(ipv4: UInt32(value) << 12, length: 24), leaf: UInt32(value)) }
+        var leaves: [UInt32] = []
+        table.destroyRoot(root) { leaves.append($0) }
+        #expect(leaves.sorted() == Array(1...50))
+        #expect(table.lookupIPv4(root, 1 << 12) == 0)
+        #expect(table.routeCount == 0)
+        table.collect()
+        #expect(table.nodeBytes == before - 64)
+        #expect(table.createRoot() == root)
+        #expect(table.lookupIPv4(root, 1 << 12) == 0)
+    }
+
+    @Test func orderedReadingInPages() throws {
+        let (table, root) = table()
+        var random = RandomSource(seed: 5)
+        var all: [RouteKey: UInt32] = [:]
+        for value in 1...3000 {
+            let key = RouteKey(high: random.next(), low: random.next(), length: UInt8(random.below(129)))
+            all[key] = UInt32(value)
+            _ = table.insert(root, key, leaf: UInt32(value))
+        }
+        let expected = all.keys.sorted()
+        var read: [RouteKey] = []
+        while true {
+            var page: [RouteKey] = []
+            table.forEach(root, after: read.last) { key, leaf in
+                #expect(all[key] == leaf)
+                page.append(key)
+                return page.count < 97
+            }
+            if page.isEmpty { break }
+            read += page
+        }
+        #expect(read == expected)
+    }
+
+    /// Random insertions, replacements and removals against a dictionary, with lookups single and in bursts; IPv4 and IPv6.
+    @Test(arguments: [(true, 11), (true, 12), (false, 13), (false, 14)] as [(Bool, UInt64)])
+    func agreesWithANaiveTable(isIPv4: Bool, seed: UInt64) {
+        let (table, root) = table()
+        var random = RandomSource(seed: seed)
+        var routes: [RouteKey: UInt32] = [:]
+        let bits = isIPv4 ? 32 : 128
+        // A small universe of addresses, so that prefixes nest, share nodes and are hit.
+        func address() -> (UInt64, UInt64) {
+            let octets: [UInt64] = [0, 1, 2, 127, 128, 129, 254, 255]
+            var high: UInt64 = 0, low: UInt64 = 0
+            for _ in 0..<8 {
+                high = high << 8 | (random.below(3) == 0 ? octets[random.below(8)] : 10)
+                low = low << 8 | (random.below(3) == 0 ? octets[random.below(8)] : 10)
+            }
+            return isIPv4 ? (high & 0xFFFF_FFFF_0000_0000, 0) : (high, low)
+        }
+        func naive(_ high: UInt64, _ low: UInt64) -> UInt32 {
+            for length in stride(from: bits, through: 0, by: -1) {
+                if let leaf = routes[RouteKey(high: high, low: low, length: UInt8(length))] { return leaf }
+            }
+            return 0
+        }
+        var keys: [RouteKey] = []
+        for step in 0..<30_000 {
+            // Waves of growth and shrinking.
+            let grows = step / 3000 % 2 == 0
+            if random.below(10) < (grows ? 7 : 3) || keys.isEmpty {
+                let (high, low) = address()
+                let key = RouteKey(high: high, low: low, length: UInt8(random.below(bits + 1)))
+                let leaf = UInt32(random.below(40) + 1)
+                let old = routes.updateValue(leaf, forKey: key)
+                if old == nil { keys.append(key) }
+                #expect(table.insert(root, key, leaf: leaf) == old ?? 0)
+            } else {
+                let at = random.below(keys.count)
+                let key = keys[at]
+                keys.swapAt(at, keys.count - 1)
+                keys.removeLast()
+                #expect(table.remove(root, key) == routes.removeValue(forKey: key) ?? 0)
+            }
+            if step % 10 == 0 {
+                let (high, low) = address()
+                let expected = naive(high, low)
+                #expect(table.lookupIPv6(root, high, low) == expected)
+                if isIPv4 { #expect(table.lookupIPv4(root, UInt32(high >> 32)) == expected) }
+            }
+            if step % 500 == 0 {
+                let addresses = (0..<32).map { _ in address() }
+                let roots = [UInt32](repeating: root, count: 32)
+                var leaves = [UInt32](repeating: 99, count: 32)
+                if isIPv4 {
+                    table.lookupIPv4(roots: roots, addresses: addresses.map { UInt32($0.0 >> 32) }, leaves: &leaves, count: 32)
+                } else {
+                    table.lookupIPv6(roots: roots, addresses: addresses.map { IPv6Words(high: $0.0, low: $0.1) }, leaves: &leaves, count: 32)
+                }
+                #expect(leaves == addresses.map { naive($0.0, $0.1) })
+                #expect(table.routeCount(root) == routes.count)
+            }
+        }
+        for key in keys.shuffled(using: &random) { #expect(table.remove(root, key) == routes[key]) }
+        table.collect()
+        #expect(table.routeCount == 0)
+        #expect(table.nodeBytes == 2 * 64)
+    }
+
+    @Test func manySmallTriesCostLittle() {
+        let table = RouteTable(quiescence: Quiescence(workerCount: 0), maximumBytes: 256 << 20)
+        let empty = table.nodeBytes
+        for vrf in 0..<1000 {
+            let root = table.createRoot()
+            for host in 0..<10 { _ = table.insert(root, RouteKey(ipv4: 0x0A01_0000 | UInt32(vrf & 255) << 8 | UInt32(host * 9), length: 32), leaf: 1) }
+        }
+        table.collect()
+        let perTrie = (table.nodeBytes - empty) / 1000
+        #expect(perTrie <= 64 + 160, "octets of a VRF with ten host routes of one subnet: \(perTrie)")
+    }
+}
