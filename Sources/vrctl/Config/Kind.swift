@@ -1,0 +1,33 @@
+import ArgumentParser
+
+/// A kind of configuration object, by any of the names people type: `VirtualNetwork`, `virtualnetworks`, `networks`, `vn`.
+/// What the objects mean is the controller's business; here they are kind, name and text.
+enum Kind: String, CaseIterable, Sendable {
+    // In the order of dependence: a port needs the others.
+    case computeNode = "ComputeNode", virtualNetwork = "VirtualNetwork", port = "Port"
+
+    /// Lower case; the full name and its plural are understood too.
+    private var shortNames: [String] {
+        switch self {
+        case .computeNode: ["node", "nodes", "cn"]
+        case .virtualNetwork: ["network", "networks", "net", "nets", "vn", "vns"]
+        case .port: ["po"]
+        }
+    }
+
+    init?(name: String) {
+        let name = name.lowercased()
+        guard let kind = Self.allCases.first(where: { [$0.rawValue.lowercased(), $0.rawValue.lowercased() + "s"].contains(name) || $0.shortNames.contains(name) })
+        else { return nil }
+        self = kind
+    }
+
+    /// Place in the order in which objects can be deleted.
+    var deletionRank: Int { Self.allCases.count - (Self.allCases.firstIndex(of: self) ?? 0) }
+}
+
+extension Kind: ExpressibleByArgument {
+    init?(argument: String) { self.init(name: argument) }
+    static var allValueStrings: [String] { ["networks", "ports", "nodes"] }
+    var defaultValueDescription: String { rawValue }
+}

@@ -1,0 +1,93 @@
+import Yams
+
+/// Configuration objects, as the controller answers them, for people: tables, YAML, and `describe`.
+enum ObjectText {
+    static func name(_ object: JSON) -> String { object["metadata"]?["name"]?.text ?? object["name"]?.text ?? "?" }
+
+    static func table(_ kind: Kind, _ objects: [JSON]) -> String {
+        var columns: Columns
+        switch kind {
+        case .virtualNetwork:
+            columns = Columns("NAME", "VNI", "ENCAPSULATION", "FORWARDING", "MTU", "SUBNETS")
+            for object in objects {
+                let spec = object["spec"]
+                columns.add(
+                    name(object), cell(spec?["vni"]), cell(spec?["encapsulation"]), cell(spec?["forwarding"]), cell(spec?["mtu"]),
+                    dash((spec?["subnets"]?.array ?? []).compactMap { $0["prefix"]?.text }.joined(separator: ",")))
+            }
+        case .port:
+            columns = Columns("NAME", "NETWORK", "NODE", "MAC", "ADDRESSES", "INTERFACE")
+            for object in objects {
+                let spec = object["spec"]
+                columns.add(
+                    name(object), cell(spec?["network"]), cell(spec?["node"]), cell(spec?["mac"]), cell(spec?["addresses"]), cell(spec?["interface"]))
+            }
+        case .computeNode:
+            columns = Columns("NAME", "ADDRESS")
+            for object in objects { columns.add(name(object), cell(object["spec"]?["address"])) }
+        }
+        return columns.text
+    }
+
+    private static func dash(_ text: String) -> String { text.isEmpty ? "-" : text }
+    static func cell(_ value: JSON?) -> String {
+        guard let value else { return "-" }
+        if case .array(let values) = value { return dash(values.map { cell($0) }.joined(separator: ",")) }
+        return value.text ?? (value == .null ? "-" : value.compact)
+    }
+
+    /// One document per object, separated by `---`: what `apply -f` takes.
+    static func yaml(_ objects: [JSON]) throws -> String {
+        try objects.map { try Yams.serialize(node: node($0)) }.joined(separator: "---\n")
+    }
+
+    private static func node(_ value: JSON) -> Node {
+        switch value {
+        case .object(let members): Node(members.map { (Node($0.key), node($0.value)) })
+        case .array(let values): Node(values.map(node))
+        case .string(let text): Node(text, Tag(.str), isPlainText(text) ? .any : .doubleQuoted)
+        case .null: Node("null")
+        case .bool, .integer, .unsigned, .number: Node(value.text ?? "null")
+        }
+    }
+    /// Text that YAML would read back as text without quotes.
+    private static func isPlainText(_ text: String) -> Bool {
+        guard let first = text.unicodeScalars.first, !text.contains(": "), !text.contains(" #"), text.last != ":" else { return false }
+        let isSafe = text.unicodeScalars.allSatisfy { $0.isASCII && ($0.properties.isAlphabetic || "0123456789-._/: ".unicodeScalars.contains($0)) }
+        let reserved = ["true", "false", "yes", "no", "on", "off", "null", "y", "n", "~"]
+        return isSafe && text.last != " " && (first.properties.isAlphabetic && !reserved.contains(text.lowercased()) && !text.contains(":"))
+    }
+
+    /// `Key: value` lines, nested by indentation; empty values are left out.
+    static func description(_ object: JSON) -> String {
+        var out = "Name: \(printable(name(object)))\n"
+        if let kind = object["kind"]?.text { out += "Kind: \(printable(kind))\n" }
+        for member in object["metadata"]?.members ?? [] where member.key != "name" { append(member, to: &out, indent: "") }
+        for member in object["spec"]?.members ?? [] { append(member, to: &out, indent: "") }
+        return out
+    }
+
+    private static func append(_ member: JSON.Member, to out: inout String, indent: String) {
+        let title = printable(title(member.key))
+        switch member.value {
+        case .null, .array([]), .object([]): break
+        case .object(let members):
+            out += "\(indent)\(title):\n"
+            for member in members { append(member, to: &out, indent: indent + "  ") }
+        case .array(let values):
+            out += "\(indent)\(title):\n"
+            for value in values {
+                let text = value.members.isEmpty ? cell(value) : value.members.map { "\($0.key) \(cell($0.value))" }.joined(separator: ", ")
+                out += "\(indent)  \(printable(text))\n"
+            }
+        default: out += "\(indent)\(title): \(printable(cell(member.value)))\n"
+        }
+    }
+
+    private static func title(_ key: String) -> String {
+        switch key {
+        case "uid", "mac", "mtu", "vni": key.uppercased()
+        default: key.prefix(1).uppercased() + key.dropFirst()
+        }
+    }
+}

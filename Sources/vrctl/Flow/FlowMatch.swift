@@ -1,0 +1,117 @@
+import DataplaneAPI
+import NetTypes
+
+/// A filter on flows, as `flow --match` takes it:
+///
+///     IP[:port][,IP[:port]] [& vrf N] [& proto tcp|udp|icmp|icmp6|sctp|number]
+///
+/// `*` stands for any address or any port; an IPv6 address with a port is written `[fd00::1]:80`. Terms may come in any order, each
+/// once. One endpoint matches either end of a flow; two match a flow between them, in either direction.
+struct FlowMatch: Hashable, Sendable {
+    struct Endpoint: Hashable, Sendable {
+        /// Nil: any.
+        var address: IPAddress?
+        var port: UInt16?
+    }
+    var endpoints: [Endpoint] = []
+    var vrf: UInt32?
+    /// IP protocol number.
+    var proto: UInt32?
+
+    func matches(_ flow: API.Flow) -> Bool {
+        let key = flow.key
+        if let vrf, key.vrf != vrf { return false }
+        if let proto, key.protocol != proto { return false }
+        guard let first = endpoints.first else { return true }
+        let source = (IPAddress(bytes: key.source), key.sourcePort), destination = (IPAddress(bytes: key.destination), key.destinationPort)
+        guard endpoints.count > 1 else { return first.matches(source) || first.matches(destination) }
+        let second = endpoints[1]
+        return first.matches(source) && second.matches(destination) || first.matches(destination) && second.matches(source)
+    }
+}
+
+extension FlowMatch.Endpoint {
+    func matches(_ end: (address: IPAddress?, port: UInt32)) -> Bool {
+        if let address, address != end.address { return false }
+        if let port, UInt32(port) != end.port { return false }
+        return true
+    }
+}
+
+extension FlowMatch {
+    /// Longest expression that is read, in octets.
+    static let longest = 512
+
+    /// Throws a `Failure` of kind `usage` that quotes the offending part.
+    init(_ text: String) throws(Failure) {
+        guard text.utf8.count <= Self.longest else { throw .usage("--match: the expression is longer than \(Self.longest) octets") }
+        var seen: Set<String> = []
+        for term in text.split(separator: "&", omittingEmptySubsequences: false) {
+            let words = term.split(whereSeparator: { $0 == " " || $0 == "\t" })
+            guard let word = words.first else {
+                throw .usage("--match '\(text)': a term is empty; write IP[:port][,IP[:port]] [& vrf N] [& proto tcp]")
+            }
+            let kind = word == "vrf" || word == "proto" ? String(word) : "address"
+            guard seen.insert(kind).inserted else { throw .usage("--match '\(text)': the \(kind) term is given twice") }
+            switch kind {
+            case "vrf":
+                guard words.count == 2, let number = UInt32(words[1]) else {
+                    throw .usage("--match: '\(trimmed(term))' is not a VRF; write vrf and a number: vrf 1")
+                }
+                vrf = number
+            case "proto":
+                guard words.count == 2, let number = IPProtocolName.numbers[words[1].lowercased()] ?? UInt8(words[1]).map(UInt32.init) else {
+                    throw .usage("--match: '\(trimmed(term))' is not a protocol; write tcp, udp, icmp, icmp6, sctp or a number up to 255: proto tcp")
+                }
+                proto = number
+            default:
+                endpoints = try Self.endpoints(words.joined())
+            }
+        }
+    }
+
+    private func trimmed(_ term: Substring) -> String { term.split(separator: " ").joined(separator: " ") }
+
+    private static func endpoints(_ text: String) throws(Failure) -> [Endpoint] {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        guard (1...2).contains(parts.count) else { throw .usage("--match: '\(text)' names \(parts.count) endpoints; a flow has two") }
+        var out: [Endpoint] = []
+        for part in parts {
+            guard let endpoint = Endpoint(part) else {
+                throw .usage("--match: '\(part)' is not an endpoint; write 10.0.0.1, 10.0.0.1:80, [fd00::1]:80, *:80 or *")
+            }
+            out.append(endpoint)
+        }
+        return out
+    }
+}
+
+extension FlowMatch.Endpoint {
+    /// `10.0.0.1`, `10.0.0.1:80`, `10.0.0.1:*`, `*`, `*:80`, `fd00::1`, `[fd00::1]`, `[fd00::1]:80`.
+    init?(_ text: Substring) {
+        if text.first == "[" {
+            guard let close = text.firstIndex(of: "]"), let address = IPv6Address(String(text[text.index(after: text.startIndex)..<close])) else { return nil }
+            self.address = .v6(address)
+            let rest = text[text.index(after: close)...]
+            guard rest.isEmpty || rest.first == ":" else { return nil }
+            guard rest.isEmpty || readPort(rest.dropFirst()) else { return nil }
+        } else if let address = IPAddress(String(text)) {
+            self.address = address
+        } else {
+            let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+            guard (1...2).contains(parts.count) else { return nil }
+            if parts[0] != "*" {
+                guard let address = IPv4Address(String(parts[0])) else { return nil }
+                self.address = .v4(address)
+            }
+            guard parts.count == 1 || readPort(parts[1]) else { return nil }
+        }
+    }
+
+    private mutating func readPort(_ text: Substring) -> Bool {
+        if text == "*" { return true }
+        guard !text.isEmpty, text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let number = UInt16(text) else { return false }
+        port = number
+        return true
+    }
+}

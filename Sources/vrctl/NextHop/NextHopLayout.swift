@@ -1,0 +1,141 @@
+import DataplaneAPI
+import Foundation
+import NetTypes
+
+/// The layout of `nh --list`: a block per next hop, indented by 14 columns, a blank line between blocks.
+struct NextHopLayout {
+    /// For the VRF and the policy flag of a next hop: those of the vif it leads to.
+    var vifs: [UInt32: API.Vif]
+    private static let indent = String(repeating: " ", count: 14)
+
+    func block(_ hop: API.NextHop) -> String {
+        var lines = [
+            "Id:\("\(hop.id)".padded(11))Type:\(type(hop).padded(15))Fmly: \(family(hop).padded(8)) Rid:0  Ref_cnt:\("\(hop.references)".padded(11))Vrf:\(vrf(hop))"
+        ]
+        func add(_ line: String) { lines.append(Self.indent + line) }
+        add("Flags:" + flags(hop).map { $0 + "," }.joined(separator: " "))
+        switch hop.kind {
+        case .encap(let encap):
+            let bytes = encapBytes(hop)
+            add("EncapFmly:\(bytes.isEmpty ? "0000" : "0806") Oif:\(encap.vif) Len:\(bytes.count)")
+            if !bytes.isEmpty { add("Encap Data: " + hexadecimal(bytes, separator: " ")) }
+        case .tunnel(let tunnel):
+            let bytes = encapBytes(hop)
+            add("Oif:\(tunnel.vif) Len:\(bytes.count) Data:" + hexadecimal(bytes, separator: " "))
+            add("Sip:\(addressText(tunnel.source)) Dip:\(addressText(tunnel.destination))")
+            if tunnel.encapsulation == .vxlan { add("Vxlan Mac:\(routerMAC(tunnel))") }
+        case .receive(let receive): add("Oif:\(receive.vif)")
+        case .resolve(let resolve): add("Oif:\(resolve.vif)")
+        case .ecmp(let ecmp):
+            add("Valid Hash Key Parameters: Proto,SrcIP,SrcPort,DstIp,DstPort")
+            add("Sub NH(label):" + ecmp.members.map { " \($0.nextHop)(\($0.hasLabel ? "\($0.label)" : "-1"))" }.joined())
+        case .discard, .vrf, nil: break
+        }
+        return lines.joined(separator: "\n") + "\n\n"
+    }
+
+    func type(_ hop: API.NextHop) -> String {
+        switch hop.kind {
+        case .discard: "Drop"
+        case .receive: "Receive"
+        case .encap: "Encap"
+        case .tunnel: "Tunnel"
+        case .resolve: "Resolve"
+        case .vrf: "Vrf_Translate"
+        case .ecmp: "Composite"
+        case nil: "Invalid"
+        }
+    }
+
+    private func family(_ hop: API.NextHop) -> String {
+        switch hop.kind {
+        case .encap(let encap) where encap.destinationMac.isEmpty: "AF_BRIDGE"
+        case .vrf(let vrf) where vrf.bridges: "AF_BRIDGE"
+        case .tunnel(let tunnel) where tunnel.destination.count == 16: "AF_INET6"
+        default: "AF_INET"
+        }
+    }
+
+    private func vif(_ hop: API.NextHop) -> UInt32? {
+        switch hop.kind {
+        case .receive(let kind): kind.vif
+        case .encap(let kind): kind.vif
+        case .tunnel(let kind): kind.vif
+        case .resolve(let kind): kind.vif
+        case .discard, .vrf, .ecmp, nil: nil
+        }
+    }
+
+    private func vrf(_ hop: API.NextHop) -> UInt32 {
+        if case .vrf(let kind) = hop.kind { return kind.vrf }
+        return vif(hop).flatMap { vifs[$0]?.vrf } ?? 0
+    }
+
+    func flags(_ hop: API.NextHop) -> [String] {
+        guard let kind = hop.kind else { return [] }
+        var out = ["Valid"]
+        switch kind {
+        case .encap(let encap): if vifs[encap.vif]?.keepsFlows == true { out.append("Policy") }
+        case .tunnel(let tunnel):
+            switch tunnel.encapsulation {
+            case .vxlan: out.append("Vxlan")
+            case .mplsOverUdp: out.append("MPLSoUDP")
+            case .mplsOverGre: out.append("MPLSoGRE")
+            case .unspecified, .UNRECOGNIZED: out.append("Unknown encapsulation")
+            }
+        case .ecmp: out.append("Ecmp")
+        case .discard, .receive, .resolve, .vrf: break
+        }
+        return out
+    }
+
+    /// The Ethernet header that is written: destination, source, EtherType. Empty where the frame leaves as it is.
+    private func encapBytes(_ hop: API.NextHop) -> [UInt8] {
+        switch hop.kind {
+        case .encap(let encap): encap.destinationMac.isEmpty ? [] : Array(encap.destinationMac) + Array(encap.sourceMac) + [0x08, 0x00]
+        case .tunnel(let tunnel):
+            Array(tunnel.destinationMac) + Array(tunnel.sourceMac) + (tunnel.destination.count == 16 ? [0x86, 0xDD] : [0x08, 0x00])
+        default: []
+        }
+    }
+
+    private func routerMAC(_ tunnel: API.Tunnel) -> String {
+        tunnel.routerMac.isEmpty ? MACAddress.gateway.description : macText(tunnel.routerMac)
+    }
+
+    func json(_ hop: API.NextHop) -> JSON {
+        var members: [JSON.Member] = []
+        func add(_ key: String, _ value: JSON) { members.append(.init(key: key, value: value)) }
+        func add(mac key: String, _ bytes: Data) { add(key, bytes.isEmpty ? .null : JSON(macText(bytes))) }
+        add("id", JSON(hop.id))
+        add("type", JSON(type(hop).lowercased().replacing("_", with: "")))
+        add("family", JSON(family(hop)))
+        add("vrf", JSON(vrf(hop)))
+        add("flags", JSON(texts: flags(hop)))
+        add("references", JSON(hop.references))
+        add("cookie", JSON(cookieText(hop.cookie)))
+        switch hop.kind {
+        case .encap(let encap):
+            add("vif", JSON(encap.vif))
+            add(mac: "destinationMac", encap.destinationMac)
+            add(mac: "sourceMac", encap.sourceMac)
+            add("encapData", JSON(hexadecimal(encapBytes(hop), separator: "")))
+        case .tunnel(let tunnel):
+            add("encapsulation", JSON(flags(hop).last))
+            add("source", JSON(addressText(tunnel.source)))
+            add("destination", JSON(addressText(tunnel.destination)))
+            add("vif", JSON(tunnel.vif))
+            add(mac: "destinationMac", tunnel.destinationMac)
+            add(mac: "sourceMac", tunnel.sourceMac)
+            if tunnel.encapsulation == .vxlan { add("routerMac", JSON(routerMAC(tunnel))) }
+            add("encapData", JSON(hexadecimal(encapBytes(hop), separator: "")))
+        case .receive(let receive): add("vif", JSON(receive.vif))
+        case .resolve(let resolve): add("vif", JSON(resolve.vif))
+        case .vrf(let vrf): add("bridges", JSON(vrf.bridges))
+        case .ecmp(let ecmp):
+            add("members", .array(ecmp.members.map { ["nextHop": JSON($0.nextHop), "label": $0.hasLabel ? JSON($0.label) : .null] }))
+        case .discard, nil: break
+        }
+        return .object(members)
+    }
+}

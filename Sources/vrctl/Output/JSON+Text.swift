@@ -1,0 +1,89 @@
+extension JSON {
+    /// Indented by two spaces; keys in the order of the value.
+    var pretty: String {
+        var out = ""
+        write(to: &out, indent: "")
+        return out
+    }
+
+    /// On one line, for output that goes on and on.
+    var compact: String {
+        switch self {
+        case .array(let values): return "[" + values.map(\.compact).joined(separator: ", ") + "]"
+        case .object(let members):
+            return "{" + members.map { member in JSON.string(member.key).pretty + ": " + member.value.compact }.joined(separator: ", ") + "}"
+        default: return pretty
+        }
+    }
+
+    func write(to out: inout String, indent: String) {
+        switch self {
+        case .null: out += "null"
+        case .bool(let value): out += value ? "true" : "false"
+        case .integer(let value): out += "\(value)"
+        case .unsigned(let value): out += "\(value)"
+        case .number(let value): out += value.isFinite ? "\(value)" : "null"
+        case .string(let value): Self.write(value, to: &out)
+        case .array(let values):
+            guard !values.isEmpty else { out += "[]"; return }
+            out += "[\n"
+            for (index, value) in values.enumerated() {
+                out += indent + "  "
+                value.write(to: &out, indent: indent + "  ")
+                out += index + 1 < values.count ? ",\n" : "\n"
+            }
+            out += indent + "]"
+        case .object(let members):
+            guard !members.isEmpty else { out += "{}"; return }
+            out += "{\n"
+            for (index, member) in members.enumerated() {
+                out += indent + "  "
+                Self.write(member.key, to: &out)
+                out += ": "
+                member.value.write(to: &out, indent: indent + "  ")
+                out += index + 1 < members.count ? ",\n" : "\n"
+            }
+            out += indent + "}"
+        }
+    }
+
+    /// RFC 8259 section 7: quotation mark, reverse solidus and control characters are escaped.
+    private static func write(_ text: String, to out: inout String) {
+        out += "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": out += "\\\""
+            case "\\": out += "\\\\"
+            case "\n": out += "\\n"
+            case "\r": out += "\\r"
+            case "\t": out += "\\t"
+            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || scalar.value == 0x2028 || scalar.value == 0x2029:
+                let digits = String(scalar.value, radix: 16)
+                out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: out.unicodeScalars.append(scalar)
+            }
+        }
+        out += "\""
+    }
+}
+
+/// Writes `{"key": [ … ]}` element by element, so that a large table is never held in memory.
+struct JSONArrayStream {
+    private let output: any TextOutput
+    private var isEmpty = true
+    private let key: String
+    init(key: String, output: any TextOutput) {
+        self.output = output
+        self.key = key
+    }
+    mutating func write(_ values: some Sequence<JSON>) {
+        var text = ""
+        for value in values {
+            text += isEmpty ? "{\n  \"\(key)\": [\n    " : ",\n    "
+            value.write(to: &text, indent: "    ")
+            isEmpty = false
+        }
+        output.write(text)
+    }
+    func end() { output.write(isEmpty ? "{\n  \"\(key)\": []\n}\n" : "\n  ]\n}\n") }
+}

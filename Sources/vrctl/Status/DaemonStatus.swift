@@ -1,0 +1,80 @@
+/// The agent's part of `vrctl status`, from its `GET /status`. Fields that are missing are not shown.
+struct AgentSection {
+    var status: JSON
+
+    private static let goodStates: Set<String> = ["established", "ready", "connected", "up", "online"]
+
+    private var controllers: [JSON] { status["controllers"]?.array ?? [] }
+    private var ports: [JSON] { status["ports"]?.array ?? [] }
+    private var waiting: [JSON] { ports.filter { $0["state"]?.text != "active" } }
+    private var refused: [JSON] { status["refused"]?.array ?? [] }
+    private static func isGood(_ controller: JSON) -> Bool { goodStates.contains(controller["state"]?.text?.lowercased() ?? "") }
+
+    /// One controller of two is enough to work.
+    var problems: [String] {
+        var out: [String] = []
+        if !controllers.contains(where: Self.isGood) { out.append(controllers.isEmpty ? "no controller configured" : "no controller connected") }
+        if let connected = status["dataplane"]?["connected"], !connected.isTrue { out.append("not connected to the data plane") }
+        if !waiting.isEmpty { out.append("\(waiting.count) port\(waiting.count == 1 ? "" : "s") waiting") }
+        if !refused.isEmpty { out.append("\(refused.count) object\(refused.count == 1 ? "" : "s") refused by the data plane") }
+        return out
+    }
+
+    var lines: [String] {
+        var out: [String] = []
+        let cell = { (value: JSON?) in printable(ObjectText.cell(value)) }
+        out.append("node \(cell(status["node"]))" + (uptime(status).map { "   up \($0)" } ?? ""))
+        for controller in controllers {
+            let state = cell(controller["state"])
+            var line = "controller \(cell(controller["host"]))   " + (Self.isGood(controller) ? Style.good(state) : Style.bad(state))
+            if let since = controller["since"]?.text { line += "   since \(printable(since))" }
+            if let reason = controller["reason"]?.text, !reason.isEmpty { line += "   (\(printable(reason)))" }
+            out.append(line)
+        }
+        if let dataplane = status["dataplane"] {
+            out.append("data plane " + (dataplane["connected"]?.isTrue == true ? Style.good("connected") : Style.bad("not connected")))
+        }
+        if let config = status["config"]?.members, !config.isEmpty {
+            out.append("config     " + config.map { "\(printable($0.key)) \(cell($0.value))" }.joined(separator: "   "))
+        }
+        if let routes = status["routes"] {
+            out.append("routes     " + (routes.members.isEmpty ? cell(routes) : routes.members.map { "\(printable($0.key)) \(cell($0.value))" }.joined(separator: "   ")))
+        }
+        out.append("ports      \(ports.count - waiting.count) active, \(waiting.count) waiting")
+        for port in waiting { out.append("  \(cell(port["name"])): \(Style.warning("waiting")), \(cell(port["reason"]))") }
+        out.append("refused    \(refused.count)")
+        for object in refused {
+            out.append("  \(cell(object["object"])): \(Style.bad(cell(object["code"]))), \(cell(object["reason"])) (\(cell(object["retries"])) retries)")
+        }
+        return out
+    }
+}
+
+/// The controller's part, from its `GET /v1/status`.
+struct ControllerSection {
+    var status: JSON
+
+    var problems: [String] { [] }
+
+    var lines: [String] {
+        let cell = { (value: JSON?) in printable(ObjectText.cell(value)) }
+        var out = ["version \(cell(status["version"]))" + (uptime(status).map { "   up \($0)" } ?? "")]
+        let agents = status["agents"]?.array ?? []
+        out.append("agents    \(agents.count) connected")
+        for agent in agents {
+            var line = "  \(cell(agent["name"]))"
+            if let seconds = agent["connectedSeconds"]?.unsigned { line += "   connected \(durationText(seconds: seconds))" }
+            line += "   routes received \(cell(agent["routesReceived"]))   sent \(cell(agent["routesSent"]))"
+            if let end = agent["endOfRIB"] { line += end.isTrue ? "   end of RIB" : "   " + Style.warning("no end of RIB yet") }
+            out.append(line)
+        }
+        let objects = (status["objects"]?.members ?? []).map { "\(printable($0.key)) \(cell($0.value))" }
+        out.append("objects   " + (objects.isEmpty ? "none" : objects.joined(separator: "   ")))
+        out.append("routes    \(cell(status["routes"]))")
+        return out
+    }
+}
+
+private func uptime(_ status: JSON) -> String? {
+    (status["uptimeSeconds"]?.unsigned ?? status["uptime"]?.unsigned).map { durationText(seconds: $0) }
+}

@@ -1,0 +1,151 @@
+import DataplaneAPI
+import NetTypes
+
+/// The layout of `vif --list`: a block per vif, indented by 12 columns, a blank line between blocks.
+/// Only what the router keeps is shown.
+struct VifLayout {
+    var ports: [String: API.Port]
+    /// Vif → the next hop that leads to its workload.
+    var nextHops: [UInt32: UInt32]
+
+    static let header = """
+        Vrouter Interface Table
+
+        Flags: P=Policy, X=Cross Connect, L3=Layer 3, L2=Layer 2
+               D=DHCP, Dpdk=DPDK PMD Interface, As=Antispoof
+
+
+        """
+    private static let indent = String(repeating: " ", count: 12)
+
+    /// `rates`: per second, since the reading before.
+    func block(_ vif: API.Vif, rates: VifRates? = nil) -> String {
+        let port = ports[vif.port]
+        var lines = ["vif0/\(vif.id)".padded(12) + "\(transport(port)): \(printable(vif.name))" + (nextHops[vif.id].map { " NH: \($0)" } ?? "")]
+        func add(_ line: String) { lines.append(Self.indent + line) }
+        add("Type:\(kind(vif.kind)) HWaddr:\(macText(vif.mac))\(addresses(vif))")
+        add("Vrf:\(vif.vrf) Mcast Vrf:\(vif.vrf) Flags:\(flags(vif)) QOS:-1")
+        if let port {
+            add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(vif.mtu > 0 ? " MTU:\(vif.mtu)" : port.mtu > 0 ? " MTU:\(port.mtu)" : "")")
+            let stats = port.stats
+            add("RX device packets:\(stats.rxPackets)  bytes:\(stats.rxBytes) errors:\(stats.rxErrors) missed:\(stats.rxMissed)")
+        }
+        add("RX packets:\(vif.stats.rxPackets)  bytes:\(vif.stats.rxBytes)")
+        add("TX packets:\(vif.stats.txPackets)  bytes:\(vif.stats.txBytes) errors:\(vif.stats.txErrors)")
+        add("Drops:\(vif.stats.drops)")
+        if let port { add("TX device packets:\(port.stats.txPackets)  bytes:\(port.stats.txBytes) errors:\(port.stats.txErrors)") }
+        if let rates {
+            add("RX rate   packets/s:\(rates.receivedPackets)  bits/s:\(rates.receivedBits)")
+            add("TX rate   packets/s:\(rates.transmittedPackets)  bits/s:\(rates.transmittedBits)")
+            add("Drop rate packets/s:\(rates.drops)")
+        }
+        return lines.joined(separator: "\n") + "\n\n"
+    }
+
+    func flags(_ vif: API.Vif) -> String {
+        var out = ""
+        if vif.keepsFlows { out += "P" }
+        if vif.kind == .host { out += "X" }
+        out += "L3"
+        if vif.bridges { out += "L2" }
+        // The data plane hands DHCP of every workload to the agent.
+        if vif.kind == .virtual { out += "D" }
+        if case .dpdk = ports[vif.port]?.driver { out += "Dpdk" }
+        if vif.antispoof { out += "As" }
+        return out
+    }
+
+    private func kind(_ kind: Dataplane_V1_VifKind) -> String {
+        switch kind {
+        case .host: "Host"
+        case .agent: "Agent"
+        case .physical: "Physical"
+        case .virtual: "Virtual"
+        case .vlan: "Virtual(Vlan)"
+        case .monitoring: "Monitoring"
+        case .unspecified: "Invalid"
+        case .UNRECOGNIZED(let value): "Unknown(\(value))"
+        }
+    }
+
+    private func transport(_ port: API.Port?) -> String {
+        switch port?.driver {
+        case .pcap: "OS"
+        case .dpdk: "PMD"
+        case .pcapFile: "File"
+        case .loopback: "Loopback"
+        case nil: "Port"
+        }
+    }
+
+    private func driver(_ port: API.Port) -> String {
+        switch port.driver {
+        case .pcap(let driver): "pcap \(driver.interface)"
+        case .dpdk(let driver): "dpdk \(driver.device)"
+        case .pcapFile(let driver): "pcapFile \(driver.input.isEmpty ? "-" : driver.input) \(driver.output.isEmpty ? "-" : driver.output)"
+        case .loopback: "loopback"
+        case nil: "-"
+        }
+    }
+
+    /// The workload's addresses where there is a workload, else our own.
+    private func addresses(_ vif: API.Vif) -> String {
+        let own = vif.kind == .virtual || vif.kind == .vlan ? vif.workloadAddresses : vif.addresses
+        let inet = own.filter { $0.count != 16 }.map(addressText), inet6 = own.filter { $0.count == 16 }.map(addressText)
+        return " IPaddr:\(inet.isEmpty ? "0.0.0.0" : inet.joined(separator: ","))" + (inet6.isEmpty ? "" : " IP6addr:\(inet6.joined(separator: ","))")
+    }
+
+    func json(_ vif: API.Vif, rates: VifRates? = nil) -> JSON {
+        let port = ports[vif.port]
+        var members: [JSON.Member] = []
+        func add(_ key: String, _ value: JSON) { members.append(.init(key: key, value: value)) }
+        add("id", JSON(vif.id))
+        add("name", JSON(vif.name))
+        add("kind", JSON(kind(vif.kind).lowercased()))
+        add("port", JSON(vif.port))
+        add("driver", JSON(port.map(driver)))
+        add("vrf", JSON(vif.vrf))
+        add("mac", JSON(macText(vif.mac)))
+        add("mtu", JSON(vif.mtu > 0 ? vif.mtu : port?.mtu ?? 0))
+        add("addresses", JSON(texts: vif.addresses.map(addressText)))
+        add("workloadMac", vif.workloadMac.isEmpty ? .null : JSON(macText(vif.workloadMac)))
+        add("workloadAddresses", JSON(texts: vif.workloadAddresses.map(addressText)))
+        add("keepsFlows", JSON(vif.keepsFlows))
+        add("bridges", JSON(vif.bridges))
+        add("antispoof", JSON(vif.antispoof))
+        add("flags", JSON(flags(vif)))
+        add("nextHop", JSON(nextHops[vif.id]))
+        add("cookie", JSON(cookieText(vif.cookie)))
+        add("statistics", [
+            "rxPackets": JSON(vif.stats.rxPackets), "rxBytes": JSON(vif.stats.rxBytes), "txPackets": JSON(vif.stats.txPackets),
+            "txBytes": JSON(vif.stats.txBytes), "drops": JSON(vif.stats.drops), "txErrors": JSON(vif.stats.txErrors),
+        ])
+        if let stats = port?.stats {
+            add("portStatistics", [
+                "rxPackets": JSON(stats.rxPackets), "rxBytes": JSON(stats.rxBytes), "rxMissed": JSON(stats.rxMissed), "rxErrors": JSON(stats.rxErrors),
+                "txPackets": JSON(stats.txPackets), "txBytes": JSON(stats.txBytes), "txErrors": JSON(stats.txErrors),
+            ])
+        }
+        if let rates {
+            add("rates", [
+                "rxPacketsPerSecond": JSON(rates.receivedPackets), "rxBitsPerSecond": JSON(rates.receivedBits),
+                "txPacketsPerSecond": JSON(rates.transmittedPackets), "txBitsPerSecond": JSON(rates.transmittedBits),
+                "dropsPerSecond": JSON(rates.drops),
+            ])
+        }
+        return .object(members)
+    }
+}
+
+/// Packets and bits per second between two readings.
+struct VifRates: Hashable {
+    var receivedPackets: UInt64, receivedBits: UInt64, transmittedPackets: UInt64, transmittedBits: UInt64, drops: UInt64
+
+    init(_ before: Dataplane_V1_VifStats, _ after: Dataplane_V1_VifStats, seconds: Double) {
+        receivedPackets = rate(before.rxPackets, after.rxPackets, over: seconds)
+        receivedBits = rate(before.rxBytes, after.rxBytes, over: seconds / 8)
+        transmittedPackets = rate(before.txPackets, after.txPackets, over: seconds)
+        transmittedBits = rate(before.txBytes, after.txBytes, over: seconds / 8)
+        drops = rate(before.drops, after.drops, over: seconds)
+    }
+}
