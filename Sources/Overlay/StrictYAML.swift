@@ -13,8 +13,8 @@ public enum StrictYAML {
         var documents: [ConfigNode] = []
         var count = 0
         do {
-            let nodes = try Yams.compose_all(yaml: text)
-            for node in nodes {
+            var nodes = try Yams.compose_all(yaml: text)
+            while let node = nodes.next() {
                 count += 1
                 let root = convert(node, path: "", source: source, document: count)
                 if !root.isNull { documents.append(root) }
