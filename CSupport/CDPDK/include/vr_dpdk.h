@@ -1,0 +1,69 @@
+// DPDK behind plain structures. rte_*.h is included by the .c files alone: its flags (-march, rte_config.h) must not leak to
+// Swift, and the importer skips structs aligned to more than 16 octets, rte_mbuf and rte_mempool among them. Every call moves
+// a burst: rte_eth_rx_burst → vr_frame, vr_frame → rte_eth_tx_burst. Without VR_DPDK the .c files are empty.
+//
+// Threads: the burst and pool calls may be made by any thread; one that EAL does not know is registered with it at its first
+// call (rte_thread_register), so that it has a mempool cache, and unregistered when it ends. The others: one thread at a time.
+#ifndef VR_DPDK_H
+#define VR_DPDK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <platform.h>
+
+enum { VR_DPDK_TEXT_SIZE = 768, VR_DPDK_NAME_SIZE = 64 };
+
+// Why something failed: a positive errno value, or 0, and what DPDK logged about it.
+typedef struct vr_dpdk_failed {
+    int code;
+    char text[VR_DPDK_TEXT_SIZE];
+} vr_dpdk_failed;
+
+// EAL, once per process. `arguments` without the program's name. The calling thread's affinity is left as it was.
+// 0, or -1 with the reason; a second attempt after a failure is not possible.
+int vr_dpdk_start(int count, const char *const *arguments, vr_dpdk_failed *failed);
+// Octets of hugepages that are free.
+uint64_t vr_dpdk_free_hugepages(void);
+
+// The buffer pool: a mempool of mbufs. `size`: octets of a buffer, RTE_PKTMBUF_HEADROOM included, at most 65535.
+typedef struct vr_dpdk_pool vr_dpdk_pool;
+vr_dpdk_pool *vr_dpdk_pool_create(unsigned count, unsigned size, vr_dpdk_failed *failed);
+int vr_dpdk_allocate(vr_dpdk_pool *pool, vr_frame *frames, int count);
+void vr_dpdk_release(const vr_frame *frames, int count);
+unsigned vr_dpdk_in_use(const vr_dpdk_pool *pool);
+// Octets that a driver leaves before a received frame.
+int vr_dpdk_headroom(void);
+
+typedef struct vr_dpdk_port vr_dpdk_port;
+
+typedef struct vr_dpdk_request {
+    const char *device;    // PCI address, or vdev name and arguments
+    vr_dpdk_pool *pool;
+    int mtu;               // 0: as the device has it
+    int queues;
+    int headroom;          // least octets before a received frame
+} vr_dpdk_request;
+
+// What the device turned out to be.
+typedef struct vr_dpdk_facts {
+    char driver[VR_DPDK_NAME_SIZE];       // "net_tap", "net_ixgbe"
+    char interface[VR_DPDK_NAME_SIZE];    // kernel interface behind it; empty: none
+    int mtu, queues, hashes;
+    int is_virtual;                       // a vdev: its MTU is but a number
+} vr_dpdk_facts;
+
+typedef struct vr_dpdk_counters {
+    uint64_t received_packets, received_bytes, receive_missed, receive_errors;
+    uint64_t transmitted_packets, transmitted_bytes, transmit_errors;
+} vr_dpdk_counters;
+
+// Plugs the device in (unless EAL found it at start), configures and starts it, promiscuous. NULL on failure, with the reason.
+vr_dpdk_port *vr_dpdk_port_open(const vr_dpdk_request *request, vr_dpdk_facts *facts, vr_dpdk_failed *failed);
+int vr_dpdk_receive(vr_dpdk_port *port, int queue, vr_frame *frames, int count);
+// Returns how many were taken, from the front. Every buffer must be of the pool.
+int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int count);
+void vr_dpdk_port_counters(vr_dpdk_port *port, vr_dpdk_counters *out);
+// Stops and unplugs the device; it can be opened again.
+void vr_dpdk_port_close(vr_dpdk_port *port);
+
+#endif

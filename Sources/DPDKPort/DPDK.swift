@@ -1,0 +1,50 @@
+#if DPDK
+import CDPDK
+import Synchronization
+#endif
+public import Dataplane
+
+/// DPDK: its start, once per process, and its ports.
+///
+/// DPDK is behind the package trait `DPDK` (on by default on Linux). Without it this module still has `DPDK.start` and
+/// `DPDKPort.open`, which say what to build. With it, `start` brings EAL up and returns the mbuf pool that is then *the* buffer
+/// pool of the process: every port, libpcap ones too, takes its buffers there, so that any frame can leave by any port.
+///
+/// Workers are not EAL's: EAL makes no thread and pins none; a worker is registered with it at its first burst.
+///
+/// Thread-safety: `start` and `open` from any thread, one at a time (the router's control lock sees to it).
+public enum DPDK {
+    /// This build has DPDK.
+    public static var isBuiltIn: Bool {
+        #if DPDK
+        true
+        #else
+        false
+        #endif
+    }
+
+    static let missing = "this build has no DPDK; build with --traits DPDK (needs libdpdk-dev), or use libpcap ports"
+
+    /// mbufs that hold a 9000-octet packet, and the number of them.
+    public static let defaultBufferSize = 10240
+    public static let defaultBufferCount = 8192
+    /// An mbuf counts its octets in 16 bits. Holds every TCP frame of a kernel with default settings (GSO), which stay below 65,282 octets.
+    public static let largestBufferSize = 65535
+
+    /// Starts EAL with `arguments` (see `EALArguments` for what is added) and makes the pool of `count` buffers of `size` octets.
+    /// A second call in a process throws.
+    public static func start(arguments: [String], count: Int = defaultBufferCount, size: Int = defaultBufferSize) throws(PortError) -> BufferPool {
+        #if DPDK
+        try DPDKBufferPool.start(arguments: arguments, count: count, size: size)
+        #else
+        throw PortError(missing)
+        #endif
+    }
+}
+
+#if !DPDK
+/// Opens DPDK ports; in this build, says that there are none.
+public enum DPDKPort {
+    public static func open(_ spec: PortSpec) throws(PortError) -> Port { throw PortError("port \(spec.name): \(DPDK.missing)") }
+}
+#endif

@@ -1,0 +1,131 @@
+#if DPDK
+import CDPDK
+import CPcap
+public import CPlatform
+public import Dataplane
+import Synchronization
+
+/// Any DPDK ethdev: a NIC by its PCI address (bound to vfio-pci), or a vdev such as `net_tap0,iface=tap0`, `net_af_packet0,iface=eth0`,
+/// `net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap`, `net_ring0`, `net_null0`, `net_memif0,…`. Plugged in when opened and unplugged when
+/// closed, while others run.
+///
+/// MTU: a NIC is configured with it. Behind net_tap and net_af_packet is a kernel interface: that of net_tap gets the MTU, that of net_af_packet
+/// is raised to it if it is lower, and both are brought up. Elsewhere it is the number that the router goes by.
+/// net_af_packet's rings are dimensioned by the buffers (see `PacketRing`) unless the arguments give `framesz`, `blocksz` or `framecnt`: frames
+/// up to the buffer size less 256 octets pass. To let a TCP burst of the kernel's (GSO, up to 64 KiB) pass, buffers must be of 65,535 octets.
+///
+/// Thread-safety: as `Port`.
+public final class DPDKPort: Port, @unchecked Sendable {
+    private let port: OpaquePointer
+    /// The last counters, once closed. The lock also keeps `close` from pulling the device away under `statistics`.
+    private let final = Mutex<PortStatistics?>(nil)
+
+    /// Opens the port that `spec` describes, a `.dpdk`.
+    public static func open(_ spec: PortSpec) throws(PortError) -> Port {
+        guard case .dpdk(let device) = spec.driver else { throw PortError("port \(spec.name): not a DPDK port; give it `dpdk`") }
+        return try DPDKPort(name: spec.name, device: device, mtu: spec.mtu, queues: spec.queues)
+    }
+
+    /// `mtu` 0: what the device has. `queues` 0: one; fewer where the device has fewer.
+    public init(name: String, device: String, mtu: Int = 0, queues: Int = 0) throws(PortError) {
+        guard let pool = DPDKBufferPool.shared else {
+            throw PortError("port \(name): DPDK is not started; add `dpdk: {eal: []}` to the configuration")
+        }
+        guard mtu == 0 || (68...65535).contains(mtu) else { throw PortError("port \(name): an MTU of \(mtu) is not within 68…65535") }
+        guard (0...128).contains(queues) else { throw PortError("port \(name): \(queues) queues are not within 0…128") }
+        guard var arguments = DeviceArguments(device) else {
+            throw PortError("port \(name): “\(device)” is no DPDK device; write a PCI address, or a vdev and its arguments as in net_tap0,iface=tap0")
+        }
+        arguments.complete(room: pool.bufferSize - Int(vr_dpdk_headroom()), queues: queues)
+
+        var facts = vr_dpdk_facts()
+        var failed = vr_dpdk_failed()
+        let opened = arguments.text.withCString { text in
+            var request = vr_dpdk_request(
+                device: text, pool: pool.pool, mtu: Int32(mtu), queues: Int32(queues), headroom: Int32(BufferPool.headroom))
+            return vr_dpdk_port_open(&request, &facts, &failed)
+        }
+        guard let opened else { throw PortError("port \(name): DPDK device \(arguments.text): \(DPDKPort.advise(failed, arguments))") }
+
+        let driver = DPDKPort.string(facts.driver), interface = DPDKPort.string(facts.interface)
+        var actual = mtu > 0 ? mtu : (facts.mtu > 0 ? Int(facts.mtu) : 1500)
+        if !interface.isEmpty {
+            do { actual = try DPDKPort.settle(interface, driver: driver, mtu: mtu) } catch {
+                vr_dpdk_port_close(opened)
+                throw PortError("port \(name): DPDK device \(device): \(error)")
+            }
+        }
+        var traits: PortTraits = []
+        if driver == "net_af_packet" { traits = [.unfinishedChecksums, .oversizedSegments] }
+        if driver == "net_tap" || driver == "net_vhost" || driver == "net_virtio_user" { traits = .unfinishedChecksums }
+        if facts.hashes != 0 { traits.insert(.receiveHash) }
+        port = opened
+        super.init(
+            name: name, driver: driver, device: device, mtu: actual, receiveQueueCount: Int(facts.queues), transmitQueueCount: Int(facts.queues),
+            traits: traits)
+    }
+
+    /// Brings the kernel interface behind a vdev up and sets its MTU; returns the MTU the port has.
+    private static func settle(_ interface: String, driver: String, mtu: Int) throws(PortError) -> Int {
+        let up = vr_interface_bring_up(interface), own = Int(vr_interface_mtu(interface))
+        guard up >= 0, own >= 0 else { throw PortError("interface \(interface) cannot be brought up (error \(-min(Int(up), own)))") }
+        guard mtu > 0, driver == "net_tap" ? mtu != own : mtu > own else { return mtu > 0 ? mtu : min(own, 65535) }
+        let result = vr_interface_set_mtu(interface, Int32(mtu))
+        guard result >= 0 else {
+            throw PortError("interface \(interface) has an MTU of \(own) and refuses \(mtu) (error \(-result)); give the port another MTU, or 0")
+        }
+        return mtu
+    }
+
+    /// What DPDK said, and what to do about it where that is known.
+    private static func advise(_ failed: vr_dpdk_failed, _ arguments: DeviceArguments) -> String {
+        var text = failed.detail
+        if let interface = arguments["iface"], arguments.name.hasPrefix("net_af_packet"), vr_interface_mtu(String(interface)) < 0 {
+            text += "; there is no interface \(interface) in this network namespace"
+        } else if text.contains("failed to parse device") {
+            text += "; no DPDK driver goes by that name: correct it, or install the driver (Debian: librte-net-…)"
+        }
+        return text
+    }
+
+    private static func string<Text>(_ text: Text) -> String {
+        withUnsafeBytes(of: text) { octets in
+            String(decoding: octets.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
+    public override func receive(queue: Int, pool: BufferPool, lane: Int, into frames: UnsafeMutablePointer<vr_frame>, capacity: Int) -> Int {
+        Int(vr_dpdk_receive(port, Int32(truncatingIfNeeded: queue), frames, Int32(truncatingIfNeeded: capacity)))
+    }
+
+    public override func transmit(queue: Int, pool: BufferPool, lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) -> Int {
+        Int(vr_dpdk_transmit(port, Int32(truncatingIfNeeded: queue), frames, Int32(truncatingIfNeeded: count)))
+    }
+
+    public override func statistics() -> PortStatistics { final.withLock { $0 ?? counters() } }
+
+    private func counters() -> PortStatistics {
+        var counters = vr_dpdk_counters()
+        vr_dpdk_port_counters(port, &counters)
+        var statistics = PortStatistics()
+        statistics.receivedPackets = counters.received_packets
+        statistics.receivedBytes = counters.received_bytes
+        statistics.receiveMissed = counters.receive_missed
+        statistics.receiveErrors = counters.receive_errors
+        statistics.transmittedPackets = counters.transmitted_packets
+        statistics.transmittedBytes = counters.transmitted_bytes
+        statistics.transmitErrors = counters.transmit_errors
+        return statistics
+    }
+
+    public override func close() {
+        final.withLock { final in
+            guard final == nil else { return }
+            final = counters()
+            vr_dpdk_port_close(port)
+        }
+    }
+
+    deinit { close() }
+}
+#endif

@@ -1,0 +1,3 @@
+import Testing
+@testable import DPDKPort
+@Suite struct X {}
