@@ -6,9 +6,9 @@
 /// | argument | why |
 /// |---|---|
 /// | `--lcores 0@(…)` | one lcore that floats over the cores the process may use; workers come and go as threads of their own |
-/// | `--in-memory` | no files, so several can run on a machine |
+/// | `--in-memory` | no files, so several can run on a machine; beside `--no-huge`, which EAL refuses together with it, `--no-shconf` |
 /// | `-a 0000:00:00.0` | a list of devices to take at start that matches none: devices are added when a port is |
-/// | `--no-huge -m <MiB>` | when fewer hugepages are free than the buffers need: ordinary memory of that size |
+/// | `--no-huge -m <MiB>` | when fewer hugepages are free than the buffers need: ordinary memory of that size (not with a given `--in-memory`) |
 /// | `--no-telemetry` | no socket of EAL's own |
 /// | `--log-level warning` | |
 struct EALArguments {
@@ -35,13 +35,15 @@ struct EALArguments {
         if !decides("-l", "-c", "--lcores", "-s", "-S") {
             result += ["--lcores", "0@(\(cores.map(String.init).joined(separator: ",")))"]
         }
-        if !decides("--in-memory", "--file-prefix", "--huge-dir", "--proc-type") { result.append("--in-memory") }
         if !decides("-a", "--allow", "-b", "--block", "--no-pci") { result += ["-a", "0000:00:00.0"] }
         // Beside the buffers: mempool bookkeeping, rings, device structures.
         let wanted = memory + memory / 8 + 64 << 20
         let wantsHuge = decides("--huge-dir", "--huge-unlink", "--single-file-segments", "--socket-mem", "--legacy-mem", "--huge-worker-stack")
-        if !decides("--no-huge"), !wantsHuge, hugepages < wanted { result.append("--no-huge") }
+        if !decides("--no-huge", "--in-memory"), !wantsHuge, hugepages < wanted { result.append("--no-huge") }
         if result.contains("--no-huge"), !decides("-m", "--socket-mem") { result += ["-m", String(max(128, wanted >> 20))] }
+        if !decides("--in-memory", "--no-shconf", "--file-prefix", "--huge-dir", "--proc-type") {
+            result.append(result.contains("--no-huge") ? "--no-shconf" : "--in-memory")
+        }
         if !decides("--telemetry", "--no-telemetry") { result.append("--no-telemetry") }
         if !decides("--log-level") { result += ["--log-level", "warning"] }
         return result
