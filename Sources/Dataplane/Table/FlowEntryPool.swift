@@ -1,0 +1,150 @@
+import Synchronization
+
+/// Free entries of the flow table: a list per lane, a shared store of whole chunks between the lanes, and the entries never used yet.
+///
+/// A list is linked through the entries themselves. A lane that has many gives a chunk of 64 to the store, a lane that has none takes one, so flows
+/// that one worker makes and another ages do not strand. The store has a lock that is tried, not waited for.
+///
+/// # Thread-safety
+/// A lane's list and limbo belong to who runs that lane.
+final class FlowEntryPool: @unchecked Sendable {
+    private static let chunk = 64
+    private static let keep = 256
+
+    /// What one lane owns; padded, so that lanes share no cache line.
+    private struct Lane {
+        var head: UInt32 = 0
+        var count = 0
+        var limbo = Limbo()
+        var cursor: UInt32 = 1
+        // Statistics, read by others.
+        var inserted: UInt64 = 0
+        var removed: UInt64 = 0
+        var full: UInt64 = 0
+        var busy: UInt64 = 0
+        var padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
+    }
+
+    private let entries: UnsafeMutablePointer<FlowEntry>
+    private let capacity: UInt32
+    private let lanes: UnsafeMutablePointer<Lane>
+    private let laneCount: Int
+    private let quiescence: Quiescence
+    /// First entry never used; goes up by chunks.
+    private let untouched = Atomic<UInt32>(1)
+    private let storeLock = Atomic<UInt32>(0)
+    /// First entry of the first chunk in the store; written under the lock.
+    private var store: UInt32 = 0
+
+    init(entries: UnsafeMutablePointer<FlowEntry>, capacity: Int, laneCount: Int, quiescence: Quiescence) {
+        self.entries = entries
+        self.capacity = UInt32(capacity)
+        self.laneCount = laneCount
+        self.quiescence = quiescence
+        lanes = .allocate(capacity: laneCount)
+        lanes.initialize(repeating: Lane(), count: laneCount)
+    }
+
+    deinit {
+        lanes.deinitialize(count: laneCount)
+        lanes.deallocate()
+    }
+
+    /// A free entry, 0: none.
+    func take(_ lane: Int) -> UInt32 {
+        let own = lanes + lane
+        if own.pointee.head == 0, !refill(own) { return 0 }
+        let index = own.pointee.head
+        own.pointee.head = entries[Int(index)].reverse
+        own.pointee.count &-= 1
+        return index
+    }
+
+    /// An entry that no reader can hold: never published, or past its grace period.
+    func give(_ lane: Int, _ index: UInt32) {
+        let own = lanes + lane
+        entries[Int(index)].reverse = own.pointee.head
+        own.pointee.head = index
+        own.pointee.count &+= 1
+        if own.pointee.count >= Self.keep { share(own) }
+    }
+
+    /// An entry that was published: free after a grace period.
+    func retire(_ lane: Int, _ index: UInt32) { lanes[lane].limbo.push(UInt64(index)) }
+
+    /// Frees what has passed its grace period.
+    func collect(_ lane: Int) {
+        guard lanes[lane].limbo.count > 0 else { return }
+        let entries = entries
+        var limbo = Limbo()
+        swap(&limbo, &lanes[lane].limbo)
+        limbo.collect(quiescence) { item in
+            let index = UInt32(truncatingIfNeeded: item)
+            UnsafeMutableRawPointer(entries + Int(index)).release32(FlowTable.lifeOffset, FlowTable.Life.free)
+            give(lane, index)
+        }
+        swap(&limbo, &lanes[lane].limbo)
+    }
+
+    private func refill(_ own: UnsafeMutablePointer<Lane>) -> Bool {
+        if store != 0, lockStore() {
+            let head = store
+            if head != 0 { store = entries[Int(head)].tcpSequenceEnd }
+            storeLock.store(0, ordering: .releasing)
+            if head != 0 {
+                own.pointee.head = head
+                own.pointee.count = Self.chunk
+                return true
+            }
+        }
+        if untouched.load(ordering: .relaxed) <= capacity {
+            let first = untouched.add(UInt32(Self.chunk), ordering: .relaxed).oldValue
+            if first <= capacity {
+                let end = min(first &+ UInt32(Self.chunk), capacity &+ 1)
+                var index = end
+                while index > first {
+                    index &-= 1
+                    entries[Int(index)].reverse = own.pointee.head
+                    own.pointee.head = index
+                }
+                own.pointee.count = Int(end &- first)
+                return true
+            }
+        }
+        collect(lanes.distance(to: own))
+        return own.pointee.head != 0
+    }
+
+    /// Gives the first chunk of a lane's list to the store.
+    private func share(_ own: UnsafeMutablePointer<Lane>) {
+        guard lockStore() else { return }
+        let head = own.pointee.head
+        var last = head
+        for _ in 1..<Self.chunk { last = entries[Int(last)].reverse }
+        own.pointee.head = entries[Int(last)].reverse
+        own.pointee.count &-= Self.chunk
+        entries[Int(last)].reverse = 0
+        entries[Int(head)].tcpSequenceEnd = store
+        store = head
+        storeLock.store(0, ordering: .releasing)
+    }
+
+    private func lockStore() -> Bool { storeLock.compareExchange(expected: 0, desired: 1, ordering: .acquiring).exchanged }
+
+    // MARK: Ageing position and statistics
+
+    /// One past the highest entry ever used.
+    var end: UInt32 { min(untouched.load(ordering: .acquiring), capacity &+ 1) }
+    func cursor(_ lane: Int) -> UInt32 { lanes[lane].cursor }
+    func setCursor(_ lane: Int, _ index: UInt32) { lanes[lane].cursor = index }
+
+    func countInserted(_ lane: Int, _ entries: Int) { lanes[lane].inserted &+= UInt64(entries) }
+    func countRemoved(_ lane: Int, _ entries: Int) { lanes[lane].removed &+= UInt64(entries) }
+    func countFull(_ lane: Int) { lanes[lane].full &+= 1 }
+    func countBusy(_ lane: Int) { lanes[lane].busy &+= 1 }
+
+    var inserted: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].inserted } }
+    var removed: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].removed } }
+    var full: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].full } }
+    var busy: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].busy } }
+}
