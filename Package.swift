@@ -1,4 +1,5 @@
 // swift-tools-version: 6.1
+import Foundation
 import PackageDescription
 
 // DPDK ships its own compiler flags that SwiftPM's pkg-config reader refuses (multi-line description, -include, -march),
@@ -15,11 +16,16 @@ let dpdkLibraries: [LinkerSetting] = [
     "rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_bus_vdev", "rte_net",
 ].map { .linkedLibrary($0, .when(traits: ["DPDK"])) }
 
+// Tests run in release, like the product, and reach internal declarations. Only our own modules are built with this, so the
+// dependencies are compiled once.
+let testable: [SwiftSetting] =
+    ProcessInfo.processInfo.environment["VROUTER_TESTABLE"] == nil ? [] : [.unsafeFlags(["-enable-testing"])]
+
 let swift: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .define("DPDK", .when(traits: ["DPDK"])),
-]
+] + testable
 
 #if os(Linux)
 let defaultTraits: Set<String> = ["DPDK"]
@@ -87,6 +93,7 @@ let package = Package(
             name: "DataplaneService",
             dependencies: [
                 "Dataplane", "DataplaneAPI", "PcapPort", .target(name: "DPDKPort"), "NetTypes",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "Yams", package: "Yams"),
@@ -118,6 +125,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "NetTypes", "Overlay", "XMPP", "DataplaneAPI",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -154,11 +162,11 @@ let package = Package(
         .executableTarget(
             name: "vrctl",
             dependencies: [
-                "DataplaneAPI", "Overlay", "NetTypes",
+                "DataplaneAPI", "NetTypes",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "GRPCCore", package: "grpc-swift-2"),
-                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Yams", package: "Yams"),
             ], swiftSettings: swift),
 
@@ -166,13 +174,18 @@ let package = Package(
         .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "PcapPortTests", dependencies: ["PcapPort", "Dataplane"], swiftSettings: swift),
         .testTarget(name: "DPDKPortTests", dependencies: ["DPDKPort", "Dataplane"], swiftSettings: swift),
-        .testTarget(name: "DataplaneServiceTests", dependencies: ["DataplaneService", "DataplaneAPI"], swiftSettings: swift),
+        .testTarget(
+            name: "DataplaneServiceTests",
+            dependencies: [
+                "DataplaneService", "DataplaneAPI", "Dataplane", "NetTypes", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+            ], swiftSettings: swift),
         .testTarget(
             name: "XMPPTests", dependencies: ["XMPP", .product(name: "NIOEmbedded", package: "swift-nio")], swiftSettings: swift),
         .testTarget(name: "OverlayTests", dependencies: ["Overlay", "NetTypes", "XMPP"], swiftSettings: swift),
         .testTarget(name: "ControllerTests", dependencies: ["Controller", "Overlay", "XMPP"], swiftSettings: swift),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "Overlay", "DataplaneAPI"], swiftSettings: swift),
-        .testTarget(name: "VrctlTests", dependencies: ["vrctl", "DataplaneAPI"], swiftSettings: swift),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "Overlay", "DataplaneAPI", "XMPP", "NetTypes"], swiftSettings: swift),
+        .testTarget(name: "VrctlTests", dependencies: ["vrctl", "DataplaneAPI", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "EndToEndTests", swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]

@@ -1,11 +1,14 @@
 #include "platform.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 int vr_pin_thread(int core) {
     cpu_set_t set;
@@ -64,4 +67,29 @@ void vr_random(void *out, size_t size) {
         ssize_t got = getrandom(at, size, 0);
         if (got > 0) { at += got; size -= (size_t)got; }
     }
+}
+
+int vr_doorbell_open(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+void vr_doorbell_close(int descriptor) { close(descriptor); }
+
+void vr_doorbell_ring(int descriptor) {
+    uint64_t one = 1;
+    ssize_t written = write(descriptor, &one, sizeof one);
+    (void)written;  // EAGAIN: it has been rung 2^64 times, the sleeper will wake.
+}
+
+void vr_doorbell_answer(int descriptor) {
+    uint64_t rings;
+    ssize_t got = read(descriptor, &rings, sizeof rings);
+    (void)got;  // EAGAIN: nobody rang.
+}
+
+int vr_wait_readable(const int *descriptors, int count, uint64_t timeout_ns) {
+    struct pollfd polled[64];
+    if (count > 64) count = 64;
+    for (int i = 0; i < count; i++) polled[i] = (struct pollfd){.fd = descriptors[i], .events = POLLIN};
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u), .tv_nsec = (long)(timeout_ns % 1000000000u)};
+    int ready = ppoll(polled, (nfds_t)count, &timeout, NULL);
+    return ready < 0 ? 0 : ready;
 }

@@ -1,40 +1,200 @@
-public import NetTypes
+import CPlatform
+import Glibc
+import NetTypes
+import Synchronization
 
 /// The router: its tables, its ports and its workers, and the one way to change them.
+///
+/// A control program describes objects (`Objects.swift`) and gets an outcome for each; the router turns them into records that are ready
+/// to run and publishes those to the workers. What was given is kept as values for read-back. Operations are idempotent: an upsert equal to
+/// what is there changes nothing.
 ///
 /// # Thread-safety
 /// Every public method may be called from any thread; they are serialised by one lock, which no worker ever takes.
 public final class Router: @unchecked Sendable {
     public typealias PortFactory = @Sendable (PortSpec) throws(PortError) -> Port
 
+    let configuration: RouterConfiguration
+    let pool: BufferPool
+    let portFactory: PortFactory
+    let tables: ForwardingTables
+    let workers: [Worker]
+    let trapBell = Doorbell()
+    let startTSC = vr_tsc()
+    private let startNanoseconds = vr_monotonic_ns()
+    let state: Mutex<State>
+    let trapListeners = Mutex<TrapListeners>(TrapListeners())
+    private let threads = Mutex<[pthread_t]>([])
+    private let trapThread = Mutex<pthread_t?>(nil)
+    let isStopping = Atomic<Bool>(false)
+
+    /// What was programmed, as it was given, and what of it refers to what.
+    struct State {
+        var ports: [String: PortEntry] = [:]
+        /// Port by index; nil: free.
+        var portSlots: [Port?] = []
+        var vifs: [VifID: VifSpec] = [:]
+        var vrfs: [VRFID: VRFSpec] = [:]
+        var nextHops: [NextHopID: NextHopSpec] = [:]
+        /// How many objects name a next hop.
+        var references: [NextHopID: Int] = [:]
+        var plans: [WorkerPlan] = []
+        var transmitLocks: [UnsafeMutablePointer<Atomic<Bool>>?] = []
+        /// What `clearCounters` subtracts.
+        var dropBaseline: [UInt64] = Array(repeating: 0, count: WorkerCounters.count)
+        var vifBaseline: [VifID: VifCounters] = [:]
+    }
+
+    struct PortEntry {
+        var spec: PortSpec
+        var port: Port
+        var index: Int
+    }
+
+    struct TrapListeners {
+        var next = 1
+        var handlers: [Int: @Sendable (TrapPacket) -> Void] = [:]
+    }
+
     /// Ports are opened by `portFactory` when a `PortSpec` is applied.
-    public init(_ configuration: RouterConfiguration, pool: BufferPool, portFactory: @escaping PortFactory) { fatalError("being written") }
+    public init(_ configuration: RouterConfiguration, pool: BufferPool, portFactory: @escaping PortFactory) {
+        var configuration = configuration
+        if configuration.cores.isEmpty { configuration.cores = [nil] }
+        self.configuration = configuration
+        self.pool = pool
+        self.portFactory = portFactory
+        let tables = ForwardingTables(configuration)
+        self.tables = tables
+        var state = State()
+        state.nextHops[.discard] = NextHopSpec(id: .discard, kind: .discard)
+        _ = tables.nextHops.publish(0, NextHop.discard)
+        let empty = WorkerPlan(receive: [], transmit: [], ports: [])
+        state.plans = configuration.cores.map { _ in empty }
+        let bell = trapBell
+        let start = startTSC
+        workers = configuration.cores.enumerated().map { id, core in
+            Worker(id: id, core: core, configuration: configuration, tables: tables, pool: pool, plan: empty, trapBell: bell, startTSC: start)
+        }
+        self.state = Mutex(state)
+    }
 
-    /// Starts one pinned thread per worker.
-    public func start() { fatalError("being written") }
+    // MARK: - Running
+
+    /// Starts one thread per worker, pinned where a core was given, and the thread that hands traps on.
+    public func start() {
+        threads.withLock { threads in
+            for worker in workers {
+                threads.append(startThread { [worker] in
+                    vr_name_thread("worker-\(worker.id)")
+                    if let core = worker.core { _ = vr_pin_thread(Int32(core)) }
+                    worker.run()
+                })
+            }
+        }
+        trapThread.withLock { $0 = startThread { [self] in
+            vr_name_thread("traps")
+            while !isStopping.load(ordering: .relaxed) {
+                withUnsafeTemporaryAllocation(of: Int32.self, capacity: 1) { descriptors in
+                    descriptors[0] = trapBell.descriptor
+                    _ = vr_wait_readable(descriptors.baseAddress, 1, 200_000_000)
+                }
+                trapBell.answer()
+                deliverTraps()
+                state.withLock { _ in tables.quiescence.reclaim() }
+            }
+        } }
+    }
+
     /// Stops and joins the workers, closes the ports. The tables stay readable.
-    public func stop() { fatalError("being written") }
-    /// Without `start`: runs one worker in the calling thread until every port is exhausted and all is transmitted.
-    public func runUntilExhausted() { fatalError("being written") }
+    public func stop() {
+        for worker in workers {
+            worker.isStopping.store(true, ordering: .relaxed)
+            worker.bell.ring()
+        }
+        threads.withLock { threads in
+            for thread in threads { pthread_join(thread, nil) }
+            threads = []
+        }
+        isStopping.store(true, ordering: .relaxed)
+        trapBell.ring()
+        trapThread.withLock { if let thread = $0 { pthread_join(thread, nil) }; $0 = nil }
+        state.withLock { state in
+            for port in state.portSlots { port?.close() }
+            state.portSlots = state.portSlots.map { _ in nil }
+        }
+    }
 
-    public func apply(_ operations: [RouterOperation]) -> [RouterOutcome] { fatalError("being written") }
+    /// Without `start`: runs one worker in the calling thread until every port is exhausted and all is transmitted, then closes the ports.
+    public func runUntilExhausted() {
+        let worker = workers[0]
+        worker.tables.quiescence.online(worker.id)
+        while true {
+            let worked = worker.turn()
+            worker.tables.quiescence.quiesce(worker.id)
+            deliverTraps()
+            let isExhausted = state.withLock { state in state.portSlots.allSatisfy { $0?.isExhausted ?? true } }
+            if !worked, isExhausted { break }
+        }
+        worker.tables.quiescence.offline(worker.id)
+        worker.counters.publish()
+        deliverTraps()
+        state.withLock { state in for port in state.portSlots { port?.close() } }
+    }
 
-    // Reading. Lists are in key order; `after` nil starts at the beginning; fewer than `limit` means the end.
-    public func ports() -> [PortReading] { fatalError("being written") }
-    public func vifs(after: VifID?, limit: Int) -> [VifReading] { fatalError("being written") }
-    public func vrfs(after: VRFID?, limit: Int) -> [VRFReading] { fatalError("being written") }
-    public func nextHops(after: NextHopID?, limit: Int) -> [NextHopReading] { fatalError("being written") }
-    public func routes(vrf: VRFID, isIPv4: Bool, after: IPPrefix?, limit: Int) -> [RouteSpec] { fatalError("being written") }
-    public func bridgeEntries(vrf: VRFID, after: MACAddress?, limit: Int) -> [BridgeEntrySpec] { fatalError("being written") }
-    public func labels(after: Label?, limit: Int) -> [LabelSpec] { fatalError("being written") }
-    public func vnis(after: VNI?, limit: Int) -> [VNISpec] { fatalError("being written") }
-    /// Flow entries at table indices ≥ `from`; `next` is where to go on, nil at the end.
-    public func flows(from: UInt32, limit: Int) -> (flows: [FlowReading], next: UInt32?) { fatalError("being written") }
-    public func status() -> RouterStatus { fatalError("being written") }
-    public func clearCounters(drops: Bool, vifs: Bool) { fatalError("being written") }
+    // MARK: - Writing
 
-    /// `handler` is called with every trapped packet, from a thread of the router's; it must not block. Returns a token for `removeTrapListener`.
-    public func addTrapListener(_ handler: @escaping @Sendable (TrapPacket) -> Void) -> Int { fatalError("being written") }
-    public func removeTrapListener(_ token: Int) { fatalError("being written") }
-    public func send(_ packet: OutgoingPacket) -> RouterOutcome { fatalError("being written") }
+    /// Applies the operations in order; one outcome each. A refused operation changes nothing and does not stop those after it.
+    public func apply(_ operations: [RouterOperation]) -> [RouterOutcome] {
+        let outcomes = state.withLock { state in operations.map { apply($0, &state) } }
+        tables.bumpGeneration()
+        state.withLock { _ in tables.quiescence.reclaim() }
+        return outcomes
+    }
+
+    private func apply(_ operation: RouterOperation, _ state: inout State) -> RouterOutcome {
+        switch operation {
+        case .upsert(.port(let spec)): upsert(spec, &state)
+        case .upsert(.vif(let spec)): upsert(spec, &state)
+        case .upsert(.vrf(let spec)): upsert(spec, &state)
+        case .upsert(.nextHop(let spec)): upsert(spec, &state)
+        case .upsert(.route(let spec)): upsert(spec, &state)
+        case .upsert(.bridgeEntry(let spec)): upsert(spec, &state)
+        case .upsert(.label(let spec)): upsert(spec, &state)
+        case .upsert(.vni(let spec)): upsert(spec, &state)
+        case .upsert(.flow(let spec)): upsert(spec, &state)
+        case .delete(.port(let name)): deletePort(name, &state)
+        case .delete(.vif(let id)): deleteVif(id, &state)
+        case .delete(.vrf(let id)): deleteVRF(id, &state)
+        case .delete(.nextHop(let id)): deleteNextHop(id, &state)
+        case .delete(.route(let vrf, let prefix)): deleteRoute(vrf, prefix, &state)
+        case .delete(.bridgeEntry(let vrf, let mac)): deleteBridgeEntry(vrf, mac, &state)
+        case .delete(.label(let label)): deleteLabel(label, &state)
+        case .delete(.vni(let vni)): deleteVNI(vni, &state)
+        case .delete(.flow(let key)): deleteFlow(key)
+        }
+    }
+
+    var uptimeNanoseconds: UInt64 { vr_monotonic_ns() &- startNanoseconds }
+    /// Milliseconds since start, the clock of flow entries.
+    var milliseconds: UInt32 { UInt32(truncatingIfNeeded: (vr_tsc() &- startTSC) / max(1, vr_tsc_hz() / 1000)) }
+    /// The buffer pool's and the flow table's lane for control threads, used under the state lock only.
+    var controlLane: Int { BufferPool.laneCount - 1 }
+}
+
+/// Runs `body` on a new thread. The thread must be joined.
+private func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
+    final class Box: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let result = pthread_create(
+        &thread, nil,
+        { argument in
+            guard let argument else { return nil }
+            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+            return nil
+        }, Unmanaged.passRetained(Box(body)).toOpaque())
+    precondition(result == 0, "no thread could be started: error \(result)")
+    return thread
 }

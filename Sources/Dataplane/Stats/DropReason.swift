@@ -9,9 +9,13 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
+        let characters = Array("\(self)")
         var out = ""
-        for character in "\(self)" {
-            if character.isUppercase, out.last?.isLowercase == true { out.append("_") }
+        for (index, character) in characters.enumerated() {
+            // A word begins where a capital follows a small letter or digit, or where a small letter follows it (the end of an acronym).
+            let previous = index > 0 ? characters[index - 1] : "_"
+            let isAcronymEnd = previous.isUppercase && index + 1 < characters.count && characters[index + 1].isLowercase
+            if character.isUppercase, previous.isLowercase || previous.isNumber || isAcronymEnd { out.append("_") }
             out.append(contentsOf: character.lowercased())
         }
         return out

@@ -52,7 +52,7 @@ final class BridgeTable: @unchecked Sendable {
     }
 
     private let quiescence: Quiescence
-    private let capacity: Int
+    let capacity: Int
     private let published: UnsafeMutablePointer<Atomic<UInt64>>
     private let seed = randomSeed(), seed2 = randomSeed() | 1
     private var members: [UInt32: Members] = [:]

@@ -1,0 +1,133 @@
+import NetTypes
+
+// VRFs and next hops.
+extension Router {
+    func upsert(_ spec: VRFSpec, _ state: inout State) -> RouterOutcome {
+        guard Int(spec.id.rawValue) < configuration.vrfCapacity else {
+            return .tableFull("VRF \(spec.id) (\(spec.name)): the VRF table holds \(configuration.vrfCapacity) (ids 0 to \(configuration.vrfCapacity - 1))")
+        }
+        if state.vrfs[spec.id] == nil {
+            let ipv4 = tables.routes.createRoot(), ipv6 = tables.routes.createRoot()
+            guard ipv4 != RouteTable.none, ipv6 != RouteTable.none else {
+                for root in [ipv4, ipv6] where root != RouteTable.none { tables.routes.destroyRoot(root) { _ in } }
+                return .tableFull("VRF \(spec.id) (\(spec.name)): the route table has no room for another VRF")
+            }
+            tables.setRoots(spec.id.rawValue, .init(ipv4: ipv4, ipv6: ipv6))
+        }
+        state.vrfs[spec.id] = spec
+        return .ok
+    }
+
+    func deleteVRF(_ id: VRFID, _ state: inout State) -> RouterOutcome {
+        guard let spec = state.vrfs[id] else { return .notFound("VRF \(id): does not exist") }
+        let what = "VRF \(id) (\(spec.name))"
+        if let vif = state.vifs.values.first(where: { $0.vrf == id }) { return .inUse("\(what): vif \(vif.id.rawValue) (\(vif.name)) is in it; delete the vif first") }
+        if let nextHop = state.nextHops.values.first(where: { if case .vrf(let vrf, _) = $0.kind { vrf == id } else { false } }) {
+            return .inUse("\(what): next hop \(nextHop.id) leads to it; delete the next hop first")
+        }
+        let roots = tables.roots(id.rawValue)
+        guard tables.routes.routeCount(roots.ipv4) == 0, tables.routes.routeCount(roots.ipv6) == 0 else { return .inUse("\(what): it has routes; delete them first") }
+        guard tables.bridge.count(vrf: id.rawValue) == 0 else { return .inUse("\(what): it has bridge entries; delete them first") }
+        tables.setRoots(id.rawValue, .init(ipv4: RouteTable.none, ipv6: RouteTable.none))
+        let routes = tables.routes
+        tables.quiescence.retire {
+            routes.destroyRoot(roots.ipv4) { _ in }
+            routes.destroyRoot(roots.ipv6) { _ in }
+        }
+        state.vrfs[id] = nil
+        return .ok
+    }
+
+    func upsert(_ spec: NextHopSpec, _ state: inout State) -> RouterOutcome {
+        let what = "next hop \(spec.id)"
+        guard spec.id != .discard else {
+            return spec.kind == .discard ? .ok : .invalid("next hop 0: is the discard next hop and cannot be changed; use another id")
+        }
+        guard Int(spec.id.rawValue) < configuration.nextHopCapacity else {
+            return .tableFull("\(what): the next-hop table holds \(configuration.nextHopCapacity) (ids 0 to \(configuration.nextHopCapacity - 1))")
+        }
+        if state.nextHops[spec.id] == spec { return .ok }
+        if let vif = spec.vif, state.vifs[vif] == nil { return .notFound("\(what): vif \(vif.rawValue) does not exist; create it first") }
+
+        var record: NextHop
+        var members: [NextHopID] = []
+        switch spec.kind {
+        case .discard: record = NextHop(id: spec.id.rawValue, kind: .discard)
+        case .receive(let vif):
+            record = NextHop(id: spec.id.rawValue, kind: .receive)
+            record.vif = vif.rawValue
+        case .resolve(let vif):
+            record = NextHop(id: spec.id.rawValue, kind: .resolve)
+            record.vif = vif.rawValue
+        case .encap(let vif, let destination, let source):
+            record = NextHop(id: spec.id.rawValue, kind: .encap)
+            record.vif = vif.rawValue
+            record.rewrites = destination != nil
+            record.destinationMAC = destination?.rawValue ?? 0
+            record.sourceMAC = source.rawValue
+        case .tunnel(let tunnel):
+            guard case .v4(let source) = tunnel.source, case .v4(let destination) = tunnel.destination else {
+                return .unsupported("\(what): tunnels run over IPv4 only so far; \(tunnel.source) to \(tunnel.destination) is not")
+            }
+            guard state.vifs[tunnel.vif]?.kind == .physical else { return .invalid("\(what): a tunnel leaves by a physical vif; vif \(tunnel.vif.rawValue) is not one") }
+            record = NextHop(tunnel: tunnel, id: spec.id.rawValue, source: source, destination: destination)
+        case .vrf(let vrf, let bridges):
+            guard state.vrfs[vrf] != nil else { return .notFound("\(what): VRF \(vrf) does not exist; create it first") }
+            record = NextHop(id: spec.id.rawValue, kind: .vrf)
+            record.vrf = vrf.rawValue
+            record.bridges = bridges
+        case .ecmp(let list):
+            guard (1...256).contains(list.count) else { return .invalid("\(what): an ECMP next hop has 1 to 256 members, not \(list.count)") }
+            for member in list {
+                guard let target = state.nextHops[member.nextHop] else { return .notFound("\(what): member \(member.nextHop) does not exist; create it first") }
+                if case .ecmp = target.kind { return .invalid("\(what): member \(member.nextHop) is an ECMP next hop itself") }
+                if let label = member.label, label > VNI.maximum { return .invalid("\(what): member label \(label) is larger than 24 bits") }
+            }
+            record = NextHop(id: spec.id.rawValue, kind: .ecmp)
+            let memory = UnsafeMutablePointer<NextHop.Member>.allocate(capacity: list.count)
+            for (index, member) in list.enumerated() {
+                (memory + index).initialize(to: .init(nextHop: member.nextHop.rawValue, label: member.label ?? Packet.noLabel))
+            }
+            record.members = memory
+            record.memberCount = UInt32(list.count)
+            members = list.map(\.nextHop)
+        }
+        if let old = state.nextHops[spec.id] { forgetMembers(old, &state) }
+        retireMembers(of: spec.id)
+        for member in members { state.references[member, default: 0] += 1 }
+        _ = tables.nextHops.publish(spec.id.rawValue, record)
+        state.nextHops[spec.id] = spec
+        return .ok
+    }
+
+    func deleteNextHop(_ id: NextHopID, _ state: inout State) -> RouterOutcome {
+        guard id != .discard else { return .invalid("next hop 0: is the discard next hop and cannot be deleted") }
+        guard let spec = state.nextHops[id] else { return .notFound("next hop \(id): does not exist") }
+        let references = state.references[id] ?? 0
+        guard references == 0 else { return .inUse("next hop \(id): \(references) objects (routes, bridge entries, labels, VNIs or ECMP next hops) use it; delete them first") }
+        forgetMembers(spec, &state)
+        retireMembers(of: id)
+        _ = tables.nextHops.remove(id.rawValue)
+        state.nextHops[id] = nil
+        state.references[id] = nil
+        return .ok
+    }
+
+    private func forgetMembers(_ spec: NextHopSpec, _ state: inout State) {
+        guard case .ecmp(let list) = spec.kind else { return }
+        for member in list { dereference(member.nextHop, &state) }
+    }
+
+    private func retireMembers(of id: NextHopID) {
+        guard let members = tables.nextHops.load(id.rawValue)?.pointee.members else { return }
+        nonisolated(unsafe) let retired = members
+        tables.quiescence.retire { retired.deallocate() }
+    }
+
+    func reference(_ id: NextHopID, _ state: inout State) { state.references[id, default: 0] += 1 }
+
+    func dereference(_ id: NextHopID, _ state: inout State) {
+        guard let count = state.references[id] else { return }
+        state.references[id] = count > 1 ? count - 1 : nil
+    }
+}

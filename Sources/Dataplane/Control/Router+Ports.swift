@@ -1,0 +1,180 @@
+import CPlatform
+import NetTypes
+import Synchronization
+
+// Ports and vifs: opening, giving to the workers, taking away.
+extension Router {
+    func upsert(_ spec: PortSpec, _ state: inout State) -> RouterOutcome {
+        guard !spec.name.isEmpty else { return .invalid("port: the name is empty") }
+        if var entry = state.ports[spec.name] {
+            guard entry.spec.driver == spec.driver, entry.spec.mtu == spec.mtu, entry.spec.queues == spec.queues else {
+                return .invalid("port \(spec.name): exists with another driver, MTU or queue count; delete it first")
+            }
+            entry.spec = spec
+            state.ports[spec.name] = entry
+            return .ok
+        }
+        let index = state.portSlots.firstIndex { $0 == nil } ?? state.portSlots.count
+        guard index < Worker.portCapacity else { return .tableFull("port table: \(Worker.portCapacity) ports are in use") }
+        let port: Port
+        do { port = try portFactory(spec) } catch { return .portFailed("port \(spec.name): \(error)") }
+        if index == state.portSlots.count {
+            state.portSlots.append(port)
+            state.transmitLocks.append(nil)
+        } else {
+            state.portSlots[index] = port
+        }
+        if port.transmitQueueCount < workers.count, state.transmitLocks[index] == nil {
+            let lock = UnsafeMutablePointer<Atomic<Bool>>.allocate(capacity: 1)
+            lock.initialize(to: Atomic(false))
+            state.transmitLocks[index] = lock
+        }
+        state.ports[spec.name] = PortEntry(spec: spec, port: port, index: index)
+        publishPlans(&state)
+        return .ok
+    }
+
+    func deletePort(_ name: String, _ state: inout State) -> RouterOutcome {
+        guard let entry = state.ports[name] else { return .notFound("port \(name): does not exist") }
+        if let vif = state.vifs.values.first(where: { $0.port == name }) {
+            return .inUse("port \(name): vif \(vif.id.rawValue) (\(vif.name)) uses it; delete the vif first")
+        }
+        state.ports[name] = nil
+        state.portSlots[entry.index] = nil
+        publishPlans(&state)
+        // No worker polls it or sends on it once all have passed; then the device may go.
+        synchronizeWorkers()
+        entry.port.close()
+        return .ok
+    }
+
+    /// Gives every worker its receive queues, round robin in port order, and the transmit queues.
+    func publishPlans(_ state: inout State) {
+        var receive: [[WorkerPlan.ReceiveQueue]] = workers.map { _ in [] }
+        var next = 0
+        let vifByPort = Dictionary(state.vifs.values.map { ($0.port, $0.id.rawValue) }, uniquingKeysWith: min)
+        for port in state.portSlots {
+            guard let port else { continue }
+            for queue in 0..<port.receiveQueueCount {
+                receive[next % workers.count].append(
+                    WorkerPlan.ReceiveQueue(
+                        port: .passUnretained(port), queue: queue, vif: vifByPort[port.name] ?? WorkerPlan.noVif,
+                        descriptor: port.pollDescriptor(queue: queue)))
+                next += 1
+            }
+        }
+        let ports = state.portSlots.compactMap { $0 }
+        let old = state.plans
+        state.plans = workers.map { worker in
+            let transmit: [WorkerPlan.TransmitQueue?] = state.portSlots.enumerated().map { index, port in
+                guard let port, port.transmitQueueCount > 0 else { return nil }
+                let isShared = port.transmitQueueCount < workers.count
+                return WorkerPlan.TransmitQueue(
+                    port: .passUnretained(port), queue: worker.id % port.transmitQueueCount, lock: isShared ? state.transmitLocks[index] : nil)
+            }
+            return WorkerPlan(receive: receive[worker.id], transmit: transmit, ports: ports)
+        }
+        for (worker, plan) in zip(workers, state.plans) {
+            worker.plan.store(Unmanaged.passUnretained(plan).toOpaque(), ordering: .releasing)
+            worker.bell.ring()
+        }
+        tables.quiescence.retire { withExtendedLifetime(old) {} }
+    }
+
+    /// Waits until no worker can still hold what was published before.
+    func synchronizeWorkers() {
+        for worker in workers { worker.bell.ring() }
+        tables.quiescence.synchronize()
+    }
+
+    func upsert(_ spec: VifSpec, _ state: inout State) -> RouterOutcome {
+        let what = "vif \(spec.id.rawValue) (\(spec.name))"
+        if state.vifs[spec.id] == spec { return .ok }
+        guard Int(spec.id.rawValue) < configuration.vifCapacity else {
+            return .tableFull("\(what): the vif table holds \(configuration.vifCapacity) vifs (ids 0 to \(configuration.vifCapacity - 1))")
+        }
+        switch spec.kind {
+        case .physical, .host, .virtual: break
+        case .agent, .vlan, .monitoring: return .unsupported("\(what): vifs of kind \(spec.kind) are not supported yet")
+        }
+        guard let port = state.ports[spec.port] else { return .notFound("\(what): port \(spec.port) does not exist; create it first") }
+        if let other = state.vifs.values.first(where: { $0.port == spec.port && $0.id != spec.id }) {
+            return .inUse("\(what): vif \(other.id.rawValue) (\(other.name)) already sits on port \(spec.port)")
+        }
+        guard spec.vrf.rawValue == 0 || state.vrfs[spec.vrf] != nil else { return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first") }
+        guard (0...65_535).contains(spec.mtu) else { return .invalid("\(what): MTU \(spec.mtu) is not within 0 to 65535") }
+        let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
+        let ipv6 = spec.addresses.compactMap { if case .v6(let a) = $0 { a } else { nil } }
+        guard ipv4.count <= 2, ipv6.count <= 2 else { return .invalid("\(what): at most two IPv4 and two IPv6 addresses of its own") }
+        if spec.kind == .physical || spec.kind == .host {
+            let current = spec.kind == .physical ? tables.fabricVif.load(ordering: .relaxed) : tables.hostVif.load(ordering: .relaxed)
+            if current != ForwardingTables.noVif, current != spec.id.rawValue {
+                return .inUse("\(what): vif \(current) is already the \(spec.kind) vif; one is supported")
+            }
+        }
+        if let old = state.vifs[spec.id], old.kind != spec.kind { return .invalid("\(what): exists as \(old.kind); delete it first") }
+
+        var flags: Vif.Flags = []
+        if spec.keepsFlows { flags.insert(.keepsFlows) }
+        if spec.bridges { flags.insert(.bridges) }
+        if spec.antispoof { flags.insert(.antispoof) }
+        if port.port.traits.contains(.unfinishedChecksums) { flags.insert(.unfinishedChecksums) }
+        if port.port.traits.contains(.oversizedSegments) { flags.insert(.oversizedSegments) }
+        var workload: UnsafeMutablePointer<IPv6Address>?
+        if !spec.workloadAddresses.isEmpty {
+            let list = UnsafeMutablePointer<IPv6Address>.allocate(capacity: spec.workloadAddresses.count)
+            for (index, address) in spec.workloadAddresses.enumerated() {
+                switch address {
+                case .v4(let a): (list + index).initialize(to: Vif.mapped(a.rawValue))
+                case .v6(let a): (list + index).initialize(to: a)
+                }
+            }
+            workload = list
+        }
+        let record = Vif(
+            id: spec.id.rawValue, kind: spec.kind, flags: flags, vrf: spec.vrf.rawValue, mac: spec.mac.rawValue,
+            mtu: UInt32(spec.mtu == 0 ? port.port.mtu : min(spec.mtu, port.port.mtu)), port: UInt32(port.index), ipv4: ipv4.first?.rawValue ?? 0,
+            ipv6: ipv6.first ?? .any, ipv4Second: ipv4.dropFirst().first?.rawValue ?? 0, ipv6Second: ipv6.dropFirst().first ?? .any,
+            workloadMAC: spec.workloadMAC?.rawValue ?? 0, workloadCount: UInt32(spec.workloadAddresses.count), workload: workload)
+        retireWorkload(of: spec.id)
+        _ = tables.vifs.publish(spec.id.rawValue, record)
+        state.vifs[spec.id] = spec
+        if spec.kind == .physical { tables.fabricVif.store(spec.id.rawValue, ordering: .releasing) }
+        if spec.kind == .host { tables.hostVif.store(spec.id.rawValue, ordering: .releasing) }
+        publishPlans(&state)
+        return .ok
+    }
+
+    func deleteVif(_ id: VifID, _ state: inout State) -> RouterOutcome {
+        guard let spec = state.vifs[id] else { return .notFound("vif \(id.rawValue): does not exist") }
+        if let nextHop = state.nextHops.values.first(where: { $0.vif == id }) {
+            return .inUse("vif \(id.rawValue) (\(spec.name)): next hop \(nextHop.id) uses it; delete the next hop first")
+        }
+        if spec.kind == .physical { tables.fabricVif.store(ForwardingTables.noVif, ordering: .releasing) }
+        if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }
+        state.vifs[id] = nil
+        state.vifBaseline[id] = counters(of: id)
+        retireWorkload(of: id)
+        _ = tables.vifs.remove(id.rawValue)
+        publishPlans(&state)
+        return .ok
+    }
+
+    /// The address list of the vif's present record is freed when its readers are gone.
+    private func retireWorkload(of id: VifID) {
+        guard let list = tables.vifs.load(id.rawValue)?.pointee.workload else { return }
+        nonisolated(unsafe) let retired = list
+        tables.quiescence.retire { retired.deallocate() }
+    }
+}
+
+extension NextHopSpec {
+    /// The vif it leaves by, or means.
+    var vif: VifID? {
+        switch kind {
+        case .receive(let vif), .resolve(let vif), .encap(let vif, _, _): vif
+        case .tunnel(let tunnel): tunnel.vif
+        case .discard, .vrf, .ecmp: nil
+        }
+    }
+}

@@ -1,0 +1,169 @@
+import NetTypes
+
+// Routes, bridge entries, labels, VNIs and flows.
+extension Router {
+    func upsert(_ spec: RouteSpec, _ state: inout State) -> RouterOutcome {
+        guard state.vrfs[spec.vrf] != nil else { return .notFound("route \(spec.prefix): VRF \(spec.vrf) does not exist; create it first") }
+        guard state.nextHops[spec.nextHop] != nil else { return .notFound("route \(spec.prefix): next hop \(spec.nextHop) does not exist; create it first") }
+        if let label = spec.label, label > VNI.maximum { return .invalid("route \(spec.prefix): label \(label) is larger than 24 bits") }
+        let leaf = tables.leaves.intern(
+            RouteLeaf(
+                nextHop: spec.nextHop.rawValue, label: spec.label ?? RouteLeaf.noLabel, mac: spec.mac?.rawValue ?? 0,
+                flags: spec.proxies ? RouteLeaf.proxies : 0, cookie: spec.cookie))
+        guard leaf != 0 else { return .tableFull("route \(spec.prefix): no room for another distinct route result (\(tables.leaves.count) are in use)") }
+        let old = tables.routes.insert(root(spec.vrf, spec.prefix), RouteKey(spec.prefix), leaf: leaf)
+        guard old != RouteTable.none else {
+            tables.leaves.release(leaf)
+            return .tableFull("route \(spec.prefix): the route table is full (\(tables.routes.routeCount) routes)")
+        }
+        reference(spec.nextHop, &state)
+        if old != 0 { forget(leaf: old, &state) }
+        return .ok
+    }
+
+    func deleteRoute(_ vrf: VRFID, _ prefix: IPPrefix, _ state: inout State) -> RouterOutcome {
+        guard state.vrfs[vrf] != nil else { return .notFound("route \(prefix): VRF \(vrf) does not exist") }
+        let old = tables.routes.remove(root(vrf, prefix), RouteKey(prefix))
+        guard old != 0, old != RouteTable.none else { return .notFound("route \(prefix) in VRF \(vrf): does not exist") }
+        forget(leaf: old, &state)
+        return .ok
+    }
+
+    private func root(_ vrf: VRFID, _ prefix: IPPrefix) -> UInt32 {
+        let roots = tables.roots(vrf.rawValue)
+        return prefix.isIPv4 ? roots.ipv4 : roots.ipv6
+    }
+
+    private func forget(leaf: UInt32, _ state: inout State) {
+        dereference(NextHopID(tables.leaves.nextHop(leaf)), &state)
+        tables.leaves.release(leaf)
+    }
+
+    func upsert(_ spec: BridgeEntrySpec, _ state: inout State) -> RouterOutcome {
+        let what = "bridge entry \(spec.mac)"
+        guard state.vrfs[spec.vrf] != nil else { return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first") }
+        guard state.nextHops[spec.nextHop] != nil else { return .notFound("\(what): next hop \(spec.nextHop) does not exist; create it first") }
+        guard spec.mac != .zero, !spec.mac.isMulticast else { return .invalid("\(what): is not a unicast address") }
+        if let label = spec.label, label > VNI.maximum { return .invalid("\(what): label \(label) is larger than 24 bits") }
+        let old = tables.bridge.entry(vrf: spec.vrf.rawValue, mac: spec.mac.rawValue)
+        guard
+            tables.bridge.insert(
+                vrf: spec.vrf.rawValue, mac: spec.mac.rawValue, nextHop: spec.nextHop.rawValue, label: spec.label ?? Packet.noLabel, cookie: spec.cookie)
+        else { return .tableFull("\(what): the bridge table is full (\(tables.bridge.count) entries)") }
+        reference(spec.nextHop, &state)
+        if let old { dereference(NextHopID(old.nextHop), &state) }
+        return .ok
+    }
+
+    func deleteBridgeEntry(_ vrf: VRFID, _ mac: MACAddress, _ state: inout State) -> RouterOutcome {
+        guard let old = tables.bridge.entry(vrf: vrf.rawValue, mac: mac.rawValue), tables.bridge.remove(vrf: vrf.rawValue, mac: mac.rawValue) else {
+            return .notFound("bridge entry \(mac) in VRF \(vrf): does not exist")
+        }
+        dereference(NextHopID(old.nextHop), &state)
+        return .ok
+    }
+
+    func upsert(_ spec: LabelSpec, _ state: inout State) -> RouterOutcome {
+        guard (Label.firstUnreserved...Label.maximum).contains(spec.label.rawValue) else {
+            return .invalid("label \(spec.label): is not within \(Label.firstUnreserved) to \(Label.maximum)")
+        }
+        return bind(tables.labels, spec.label.rawValue, spec.nextHop, spec.cookie, "label \(spec.label)", &state)
+    }
+
+    func upsert(_ spec: VNISpec, _ state: inout State) -> RouterOutcome {
+        guard (1...VNI.maximum).contains(spec.vni.rawValue) else { return .invalid("VNI \(spec.vni): is not within 1 to \(VNI.maximum)") }
+        return bind(tables.vnis, spec.vni.rawValue, spec.nextHop, spec.cookie, "VNI \(spec.vni)", &state)
+    }
+
+    private func bind(_ table: IndexTable, _ key: UInt32, _ nextHop: NextHopID, _ cookie: UInt64, _ what: String, _ state: inout State) -> RouterOutcome {
+        guard state.nextHops[nextHop] != nil else { return .notFound("\(what): next hop \(nextHop) does not exist; create it first") }
+        let old = table.lookup(key)
+        guard table.set(key, nextHop: nextHop.rawValue, cookie: cookie) else { return .invalid("\(what): is out of range") }
+        reference(nextHop, &state)
+        if old != IndexTable.none { dereference(NextHopID(old), &state) }
+        return .ok
+    }
+
+    func deleteLabel(_ label: Label, _ state: inout State) -> RouterOutcome { unbind(tables.labels, label.rawValue, "label \(label)", &state) }
+    func deleteVNI(_ vni: VNI, _ state: inout State) -> RouterOutcome { unbind(tables.vnis, vni.rawValue, "VNI \(vni)", &state) }
+
+    private func unbind(_ table: IndexTable, _ key: UInt32, _ what: String, _ state: inout State) -> RouterOutcome {
+        let old = table.lookup(key)
+        guard old != IndexTable.none, table.remove(key) else { return .notFound("\(what): does not exist") }
+        dereference(NextHopID(old), &state)
+        return .ok
+    }
+
+    // MARK: - Flows
+
+    /// Adds the pair, or changes action and cookie of the one that is there.
+    func upsert(_ spec: FlowSpec, _ state: inout State) -> RouterOutcome {
+        guard state.vrfs[spec.key.vrf] != nil else { return .notFound("flow: VRF \(spec.key.vrf) does not exist; create it first") }
+        guard var forward = FlowKey(spec.key) else { return .invalid("flow: \(spec.key.source) and \(spec.key.destination) are not of one family") }
+        var reverse = forward.reversed
+        let template = FlowTable.Template(
+            action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds)
+        for _ in 0..<1000 {
+            let result = tables.flows.insertPair(lane: workers.count, forward: &forward, reverse: &reverse, template)
+            switch result.status {
+            case .inserted: return .ok
+            case .exists:
+                for index in [result.index, tables.flows.entry(result.index).pointee.reverse] {
+                    let entry = tables.flows.entry(index)
+                    entry.pointee.action = spec.action.rawValue
+                    entry.pointee.cookie = spec.cookie
+                }
+                return .ok
+            case .conflict: return .inUse("flow: its reverse belongs to another flow")
+            case .full: return .tableFull("flow table: holds \(tables.flows.capacity) entries, all in use")
+            case .busy: continue
+            }
+        }
+        return .tableFull("flow: the bucket stayed busy; try again")
+    }
+
+    func deleteFlow(_ key: FlowKeySpec) -> RouterOutcome {
+        guard var words = FlowKey(key) else { return .invalid("flow: \(key.source) and \(key.destination) are not of one family") }
+        let index = tables.flows.lookup(&words, hash: tables.flows.hash(&words))
+        guard index != FlowTable.none else { return .notFound("flow: does not exist") }
+        for _ in 0..<1000 where tables.flows.isLive(index) {
+            if tables.flows.remove(lane: workers.count, index: index) { return .ok }
+        }
+        return .ok
+    }
+}
+
+extension RouteLeaf {
+    /// Flag: ARP and ND are answered for addresses under the route.
+    static let proxies: UInt16 = 1
+}
+
+extension FlowKey {
+    /// Nil when the addresses are not of one family.
+    init?(_ spec: FlowKeySpec) {
+        switch (spec.source, spec.destination) {
+        case (.v4(let source), .v4(let destination)):
+            self.init(
+                vrf: spec.vrf.rawValue, proto: spec.proto, ipv4Source: source.rawValue, ipv4Destination: destination.rawValue,
+                sourcePort: spec.sourcePort, destinationPort: spec.destinationPort)
+        case (.v6(let source), .v6(let destination)):
+            self.init(
+                vrf: spec.vrf.rawValue, proto: spec.proto, source: IPv6Words(high: source.high, low: source.low),
+                destination: IPv6Words(high: destination.high, low: destination.low), sourcePort: spec.sourcePort, destinationPort: spec.destinationPort)
+        default: return nil
+        }
+    }
+
+    var spec: FlowKeySpec {
+        let source: IPAddress, destination: IPAddress
+        if family == 4 {
+            source = .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: a0 >> 32)))
+            destination = .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: a0)))
+        } else {
+            source = .v6(IPv6Address(high: a0, low: a1))
+            destination = .v6(IPv6Address(high: a2, low: a3))
+        }
+        return FlowKeySpec(
+            vrf: VRFID(vrf), source: source, destination: destination, proto: proto, sourcePort: sourcePort, destinationPort: destinationPort)
+    }
+}

@@ -1,0 +1,88 @@
+import CPlatform
+import NetTypes
+import Synchronization
+
+// Packets to and from the control program.
+extension Router {
+    /// `handler` is called with every trapped packet, from a thread of the router's; it must not block. Returns a token for `removeTrapListener`.
+    public func addTrapListener(_ handler: @escaping @Sendable (TrapPacket) -> Void) -> Int {
+        trapListeners.withLock { listeners in
+            let token = listeners.next
+            listeners.next += 1
+            listeners.handlers[token] = handler
+            for worker in workers { worker.trapsWanted.store(true, ordering: .relaxed) }
+            return token
+        }
+    }
+
+    public func removeTrapListener(_ token: Int) {
+        trapListeners.withLock { listeners in
+            listeners.handlers[token] = nil
+            if listeners.handlers.isEmpty { for worker in workers { worker.trapsWanted.store(false, ordering: .relaxed) } }
+        }
+    }
+
+    /// Empties the workers' trap rings into the listeners.
+    func deliverTraps() {
+        let handlers = trapListeners.withLock { Array($0.handlers.values) }
+        for worker in workers {
+            while worker.traps.pop({ header, bytes in
+                guard let reason = TrapPacket.Reason(rawValue: header.reason) else { return }
+                let packet = TrapPacket(
+                    reason: reason, vif: .init(header.vif), vrf: .init(header.vrf), nextHop: .init(header.nextHop),
+                    packet: Array(UnsafeRawBufferPointer(start: bytes, count: Int(header.length))))
+                for handler in handlers { handler(packet) }
+            }) {}
+        }
+    }
+
+    /// Hands a packet to a worker: out of a vif as it is, or in as if it had been received there.
+    public func send(_ packet: OutgoingPacket) -> RouterOutcome {
+        guard (14...PacketRing.snap).contains(packet.packet.count) else {
+            return .invalid("packet out: \(packet.packet.count) octets; a frame has 14 to \(PacketRing.snap)")
+        }
+        return state.withLock { state in
+            guard state.vifs[packet.vif] != nil else { return .notFound("packet out: vif \(packet.vif.rawValue) does not exist") }
+            let header = PacketRing.Header(reason: packet.mode.rawValue, vif: packet.vif.rawValue, length: UInt32(packet.packet.count))
+            let worker = workers[0]
+            let isQueued = packet.packet.withUnsafeBytes { bytes in bytes.baseAddress.map { worker.packetsOut.push(header, $0) } ?? false }
+            guard isQueued else { return .tableFull("packet out: 512 packets are waiting; slow down") }
+            worker.bell.ring()
+            return .ok
+        }
+    }
+}
+
+extension Worker {
+    /// Takes what the control program sent. True when there was something.
+    func sendPacketsOut() -> Bool {
+        var worked = false
+        for _ in 0..<Int(VR_BURST) {
+            let isTaken = packetsOut.pop { header, bytes in
+                guard var frame = allocate() else {
+                    counters.add(.generated)
+                    counters.drop(.headAllocation)
+                    return
+                }
+                guard Int(frame.tailroom) >= Int(header.length) else {
+                    counters.add(.generated)
+                    return drop(frame, .headAllocation, vif: header.vif)
+                }
+                frame.start.copyMemory(from: bytes, byteCount: Int(header.length))
+                frame.length = header.length
+                frame.tailroom &-= header.length
+                if header.reason == OutgoingPacket.Mode.transmit.rawValue {
+                    counters.add(.generated)
+                    stage(frame, header.vif)
+                } else {
+                    frames[0] = frame
+                    receive(1, vif: header.vif)
+                }
+            }
+            guard isTaken else { break }
+            worked = true
+        }
+        if worked { flushReleased() }
+        return worked
+    }
+}

@@ -1,0 +1,114 @@
+import CPlatform
+import NetTypes
+import Synchronization
+
+/// Flows: every unicast TCP, UDP and ICMP echo packet of a vif that keeps flows, and of a tunnel, belongs to a pair of flow entries.
+///
+/// - Input: packets with `next` of `route`, `bridge` or `nextHop` and a transport header.
+/// - Output: `flow` and `hash` set, counters and TCP state of the entry advanced; a first packet inserts the pair. A routed packet whose entry has a valid
+///   cached next hop skips the route lookup.
+/// - Drops: flowActionDrop, flowTableFull. A bucket that another worker holds at this moment costs the packet its accounting, not its way.
+extension Worker {
+    func flowLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+        var selected = 0
+        for index in 0..<count {
+            let packet = packets + index
+            guard packet.pointee.next != .settled, packet.pointee.next != .crossConnect, packet.pointee.l4 != 0 else { continue }
+            guard packet.pointee.ingress.pointee.flags.contains(.keepsFlows) || packet.pointee.flags.contains(.tunneled) else { continue }
+            guard flowKey(packet.pointee, &keys[selected]) else { continue }
+            lookup.positions[selected] = index
+            selected &+= 1
+        }
+        guard selected > 0 else { return }
+        tables.flows.lookup(keys: keys, hashes: lookup.hashes, indices: lookup.results, count: selected)
+        let generation = tables.generation.load(ordering: .acquiring)
+        for slot in 0..<selected {
+            let packet = packets + lookup.positions[slot]
+            packet.pointee.hash = UInt32(truncatingIfNeeded: lookup.hashes[slot] >> 32) | 1
+            var index = lookup.results[slot]
+            if index == FlowTable.none {
+                index = insertFlow(packet, slot)
+                if index == FlowTable.none { continue }
+            }
+            packet.pointee.flow = index
+            account(packet, index, generation)
+        }
+    }
+
+    private func flowKey(_ packet: Packet, _ key: inout FlowKey) -> Bool {
+        let source: UInt16, destination: UInt16
+        switch packet.proto {
+        case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue:
+            source = UDP(packet.transport).sourcePort
+            destination = UDP(packet.transport).destinationPort
+        case IPProtocol.icmp.rawValue where packet.family == .ipv4:
+            let type = ICMPv4(packet.transport).type
+            guard type == .echoRequest || type == .echoReply else { return false }
+            // The identifier stands for both ports, so that a reply finds the reverse entry.
+            source = ICMPv4(packet.transport).identifier
+            destination = source
+        case IPProtocol.icmpv6.rawValue where packet.family == .ipv6:
+            let type = ICMPv6(packet.transport).type
+            guard type == .echoRequest || type == .echoReply else { return false }
+            source = ICMPv6(packet.transport).identifier
+            destination = source
+        default: return false
+        }
+        if packet.family == .ipv4 {
+            let ip = IPv4(packet.network)
+            key = FlowKey(
+                vrf: packet.vrf, proto: packet.proto, ipv4Source: ip.source, ipv4Destination: ip.destination, sourcePort: source,
+                destinationPort: destination)
+        } else {
+            let ip = IPv6(packet.network)
+            key = FlowKey(
+                vrf: packet.vrf, proto: packet.proto, source: IPv6Words(high: ip.source.high, low: ip.source.low),
+                destination: IPv6Words(high: ip.destination.high, low: ip.destination.low), sourcePort: source, destinationPort: destination)
+        }
+        return true
+    }
+
+    /// The first packet's pair; `none` when there is no entry for this packet (it is settled, or goes on without).
+    private func insertFlow(_ packet: UnsafeMutablePointer<Packet>, _ slot: Int) -> UInt32 {
+        var reverse = keys[slot].reversed
+        let template = FlowTable.Template(
+            action: FlowAction.forward.rawValue, cookie: 0, ingressVif: packet.pointee.ingress.pointee.id, now: milliseconds)
+        let result = tables.flows.insertPair(lane: id, forward: keys + slot, reverse: &reverse, template)
+        switch result.status {
+        case .inserted, .exists: return result.index
+        case .full:
+            packet.pointee.settle(.drop(.flowTableFull))
+            return FlowTable.none
+        case .conflict, .busy: return FlowTable.none
+        }
+    }
+
+    private func account(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32) {
+        let entry = tables.flows.entry(index)
+        FlowEntry.count(entry, bytes: packet.pointee.length, now: milliseconds)
+        guard entry.pointee.action == FlowAction.forward.rawValue else { return packet.pointee.settle(.drop(.flowActionDrop)) }
+        if packet.pointee.proto == IPProtocol.tcp.rawValue {
+            let tcp = TCP(packet.pointee.transport)
+            let payload = packet.pointee.length &- Int(packet.pointee.l4) &- tcp.headerLength
+            FlowTCP.track(
+                entry, reverse: tables.flows.entry(entry.pointee.reverse), flags: tcp.flags.rawValue, sequence: tcp.sequence,
+                acknowledgement: tcp.acknowledgment, payload: UInt32(truncatingIfNeeded: max(0, payload)))
+        }
+        if packet.pointee.next == .route, entry.pointee.tableGeneration == generation {
+            packet.pointee.nextHop = entry.pointee.nextHop
+            packet.pointee.label = entry.pointee.label
+            packet.pointee.next = .nextHop
+        }
+    }
+
+    /// After the lookups: what a routed flow's next packets will find in its entry.
+    func remember(_ packet: Packet, _ generation: UInt32) {
+        guard entry(packet).pointee.tableGeneration != generation || entry(packet).pointee.nextHop != packet.nextHop else { return }
+        FlowEntry.cache(entry(packet), nextHop: packet.nextHop, label: packet.label, generation: packet.flags.contains(.routed) ? generation : 0)
+    }
+
+    private func entry(_ packet: Packet) -> UnsafeMutablePointer<FlowEntry> { tables.flows.entry(packet.flow) }
+
+    /// The UDP source port of a tunnel packet: entropy for the fabric's ECMP, 49152–65535 (RFC 7510 section 3, RFC 7348 section 5).
+    static func entropyPort(_ hash: UInt32) -> UInt16 { 0xC000 | UInt16(truncatingIfNeeded: (hash ^ hash >> 16) & 0x3FFF) }
+}

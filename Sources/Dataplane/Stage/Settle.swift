@@ -1,0 +1,125 @@
+import CPlatform
+import Synchronization
+
+/// Where every packet ends: its verdict is counted here and nowhere else, and its buffer goes to a port or back to the pool.
+///
+/// received + generated = forwarded + dropped + trapped + consumed holds whenever a loop turn is over: a forwarded packet counts when the
+/// port took it.
+extension Worker {
+    func settle(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+        for index in 0..<count {
+            let packet = packets + index
+            switch packet.pointee.verdict {
+            case .forward(let vif):
+                stage(packet.pointee.frame, vif)
+            case .drop(let reason):
+                drop(packet.pointee.frame, reason, vif: packet.pointee.ingress.pointee.id)
+            case .trap(let reason):
+                if let refusal = trap(packet.pointee, reason) {
+                    drop(packet.pointee.frame, refusal, vif: packet.pointee.ingress.pointee.id)
+                } else {
+                    counters.add(.trapped)
+                    release(packet.pointee.frame)
+                }
+            case .consumed:
+                counters.add(.consumed)
+                release(packet.pointee.frame)
+            }
+        }
+        flushReleased()
+    }
+
+    func drop(_ frame: vr_frame, _ reason: DropReason, vif: UInt32) {
+        counters.drop(reason)
+        vifCounters.add(vif, .drops, 1)
+        release(frame)
+    }
+
+    /// Copies a packet to the control program; the reason why not, when it cannot.
+    func trap(_ packet: Packet, _ reason: TrapPacket.Reason) -> DropReason? {
+        guard trapsWanted.load(ordering: .relaxed) else { return .trapNoListener }
+        let header = PacketRing.Header(
+            reason: reason.rawValue, vif: packet.ingress.pointee.id, vrf: packet.vrf, nextHop: packet.nextHop, length: packet.frame.length)
+        let wasEmpty = traps.isEmpty
+        guard traps.push(header, packet.data) else { return .trapQueueFull }
+        if wasEmpty { trapBell.ring() }
+        return nil
+    }
+
+    // MARK: - Buffers
+
+    func release(_ frame: vr_frame) {
+        released[releasedCount] = frame
+        releasedCount &+= 1
+        if releasedCount == Int(VR_BURST) * 4 { flushReleased() }
+    }
+
+    func flushReleased() {
+        guard releasedCount > 0 else { return }
+        pool.release(lane: id, released, count: releasedCount)
+        releasedCount = 0
+    }
+
+    /// One empty buffer for a packet the router makes; nil (nothing counted) when the pool is dry.
+    func allocate() -> vr_frame? {
+        withUnsafeTemporaryAllocation(of: vr_frame.self, capacity: 1) { frame in
+            pool.allocate(lane: id, into: frame.baseAddress!, count: 1) == 1 ? frame[0] : nil
+        }
+    }
+
+    // MARK: - Transmit
+
+    /// Puts a frame into the transmit buffer of the vif's port.
+    func stage(_ frame: vr_frame, _ vif: UInt32) {
+        guard let out = tables.vifs.load(vif) else {
+            drop(frame, .invalidInterface, vif: 0)
+            return
+        }
+        let port = Int(out.pointee.port)
+        let buffer = transmitBuffers + port
+        if buffer.pointee.count == TransmitBuffer.capacity { transmit(port) }
+        let at = buffer.pointee.count
+        if at == 0 {
+            pendingPorts[pendingCount] = UInt32(truncatingIfNeeded: port)
+            pendingCount &+= 1
+        }
+        buffer.pointee.frames[at] = frame
+        buffer.pointee.vifs[at] = vif
+        buffer.pointee.count = at &+ 1
+    }
+
+    /// End of a loop turn: everything staged goes out.
+    func transmitPending() {
+        for index in 0..<pendingCount { transmit(Int(pendingPorts[index])) }
+        pendingCount = 0
+        flushReleased()
+    }
+
+    /// Hands the port its frames. What it does not take is dropped, not kept: waiting would only add latency to every later packet.
+    private func transmit(_ port: Int) {
+        let buffer = transmitBuffers + port
+        let count = buffer.pointee.count
+        let frames = buffer.pointee.frames
+        buffer.pointee.count = 0
+        guard count > 0 else { return }
+        guard let current = plan.load(ordering: .acquiring) else { return }
+        let plan = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0 }
+        guard port < plan.transmitQueues.count, let queue = plan.transmitQueues[port] else {
+            for index in 0..<count { drop(frames[index], .interfaceTransmitDiscard, vif: buffer.pointee.vifs[index]) }
+            return
+        }
+        // A port with fewer transmit queues than there are workers: the queue is taken for one burst.
+        if let lock = queue.lock { while lock.pointee.exchange(true, ordering: .acquiring) { vr_pause() } }
+        let taken = queue.port._withUnsafeGuaranteedRef { $0.transmit(queue: queue.queue, pool: pool, lane: id, frames, count: count) }
+        if let lock = queue.lock { lock.pointee.store(false, ordering: .releasing) }
+        counters.add(.forwarded, taken)
+        for index in 0..<taken {
+            vifCounters.add(buffer.pointee.vifs[index], .transmittedPackets, 1)
+            vifCounters.add(buffer.pointee.vifs[index], .transmittedBytes, UInt64(frames[index].length))
+        }
+        for index in taken..<max(taken, count) {
+            vifCounters.add(buffer.pointee.vifs[index], .transmitErrors, 1)
+            drop(frames[index], .transmitQueueFull, vif: buffer.pointee.vifs[index])
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import CPlatform
+import NetTypes
+import Synchronization
+
+/// What comes in from the fabric: tunnel packets for us are decapsulated, the rest is the host's.
+///
+/// Supported: VXLAN (RFC 7348), MPLS over UDP (RFC 7510), MPLS over GRE (RFC 4023), over IPv4. The outer header must be whole, unfragmented,
+/// with a right checksum and our address; the outer UDP checksum is not verified (RFC 6935 and RFC 7348 send zero). ECN follows RFC 6040.
+///
+/// - Drops: invalidPacket, checksumError, invalidLabel, invalidVNI, invalidNextHop, noL2Route, fragmentError, nowhereToGo.
+extension Worker {
+    func fabricInput(_ packet: inout Packet) {
+        guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
+        let ethernet = Ethernet(packet.data)
+        let type = ethernet.type
+        if type == .arp { return fabricARP(&packet) }
+        guard type == .ipv4, IPv4.check(packet.data + Ethernet.size, available: packet.length &- Ethernet.size) else { return toHost(&packet) }
+        let ip = IPv4(packet.data + Ethernet.size)
+        let vif = packet.ingress
+        guard vif.pointee.owns(ipv4: ip.destination) else { return toHost(&packet) }
+        let transport = Ethernet.size &+ ip.headerLength
+        let available = ip.totalLength &- ip.headerLength
+        switch ip.proto {
+        case .udp:
+            guard available >= UDP.size else { return toHost(&packet) }
+            let port = UDP(packet.data + transport).destinationPort
+            guard port == UDP.vxlanPort || port == UDP.mplsPort else { return toHost(&packet) }
+            if let reason = checkOuter(ip) { return packet.settle(.drop(reason)) }
+            let payload = transport &+ UDP.size
+            packet.trim(to: Ethernet.size &+ ip.totalLength)
+            if port == UDP.vxlanPort { decapsulateVXLAN(&packet, at: payload, ecn: ip.ecn) } else { decapsulateMPLS(&packet, at: payload, ecn: ip.ecn) }
+        case .gre:
+            guard available >= GRE.size, GRE.check(packet.data + transport, available: available) else { return packet.settle(.drop(.invalidPacket)) }
+            let gre = GRE(packet.data + transport)
+            guard gre.type == .mpls else { return toHost(&packet) }
+            if let reason = checkOuter(ip) { return packet.settle(.drop(reason)) }
+            let payload = transport &+ gre.headerLength
+            packet.trim(to: Ethernet.size &+ ip.totalLength)
+            decapsulateMPLS(&packet, at: payload, ecn: ip.ecn)
+        default: toHost(&packet)
+        }
+    }
+
+    private func checkOuter(_ ip: IPv4) -> DropReason? {
+        if ip.isFragment { return .fragmentError }
+        return ip.hasValidChecksum ? nil : .checksumError
+    }
+
+    private func decapsulateVXLAN(_ packet: inout Packet, at offset: Int, ecn: UInt8) {
+        guard VXLAN.check(packet.data + offset, available: packet.length &- offset) else { return packet.settle(.drop(.invalidPacket)) }
+        let vni = VXLAN(packet.data + offset).vni
+        let id = tables.vnis.lookup(vni)
+        guard id != IndexTable.none, let nextHop = tables.nextHops.load(id) else { return packet.settle(.drop(.invalidVNI)) }
+        guard nextHop.pointee.kind == .vrf else { return packet.settle(.drop(.invalidNextHop)) }
+        packet.pull(offset &+ VXLAN.size)
+        guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
+        packet.flags.insert(.tunneled)
+        packet.vrf = nextHop.pointee.vrf
+        let ethernet = Ethernet(packet.data)
+        let isIP = ethernet.type == .ipv4 || ethernet.type == .ipv6
+        if isIP {
+            if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
+            if !mark(packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
+        }
+        if isIP, ethernet.destination == MACAddress.gateway.rawValue {
+            packet.flags.insert(.routed)
+            packet.next = .route
+        } else if nextHop.pointee.bridges, !ethernet.isMulticast {
+            packet.next = .bridge
+        } else {
+            packet.settle(.drop(.noL2Route))
+        }
+    }
+
+    /// One label (RFC 3032); its next hop says what is under it: a workload, or a VRF. The payload is an IP packet; it is given an Ethernet header in
+    /// the octets that the outer headers leave free, so that every stage sees frames.
+    private func decapsulateMPLS(_ packet: inout Packet, at offset: Int, ecn: UInt8) {
+        guard MPLS.check(packet.data + offset, available: packet.length &- offset) else { return packet.settle(.drop(.invalidLabel)) }
+        let entry = MPLS(packet.data + offset)
+        guard entry.isBottom else { return packet.settle(.drop(.invalidLabel)) }
+        guard entry.timeToLive > 0 else { return packet.settle(.drop(.ttlExceeded)) }
+        let id = tables.labels.lookup(entry.label)
+        guard id != IndexTable.none, let nextHop = tables.nextHops.load(id) else { return packet.settle(.drop(.invalidLabel)) }
+        let payload = offset &+ MPLS.size
+        guard packet.length > payload else { return packet.settle(.drop(.pull)) }
+        let version = (packet.data + payload).load(as: UInt8.self) >> 4
+        guard version == 4 || version == 6 else { return packet.settle(.drop(.invalidProtocol)) }
+        packet.pull(payload &- Ethernet.size)
+        Ethernet.Fields(destination: MACAddress.gateway.rawValue, source: MACAddress.gateway.rawValue, type: version == 4 ? .ipv4 : .ipv6).emit(to: packet.data)
+        packet.flags.insert([.tunneled, .routed])
+        if nextHop.pointee.kind == .vrf {
+            packet.vrf = nextHop.pointee.vrf
+            packet.next = .route
+        } else {
+            if let vif = tables.vifs.load(nextHop.pointee.vif) { packet.vrf = vif.pointee.vrf }
+            packet.nextHop = id
+            packet.next = .nextHop
+        }
+        if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
+        if !mark(packet, outerECN: ecn) { packet.settle(.drop(.invalidPacket)) }
+    }
+
+    /// RFC 6040 section 4.2: congestion seen on the fabric reaches the inner header; a packet that cannot carry the mark is dropped (false).
+    private func mark(_ packet: Packet, outerECN: UInt8) -> Bool {
+        guard outerECN == 3 else { return true }
+        switch packet.family {
+        case .ipv4:
+            let ip = IPv4(packet.network)
+            guard ip.ecn != 0 else { return false }
+            ip.ecn = 3
+            ip.updateChecksum()
+        case .ipv6:
+            let ip = IPv6(packet.network)
+            guard ip.trafficClass & 3 != 0 else { return false }
+            ip.trafficClass |= 3
+        case .none: break
+        }
+        return true
+    }
+
+    /// Not for the overlay: the host behind the fabric vif gets it. Without a host vif the router answers echo itself.
+    private func toHost(_ packet: inout Packet) {
+        let host = tables.hostVif.load(ordering: .relaxed)
+        if host != ForwardingTables.noVif { return crossConnect(&packet, to: host) }
+        let type = Ethernet(packet.data).type
+        guard type == .ipv4 || type == .ipv6 else { return packet.settle(.drop(.nowhereToGo)) }
+        if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
+        let isOurs = packet.family == .ipv4 && packet.ingress.pointee.owns(ipv4: IPv4(packet.network).destination)
+        guard isOurs, answerEcho(&packet, via: packet.ingress) else { return packet.settle(.drop(.nowhereToGo)) }
+    }
+}

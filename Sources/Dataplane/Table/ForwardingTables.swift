@@ -1,0 +1,65 @@
+import CPlatform
+import NetTypes
+import Synchronization
+
+/// Every table the workers read, in one place.
+///
+/// # Thread-safety
+/// The control thread (under the router's lock) writes, workers read; memory is freed after quiescence. Flows are also inserted by workers.
+final class ForwardingTables: @unchecked Sendable {
+    /// The two route tables of a VRF; `RouteTable.none` while the VRF does not exist.
+    struct Roots {
+        var ipv4: UInt32
+        var ipv6: UInt32
+    }
+
+    let quiescence: Quiescence
+    let vifs: SlotTable<Vif>
+    let nextHops: SlotTable<NextHop>
+    let routes: RouteTable
+    let leaves: RouteLeaves
+    let bridge: BridgeTable
+    let labels = IndexTable(capacity: Int(Label.maximum) + 1)
+    let vnis = IndexTable(capacity: Int(VNI.maximum) + 1)
+    let flows: FlowTable
+    /// By VRF id; see `roots(_:)`.
+    private let rootWords: UnsafeMutablePointer<Atomic<UInt64>>
+    let vrfCapacity: Int
+    /// The vif of the fabric and the one of the host behind it, for the cross-connect; `noVif` when there is none.
+    let fabricVif = Atomic<UInt32>(ForwardingTables.noVif)
+    let hostVif = Atomic<UInt32>(ForwardingTables.noVif)
+    /// Goes up with every change that may alter where a packet goes; a flow's cached next hop is valid while it stands.
+    let generation = Atomic<UInt32>(1)
+
+    static let noVif: UInt32 = .max
+
+    init(_ configuration: RouterConfiguration) {
+        quiescence = Quiescence(workerCount: configuration.cores.count)
+        vifs = SlotTable(capacity: configuration.vifCapacity, quiescence: quiescence)
+        nextHops = SlotTable(capacity: configuration.nextHopCapacity, quiescence: quiescence)
+        routes = RouteTable(quiescence: quiescence)
+        leaves = RouteLeaves(quiescence: quiescence)
+        bridge = BridgeTable(quiescence: quiescence)
+        flows = FlowTable(capacity: configuration.flowCapacity, laneCount: configuration.cores.count + 1, quiescence: quiescence)
+        vrfCapacity = configuration.vrfCapacity
+        rootWords = .allocate(capacity: vrfCapacity)
+        for index in 0..<vrfCapacity { (rootWords + index).initialize(to: Atomic(.max)) }
+    }
+
+    deinit {
+        rootWords.deinitialize(count: vrfCapacity)
+        rootWords.deallocate()
+    }
+
+    @inline(__always) func roots(_ vrf: UInt32) -> Roots {
+        guard Int(vrf) < vrfCapacity else { return Roots(ipv4: RouteTable.none, ipv6: RouteTable.none) }
+        let word = rootWords[Int(vrf)].load(ordering: .acquiring)
+        return Roots(ipv4: UInt32(truncatingIfNeeded: word), ipv6: UInt32(truncatingIfNeeded: word >> 32))
+    }
+
+    func setRoots(_ vrf: UInt32, _ roots: Roots) {
+        rootWords[Int(vrf)].store(UInt64(roots.ipv6) << 32 | UInt64(roots.ipv4), ordering: .releasing)
+    }
+
+    func bumpGeneration() { generation.wrappingAdd(1, ordering: .releasing) }
+}

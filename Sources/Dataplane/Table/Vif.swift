@@ -1,0 +1,50 @@
+import CPlatform
+import NetTypes
+
+/// A virtual interface as the workers see it: an immutable record, replaced as a whole and freed after quiescence.
+struct Vif {
+    var id: UInt32
+    var kind: VifSpec.Kind
+    var flags: Flags
+    var vrf: UInt32
+    /// Our MAC on this vif, 48 bits.
+    var mac: UInt64
+    /// Largest IP packet that leaves by this vif.
+    var mtu: UInt32
+    /// Index of its port in the router's port list.
+    var port: UInt32
+    /// Our addresses: the gateway of the workload, the VTEP on the fabric. Zero: none.
+    var ipv4: UInt32
+    var ipv6: IPv6Address
+    /// Second IPv4 and IPv6 address, for networks with more than one subnet.
+    var ipv4Second: UInt32
+    var ipv6Second: IPv6Address
+    /// The workload's MAC; zero: not known.
+    var workloadMAC: UInt64
+    /// The workload's addresses, for antispoofing: up to `maximumWorkloadAddresses`, in `workload`.
+    var workloadCount: UInt32
+    var workload: UnsafeMutablePointer<IPv6Address>?
+
+    struct Flags: OptionSet {
+        let rawValue: UInt8
+        static let keepsFlows = Flags(rawValue: 1 << 0)
+        static let bridges = Flags(rawValue: 1 << 1)
+        static let antispoof = Flags(rawValue: 1 << 2)
+        /// The port hands over unfinished checksums.
+        static let unfinishedChecksums = Flags(rawValue: 1 << 3)
+        /// The port hands over TCP frames above the MTU.
+        static let oversizedSegments = Flags(rawValue: 1 << 4)
+    }
+
+    /// Workload addresses are kept as IPv6 addresses, IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).
+    func isWorkloadAddress(_ address: IPv6Address) -> Bool {
+        guard let workload else { return false }
+        for index in 0..<Int(workloadCount) where workload[index] == address { return true }
+        return false
+    }
+
+    static func mapped(_ address: UInt32) -> IPv6Address { IPv6Address(high: 0, low: 0x0000_FFFF_0000_0000 | UInt64(address)) }
+
+    func owns(ipv4 address: UInt32) -> Bool { address != 0 && (address == ipv4 || address == ipv4Second) }
+    func owns(ipv6 address: IPv6Address) -> Bool { address != .any && (address == ipv6 || address == ipv6Second) }
+}

@@ -1,0 +1,17 @@
+import CPlatform
+
+/// Frames a worker has ready for each port, kept until the end of its loop turn so that a port sees full bursts.
+/// Owned by one worker.
+struct TransmitBuffer: ~Copyable {
+    static let capacity = 64
+
+    let frames = UnsafeMutablePointer<vr_frame>.allocate(capacity: TransmitBuffer.capacity)
+    /// The vif each frame leaves by, for its counters.
+    let vifs = UnsafeMutablePointer<UInt32>.allocate(capacity: TransmitBuffer.capacity)
+    var count = 0
+
+    deinit {
+        frames.deallocate()
+        vifs.deallocate()
+    }
+}

@@ -1,0 +1,170 @@
+import CPlatform
+import Synchronization
+
+/// A worker: one thread, usually pinned to a core, that takes bursts from its receive queues through the stages to the transmit queues.
+///
+/// It never waits for another worker or for the control thread and takes no lock on the way of a packet. Tables are read through
+/// pointers that stay valid until it announces quiescence, once per loop turn; it holds none across.
+///
+/// The stages are extensions of `Worker` in `Stage/`, one file each, in this order:
+/// `vifInput` (with `tunnelInput`, `neighbourReply`) → `flowLookup` → `routeLookup` / `bridgeLookup` → `nextHopOutput` → `settle`.
+///
+/// # Thread-safety
+/// `run` and everything it calls belong to the worker's thread. The control side touches `plan`, `counters.read`, `vifCounters.read`,
+/// `traps.pop`, `packetsOut.push`, `bell` and `stop`.
+final class Worker: @unchecked Sendable {
+    let id: Int
+    let core: Int?
+    let tables: ForwardingTables
+    let pool: BufferPool
+    let idle: RouterConfiguration.IdlePolicy
+    let counters = WorkerCounters()
+    let vifCounters: VifCounterTable
+    let icmpLimit: RateLimiter
+
+    /// Packets for the control program. `trapBell` wakes its reader.
+    let traps = PacketRing(count: 512)
+    let trapBell: Doorbell
+    /// Nobody listens to traps while this is false.
+    let trapsWanted = Atomic<Bool>(false)
+    /// Packets from the control program.
+    let packetsOut = PacketRing(count: 512)
+    /// Wakes the worker when it sleeps.
+    let bell = Doorbell()
+    let isStopping = Atomic<Bool>(false)
+    /// Unretained pointer to the `WorkerPlan` in force; the router keeps it alive.
+    let plan: Atomic<UnsafeMutableRawPointer?>
+
+    // The worker's own memory.
+    let burst = UnsafeMutablePointer<Packet>.allocate(capacity: Int(VR_BURST))
+    let frames = UnsafeMutablePointer<vr_frame>.allocate(capacity: Int(VR_BURST))
+    let keys = UnsafeMutablePointer<FlowKey>.allocate(capacity: Int(VR_BURST))
+    let lookup = LookupScratch()
+    /// Packets the router made during this burst that still have to pass the stages (ICMP errors).
+    let made = UnsafeMutablePointer<Packet>.allocate(capacity: Int(VR_BURST))
+    var madeCount = 0
+    let released = UnsafeMutablePointer<vr_frame>.allocate(capacity: Int(VR_BURST) * 4)
+    var releasedCount = 0
+    let transmitBuffers: UnsafeMutablePointer<TransmitBuffer>
+    /// Ports with something in their transmit buffer.
+    let pendingPorts = UnsafeMutablePointer<UInt32>.allocate(capacity: Worker.portCapacity)
+    var pendingCount = 0
+    /// TSC at the start of this loop turn, and the same in milliseconds since the router started.
+    var now: UInt64 = 0
+    var milliseconds: UInt32 = 0
+    let tscHz: UInt64
+    let tscPerMillisecond: UInt64
+    let startTSC: UInt64
+    var nextAgeing: UInt64 = 0
+
+    static let portCapacity = 4352
+
+    init(id: Int, core: Int?, configuration: RouterConfiguration, tables: ForwardingTables, pool: BufferPool, plan: WorkerPlan, trapBell: Doorbell, startTSC: UInt64) {
+        self.id = id
+        self.core = core
+        self.tables = tables
+        self.pool = pool
+        self.trapBell = trapBell
+        self.startTSC = startTSC
+        idle = configuration.idle
+        vifCounters = VifCounterTable(capacity: configuration.vifCapacity)
+        tscHz = vr_tsc_hz()
+        tscPerMillisecond = max(1, tscHz / 1000)
+        icmpLimit = RateLimiter(slots: configuration.vifCapacity, perSecond: 100, burst: 50, tscHz: tscHz)
+        self.plan = Atomic(Unmanaged.passUnretained(plan).toOpaque())
+        transmitBuffers = .allocate(capacity: Worker.portCapacity)
+        for port in 0..<Worker.portCapacity { (transmitBuffers + port).initialize(to: TransmitBuffer()) }
+    }
+
+    deinit {
+        burst.deallocate()
+        frames.deallocate()
+        keys.deallocate()
+        made.deallocate()
+        released.deallocate()
+        transmitBuffers.deinitialize(count: Worker.portCapacity)
+        transmitBuffers.deallocate()
+        pendingPorts.deallocate()
+    }
+
+    // MARK: - The loop
+
+    /// Until `isStopping`: take bursts, announce quiescence, rest when there is nothing to do.
+    func run() {
+        var idleTurns = 0
+        tables.quiescence.online(id)
+        while !isStopping.load(ordering: .relaxed) {
+            let worked = turn()
+            tables.quiescence.quiesce(id)
+            counters.add(.polls)
+            if worked {
+                idleTurns = 0
+                counters.add(.busyCycles, Int(truncatingIfNeeded: vr_tsc() &- now))
+                counters.publish()
+            } else {
+                counters.add(.idlePolls)
+                idleTurns &+= 1
+                rest(idleTurns)
+            }
+        }
+        tables.quiescence.offline(id)
+        counters.publish()
+    }
+
+    /// One loop turn. True when a packet moved.
+    func turn() -> Bool {
+        now = vr_tsc()
+        milliseconds = UInt32(truncatingIfNeeded: (now &- startTSC) / tscPerMillisecond)
+        guard let current = plan.load(ordering: .acquiring) else { return false }
+        let plan = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0 }
+        var worked = sendPacketsOut()
+        for index in 0..<plan.receiveQueues.count {
+            let queue = plan.receiveQueues[index]
+            let count = queue.port._withUnsafeGuaranteedRef {
+                $0.receive(queue: queue.queue, pool: pool, lane: id, into: frames, capacity: Int(VR_BURST))
+            }
+            if count > 0 {
+                worked = true
+                receive(count, vif: queue.vif)
+            }
+        }
+        if pendingCount > 0 { transmitPending() }
+        if now > nextAgeing {
+            nextAgeing = now &+ tscPerMillisecond
+            _ = tables.flows.age(lane: id, now: milliseconds, budget: 256)
+        }
+        return worked
+    }
+
+    /// Adaptive: polls on for some turns, then sleeps on the ports' descriptors. A port without a descriptor (DPDK) bounds the sleep.
+    private func rest(_ idleTurns: Int) {
+        switch idle {
+        case .poll: vr_pause()
+        case .adaptive where idleTurns < 512: vr_pause()
+        case .adaptive, .sleep:
+            counters.add(.sleeps)
+            counters.publish()
+            sleep(idleTurns)
+        }
+        if idleTurns & 0xFFF == 1 { counters.publish() }
+    }
+
+    private func sleep(_ idleTurns: Int) {
+        guard let current = plan.load(ordering: .acquiring) else { return }
+        let plan = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0 }
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: 64) { descriptors in
+            descriptors[0] = bell.descriptor
+            var count = 1
+            for queue in plan.receiveQueues where queue.descriptor >= 0 && count < 64 {
+                descriptors[count] = queue.descriptor
+                count += 1
+            }
+            let bounded = plan.mustPoll || plan.descriptorCount > 63
+            let timeout: UInt64 = bounded ? (idleTurns < 2048 ? 50_000 : 250_000) : 100_000_000
+            tables.quiescence.offline(id)
+            _ = vr_wait_readable(descriptors.baseAddress, Int32(count), timeout)
+            tables.quiescence.online(id)
+        }
+        bell.answer()
+    }
+}

@@ -1,0 +1,46 @@
+import CPlatform
+import Synchronization
+
+/// What one worker polls and where it may send: an immutable record that the control thread replaces when ports come and go.
+/// The worker loads it at the top of each loop turn; the old one, and the ports only it named, are let go after quiescence.
+final class WorkerPlan: @unchecked Sendable {
+    struct ReceiveQueue {
+        /// Kept alive by `ports`.
+        var port: Unmanaged<Port>
+        var queue: Int
+        /// The vif that sits on the port; `noVif` when none does yet: what arrives is dropped as invalidInterface.
+        var vif: UInt32
+        var descriptor: Int32
+    }
+    struct TransmitQueue {
+        var port: Unmanaged<Port>
+        var queue: Int
+        /// Held around `transmit` when workers share the queue; nil when this worker has it alone.
+        var lock: UnsafeMutablePointer<Atomic<Bool>>?
+    }
+    static let noVif: UInt32 = .max
+
+    let receiveQueues: UnsafeMutableBufferPointer<ReceiveQueue>
+    /// By port index; nil where there is no port.
+    let transmitQueues: UnsafeMutableBufferPointer<TransmitQueue?>
+    /// Descriptors to sleep on: one per receive queue that has one.
+    let descriptorCount: Int
+    /// A queue without a descriptor must be polled even by an idle worker.
+    let mustPoll: Bool
+    private let ports: [Port]
+
+    init(receive: [ReceiveQueue], transmit: [TransmitQueue?], ports: [Port]) {
+        receiveQueues = .allocate(capacity: receive.count)
+        _ = receiveQueues.initialize(from: receive)
+        transmitQueues = .allocate(capacity: transmit.count)
+        _ = transmitQueues.initialize(from: transmit)
+        descriptorCount = receive.count(where: { $0.descriptor >= 0 })
+        mustPoll = receive.contains { $0.descriptor < 0 }
+        self.ports = ports
+    }
+
+    deinit {
+        receiveQueues.deallocate()
+        transmitQueues.deallocate()
+    }
+}
