@@ -872,7 +872,7 @@ public nonisolated struct Dataplane_V1_EncapNextHop: Sendable {
   /// empty: the frame leaves as it is (bridged)
   public var destinationMac: Data = Data()
 
-  /// empty: 00:00:5e:00:01:00 (not used when the frame leaves as it is)
+  /// empty: 00:00:5e:00:01:00; not used when the frame leaves as it is
   public var sourceMac: Data = Data()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1121,10 +1121,15 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
     set {_uniqueStorage()._index = newValue}
   }
 
+  /// absent: the reverse entry is gone
   public var reverseIndex: UInt32 {
-    get {_storage._reverseIndex}
+    get {_storage._reverseIndex ?? 0}
     set {_uniqueStorage()._reverseIndex = newValue}
   }
+  /// Returns true if `reverseIndex` has been explicitly set.
+  public var hasReverseIndex: Bool {_storage._reverseIndex != nil}
+  /// Clears the value of `reverseIndex`. Subsequent reads from it will return its default value.
+  public mutating func clearReverseIndex() {_uniqueStorage()._reverseIndex = nil}
 
   public var generation: UInt32 {
     get {_storage._generation}
@@ -1664,7 +1669,7 @@ public nonisolated struct Dataplane_V1_Trap: Sendable {
   /// from the Ethernet header
   public var packet: Data = Data()
 
-  /// traps this client lost before this one because it did not keep up, since the stream began
+  /// events this client lost before this one because it did not keep up, since the stream began
   public var lost: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -3270,7 +3275,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
     var _action: Dataplane_V1_FlowAction = .unspecified
     var _cookie: UInt64 = 0
     var _index: UInt32 = 0
-    var _reverseIndex: UInt32 = 0
+    var _reverseIndex: UInt32? = nil
     var _generation: UInt32 = 0
     var _packets: UInt64 = 0
     var _bytes: UInt64 = 0
@@ -3360,9 +3365,9 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._index != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._index, fieldNumber: 10)
       }
-      if _storage._reverseIndex != 0 {
-        try visitor.visitSingularUInt32Field(value: _storage._reverseIndex, fieldNumber: 11)
-      }
+      try { if let v = _storage._reverseIndex {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 11)
+      } }()
       if _storage._generation != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._generation, fieldNumber: 12)
       }

@@ -1,0 +1,222 @@
+import Dataplane
+import DataplaneAPI
+import NetTypes
+import SwiftProtobuf
+
+// The router's values → replies. What is encoded here decodes to the same value (`Decode.swift`); the tests hold both to it.
+
+extension Dataplane_V1_Port {
+    init(_ spec: PortSpec) {
+        self.init()
+        name = spec.name
+        switch spec.driver {
+        case .pcap(let interface): pcap = .with { $0.interface = interface }
+        case .pcapFile(let input, let output): pcapFile = .with { $0.input = input ?? ""; $0.output = output ?? "" }
+        case .dpdk(let device): dpdk = .with { $0.device = device }
+        case .loopback: loopback = Dataplane_V1_LoopbackDriver()
+        }
+        mtu = UInt32(clamping: spec.mtu)
+        queues = UInt32(clamping: spec.queues)
+        cookie = spec.cookie
+    }
+    init(_ reading: PortReading) {
+        self.init(reading.spec)
+        deviceDriver = reading.driver
+        deviceName = reading.device
+        effectiveMtu = UInt32(clamping: reading.mtu)
+        stats = .with {
+            $0.rxPackets = reading.statistics.receivedPackets
+            $0.rxBytes = reading.statistics.receivedBytes
+            $0.rxMissed = reading.statistics.receiveMissed
+            $0.rxErrors = reading.statistics.receiveErrors
+            $0.txPackets = reading.statistics.transmittedPackets
+            $0.txBytes = reading.statistics.transmittedBytes
+            $0.txErrors = reading.statistics.transmitErrors
+        }
+    }
+}
+
+extension Dataplane_V1_VifKind {
+    init(_ kind: VifSpec.Kind) {
+        self =
+            switch kind {
+            case .host: .host
+            case .agent: .agent
+            case .physical: .physical
+            case .virtual: .virtual
+            case .vlan: .vlan
+            case .monitoring: .monitoring
+            }
+    }
+}
+
+extension Dataplane_V1_Vif {
+    init(_ spec: VifSpec) {
+        self.init()
+        id = spec.id.rawValue
+        name = spec.name
+        kind = Dataplane_V1_VifKind(spec.kind)
+        port = spec.port
+        vrf = spec.vrf.rawValue
+        mac = spec.mac.octets
+        mtu = UInt32(clamping: spec.mtu)
+        addresses = spec.addresses.map(\.octets)
+        if let workload = spec.workloadMAC { workloadMac = workload.octets }
+        workloadAddresses = spec.workloadAddresses.map(\.octets)
+        keepsFlows = spec.keepsFlows
+        bridges = spec.bridges
+        antispoof = spec.antispoof
+        cookie = spec.cookie
+    }
+    init(_ reading: VifReading) {
+        self.init(reading.spec)
+        stats = .with {
+            $0.rxPackets = reading.counters.receivedPackets
+            $0.rxBytes = reading.counters.receivedBytes
+            $0.txPackets = reading.counters.transmittedPackets
+            $0.txBytes = reading.counters.transmittedBytes
+            $0.drops = reading.counters.drops
+            $0.txErrors = reading.counters.transmitErrors
+        }
+    }
+}
+
+extension Dataplane_V1_Vrf {
+    init(_ spec: VRFSpec) {
+        self.init()
+        id = spec.id.rawValue
+        name = spec.name
+        cookie = spec.cookie
+    }
+    init(_ reading: VRFReading) {
+        self.init(reading.spec)
+        ipv4Routes = UInt64(clamping: reading.ipv4Routes)
+        ipv6Routes = UInt64(clamping: reading.ipv6Routes)
+        bridgeEntries = UInt64(clamping: reading.bridgeEntries)
+    }
+}
+
+extension Dataplane_V1_NextHop {
+    init(_ spec: NextHopSpec) {
+        self.init()
+        id = spec.id.rawValue
+        cookie = spec.cookie
+        switch spec.kind {
+        case .discard: discard = Dataplane_V1_DiscardNextHop()
+        case .receive(let vif): receive = .with { $0.vif = vif.rawValue }
+        case .encap(let vif, let destination, let source):
+            encap = .with {
+                $0.vif = vif.rawValue
+                if let destination { $0.destinationMac = destination.octets }
+                $0.sourceMac = source.octets
+            }
+        case .tunnel(let spec):
+            tunnel = .with {
+                $0.encapsulation =
+                    switch spec.encapsulation {
+                    case .vxlan: .vxlan
+                    case .mplsOverUDP: .mplsOverUdp
+                    case .mplsOverGRE: .mplsOverGre
+                    }
+                $0.source = spec.source.octets
+                $0.destination = spec.destination.octets
+                $0.vif = spec.vif.rawValue
+                $0.destinationMac = spec.destinationMAC.octets
+                $0.sourceMac = spec.sourceMAC.octets
+                $0.routerMac = spec.routerMAC.octets
+            }
+        case .resolve(let vif): resolve = .with { $0.vif = vif.rawValue }
+        case .vrf(let id, let bridges): vrf = .with { $0.vrf = id.rawValue; $0.bridges = bridges }
+        case .ecmp(let members):
+            ecmp = .with {
+                $0.members = members.map { member in
+                    .with {
+                        $0.nextHop = member.nextHop.rawValue
+                        if let label = member.label { $0.label = label }
+                    }
+                }
+            }
+        }
+    }
+    init(_ reading: NextHopReading) {
+        self.init(reading.spec)
+        references = UInt64(clamping: reading.references)
+    }
+}
+
+extension Dataplane_V1_Route {
+    init(_ spec: RouteSpec) {
+        self.init()
+        vrf = spec.vrf.rawValue
+        prefix = spec.prefix
+        nextHop = spec.nextHop.rawValue
+        if let label = spec.label { self.label = label }
+        proxies = spec.proxies
+        if let mac = spec.mac { self.mac = mac.octets }
+        cookie = spec.cookie
+    }
+}
+
+extension Dataplane_V1_BridgeEntry {
+    init(_ spec: BridgeEntrySpec) {
+        self.init()
+        vrf = spec.vrf.rawValue
+        mac = spec.mac.octets
+        nextHop = spec.nextHop.rawValue
+        if let label = spec.label { self.label = label }
+        cookie = spec.cookie
+    }
+}
+
+extension Dataplane_V1_LabelEntry {
+    init(_ spec: LabelSpec) {
+        self.init()
+        label = spec.label.rawValue
+        nextHop = spec.nextHop.rawValue
+        cookie = spec.cookie
+    }
+}
+
+extension Dataplane_V1_VniEntry {
+    init(_ spec: VNISpec) {
+        self.init()
+        vni = spec.vni.rawValue
+        nextHop = spec.nextHop.rawValue
+        cookie = spec.cookie
+    }
+}
+
+extension Dataplane_V1_FlowKey {
+    init(_ spec: FlowKeySpec) {
+        self.init()
+        vrf = spec.vrf.rawValue
+        source = spec.source.octets
+        destination = spec.destination.octets
+        self.protocol = UInt32(spec.proto)
+        sourcePort = UInt32(spec.sourcePort)
+        destinationPort = UInt32(spec.destinationPort)
+    }
+}
+
+extension Dataplane_V1_Flow {
+    init(_ spec: FlowSpec) {
+        self.init()
+        key = Dataplane_V1_FlowKey(spec.key)
+        action = spec.action == .forward ? .forward : .drop
+        cookie = spec.cookie
+    }
+    init(_ reading: FlowReading) {
+        self.init(reading.spec)
+        index = reading.index
+        if let reverse = reading.reverseIndex { reverseIndex = reverse }
+        generation = UInt32(reading.generation)
+        packets = reading.packets
+        bytes = reading.bytes
+        tcpState = reading.tcpState
+        ingressVif = reading.ingressVif.rawValue
+        nextHop = reading.nextHop.rawValue
+        idleSeconds = UInt32(clamping: reading.idleSeconds)
+        isForward = reading.isForward
+        udpSourcePort = UInt32(reading.udpSourcePort)
+    }
+}
