@@ -70,7 +70,7 @@ let streamHeader =
         (streamHeader + "<p:message/>", .notWellFormed), (streamHeader + "<message p:a='1'/>", .notWellFormed),
         (streamHeader + "<message <", .notWellFormed), (streamHeader + "<message>\u{1}</message>", .notWellFormed),
         (streamHeader + "<message>&#0;</message>", .notWellFormed), (streamHeader + "</stream:stream>x", .notWellFormed),
-        (streamHeader + "text", .badFormat), (streamHeader + "<![CDATA[x]]>", .badFormat), ("garbage", .notWellFormed),
+        (streamHeader + "text", .badFormat), (streamHeader + "<![CDATA[x]]>", .badFormat), ("garbage ", .notWellFormed),
         ("GET / HTTP/1.1\r\n\r\n", .notWellFormed), ("<?xml version='1.0' encoding='ISO-8859-1'?>", .unsupportedEncoding),
         ("<?xml version='1.0' encoding='UTF-16'?>", .unsupportedEncoding),
     ])
@@ -82,7 +82,18 @@ let streamHeader =
             guard case .failed(let error)? = events.last else { return #expect(Bool(false), "\(bytes)") }
             #expect(error.condition == .notWellFormed)
         }
-        #expect(parser().feed([0xFF, 0xFE, 0x3C, 0x00]).contains { if case .failed = $0 { true } else { false } })
+    }
+
+    /// expat would change to UTF-16 by itself, whatever encoding it was told.
+    @Test func utf16IsRefusedByItsFirstBytes() {
+        let text = Array(streamHeader.utf16)
+        let little = text.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] }
+        let big = text.flatMap { [UInt8(truncatingIfNeeded: $0 >> 8), UInt8(truncatingIfNeeded: $0)] }
+        for bytes in [little, big, [0xFF, 0xFE] + little, [0xFE, 0xFF] + big] {
+            #expect(parser().feed(bytes).map(\.condition) == [.unsupportedEncoding])
+            let single = parser()
+            #expect(bytes.flatMap { single.feed([$0]) }.map(\.condition) == [.unsupportedEncoding])
+        }
     }
 
     @Test func nothingComesAfterAnError() {
