@@ -19,8 +19,8 @@ struct DesiredState: Sendable {
         var networks: [String: VirtualNetwork] = [:]
         var bindings: [PortBinding] = []
         var routes: [RouteStore.Key: RouteAdvertisement] = [:]
-        /// Tunnel endpoint → MAC that frames for it go to.
-        var neighbours: [IPv4Address: MACAddress] = [:]
+        /// Tunnel endpoint → MAC that frames for it go to; nil while it is not resolved.
+        var resolve: @Sendable (IPv4Address) -> MACAddress? = { _ in nil }
     }
     struct PortState: Hashable, Sendable {
         var binding: PortBinding
@@ -243,7 +243,7 @@ struct DesiredState: Sendable {
                     ? (1...VNI.maximum).contains(nextHop.label) : (Label.firstUnreserved...Label.maximum).contains(nextHop.label)
             else { continue }
             endpoints.insert(endpoint)
-            guard let mac = inputs.neighbours[endpoint] else { unresolvedRoutes += 1; return nil }
+            guard let mac = inputs.resolve(endpoint) else { unresolvedRoutes += 1; return nil }
             let kind: Dataplane_V1_Encapsulation =
                 switch encapsulation {
                 case .vxlan: .vxlan

@@ -51,8 +51,8 @@ extension PortRequest {
             return value
         }
         id = try required("id")
-        guard id.utf8.count <= 253, id.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }), id != ".", id != ".." else {
-            throw PortRequestError(field: "id", message: "must be a UUID or a port name: 1 to 253 printable characters without spaces and '/'")
+        guard id.utf8.count <= 200, id.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }), !id.hasPrefix(".") else {
+            throw PortRequestError(field: "id", message: "must be a UUID or a port name: 1 to 200 printable characters without spaces and '/', not beginning with '.'")
         }
         interface = try required("system-name")
         guard interface.utf8.count <= 15, interface.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ":") }),
