@@ -15,6 +15,9 @@ public struct ComputeNode: Hashable, Sendable {
         self.address = address
     }
 
+    /// Whether a compute node can have this name.
+    public static func isName(_ text: String) -> Bool { ConfigKind.computeNode.isName(text) }
+
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
         let fields = try node.mapping(keys: ["address"])
         let at = try fields.required("address")

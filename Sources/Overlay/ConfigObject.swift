@@ -126,7 +126,19 @@ extension ConfigNode {
     /// neither capitals nor `:`.
     func objectName(_ kind: ConfigKind) throws(ConfigError) -> String {
         let text = try string()
-        let isNode = kind == .computeNode
+        guard kind.isName(text) else {
+            let isNode = kind == .computeNode
+            throw error(
+                "'\(text.prefix(64))' is not a name for a \(kind.rawValue): use \(isNode ? "lower-case letters" : "letters"), digits, '-', '_', '.'"
+                    + (isNode ? "" : ", ':'") + "; begin with a letter or a digit; 253 characters at most")
+        }
+        return text
+    }
+}
+
+extension ConfigKind {
+    func isName(_ text: String) -> Bool {
+        let isNode = self == .computeNode
         func isWord(_ scalar: Unicode.Scalar) -> Bool {
             switch scalar {
             case "a"..."z", "0"..."9": true
@@ -134,15 +146,8 @@ extension ConfigNode {
             default: false
             }
         }
-        let isGood =
-            text.utf8.count <= 253 && text.unicodeScalars.first.map(isWord) == true
+        return text.utf8.count <= 253 && text.unicodeScalars.first.map(isWord) == true
             && text.unicodeScalars.allSatisfy { isWord($0) || $0 == "-" || $0 == "_" || $0 == "." || ($0 == ":" && !isNode) }
-        guard isGood else {
-            throw error(
-                "'\(text.prefix(64))' is not a name for a \(kind.rawValue): use \(isNode ? "lower-case letters" : "letters"), digits, '-', '_', '.'"
-                    + (isNode ? "" : ", ':'") + "; begin with a letter or a digit; 253 characters at most")
-        }
-        return text
     }
 }
 

@@ -1,0 +1,220 @@
+import NetTypes
+public import Overlay
+
+/// All configuration objects and what follows from them: who refers to whom, which address, MAC address, interface and VNI is taken.
+///
+/// Pure: a value, changed by `apply` and `delete`, which either change it or throw and leave it as it was. The store keeps it on disk;
+/// the distribution reads it.
+///
+/// Thread-safety: a value.
+public struct ConfigModel: Sendable {
+    public enum Action: String, Sendable { case created, updated, unchanged, deleted }
+    public struct Change: Sendable {
+        public var key: ObjectKey
+        public var action: Action
+        public var old: ConfigObject?
+        public var new: ConfigObject?
+    }
+
+    public private(set) var objects: [ObjectKey: ConfigObject] = [:]
+    /// The VNI given out last: the next one is looked for after it, so that one just freed is not at once another network's.
+    public private(set) var lastVNI: UInt32
+
+    private var portsByNode: [String: Set<String>] = [:]
+    private var portsByNetwork: [String: Set<String>] = [:]
+    private var vnis: [VNI: Set<String>] = [:]
+    private var nodeAddresses: [IPAddress: Set<String>] = [:]
+    private var addresses: [Member<IPAddress>: Set<String>] = [:]
+    private var macs: [Member<MACAddress>: Set<String>] = [:]
+    private var interfaces: [Member<String>: Set<String>] = [:]
+
+    private struct Member<Value: Hashable & Sendable>: Hashable, Sendable {
+        var owner: String
+        var value: Value
+    }
+
+    /// Takes objects that were checked before.
+    public init(objects: [ConfigObject] = [], lastVNI: UInt32 = 0) {
+        self.lastVNI = lastVNI
+        for object in objects { insert(object) }
+    }
+
+    public func object(_ key: ObjectKey) -> ConfigObject? { objects[key] }
+    public func objects(of kind: ConfigKind? = nil) -> [ConfigObject] {
+        objects.values.filter { kind == nil || $0.kind == kind }.sorted { $0.key < $1.key }
+    }
+    public func virtualNetwork(_ name: String) -> VirtualNetwork? {
+        if case .virtualNetwork(let network) = objects[ObjectKey(.virtualNetwork, name)] { network } else { nil }
+    }
+    public func computeNode(_ name: String) -> ComputeNode? {
+        if case .computeNode(let node) = objects[ObjectKey(.computeNode, name)] { node } else { nil }
+    }
+    public func port(_ name: String) -> Port? {
+        if case .port(let port) = objects[ObjectKey(.port, name)] { port } else { nil }
+    }
+    public func ports(onNode name: String) -> [Port] { (portsByNode[name] ?? []).sorted().compactMap(port) }
+    public func ports(inNetwork name: String) -> [Port] { (portsByNetwork[name] ?? []).sorted().compactMap(port) }
+    public func nodes(usingNetwork name: String) -> Set<String> { Set((portsByNetwork[name] ?? []).compactMap { port($0)?.node }) }
+}
+
+// MARK: - Changes
+
+extension ConfigModel {
+    /// All of these objects, or none. Gives each a uid (`makeUID`), a generation and, where none is asked for, a VNI.
+    public mutating func apply(_ located: [YAMLDocuments.Located], makeUID: () -> String) throws(ConfigError) -> [Change] {
+        var next = self
+        var changes: [Change] = []
+        for item in located { changes.append(next.place(item.object, makeUID: makeUID)) }
+        // After all that ask for a VNI have theirs.
+        for (index, item) in located.enumerated() {
+            guard case .virtualNetwork(var network)? = changes[index].new, network.vni == nil else { continue }
+            guard let vni = next.freeVNI() else { throw item.error("all \(VNI.maximum) VNIs are in use", field: "spec.vni") }
+            next.remove(.virtualNetwork(network))
+            network.vni = vni
+            next.lastVNI = vni.rawValue
+            next.insert(.virtualNetwork(network))
+            changes[index].new = .virtualNetwork(network)
+        }
+        for (item, change) in zip(located, changes) where change.action != .unchanged {
+            if let problem = next.problem(with: change) { throw item.error(problem.message, field: problem.field) }
+        }
+        self = next
+        return changes
+    }
+
+    public enum DeleteError: Error, Hashable, Sendable, CustomStringConvertible {
+        case notFound(ObjectKey)
+        /// These ports need it.
+        case inUse(ObjectKey, by: [String])
+
+        public var description: String {
+            switch self {
+            case .notFound(let key): "\(key) does not exist"
+            case .inUse(let key, let ports):
+                "\(key) is used by \(ports.count == 1 ? "port" : "\(ports.count) ports:") \(ports.prefix(5).joined(separator: ", "))"
+                    + (ports.count > 5 ? ", …" : "") + "; delete \(ports.count == 1 ? "it" : "them") first"
+            }
+        }
+    }
+
+    public mutating func delete(_ key: ObjectKey) throws(DeleteError) -> Change {
+        guard let object = objects[key] else { throw .notFound(key) }
+        let users =
+            switch key.kind {
+            case .virtualNetwork: portsByNetwork[key.name] ?? []
+            case .computeNode: portsByNode[key.name] ?? []
+            case .port: Set<String>()
+            }
+        guard users.isEmpty else { throw .inUse(key, by: users.sorted()) }
+        remove(object)
+        return Change(key: key, action: .deleted, old: object, new: nil)
+    }
+
+    /// Stores the object, checked later. A network without a VNI keeps the one it has.
+    private mutating func place(_ object: ConfigObject, makeUID: () -> String) -> Change {
+        var object = object
+        let old = objects[object.key]
+        if case .virtualNetwork(var network) = object, network.vni == nil, case .virtualNetwork(let known)? = old {
+            network.vni = known.vni
+            object = .virtualNetwork(network)
+        }
+        if let old, old.spec == object.spec { return Change(key: object.key, action: .unchanged, old: old, new: old) }
+        object.metadata.uid = old?.metadata.uid ?? makeUID()
+        object.metadata.generation = (old?.metadata.generation ?? 0) + 1
+        if let old { remove(old) }
+        insert(object)
+        return Change(key: object.key, action: old == nil ? .created : .updated, old: old, new: object)
+    }
+
+    private func freeVNI() -> VNI? {
+        guard vnis.count < Int(VNI.maximum) else { return nil }
+        var candidate = lastVNI
+        repeat { candidate = candidate >= VNI.maximum ? 1 : candidate + 1 } while vnis[VNI(candidate)] != nil
+        return VNI(candidate)
+    }
+
+    private mutating func insert(_ object: ConfigObject) {
+        objects[object.key] = object
+        index(object) { $0.insert($1) }
+    }
+    private mutating func remove(_ object: ConfigObject) {
+        objects[object.key] = nil
+        index(object) { $0.remove($1) }
+    }
+
+    private mutating func index(_ object: ConfigObject, _ change: (inout Set<String>, String) -> Void) {
+        func update<Key: Hashable>(_ table: inout [Key: Set<String>], _ key: Key, _ name: String) {
+            change(&table[key, default: []], name)
+            if table[key]?.isEmpty == true { table[key] = nil }
+        }
+        switch object {
+        case .virtualNetwork(let network): if let vni = network.vni { update(&vnis, vni, network.name) }
+        case .computeNode(let node): update(&nodeAddresses, node.address, node.name)
+        case .port(let port):
+            update(&portsByNode, port.node, port.name)
+            update(&portsByNetwork, port.network, port.name)
+            update(&macs, Member(owner: port.network, value: port.mac), port.name)
+            for address in port.addresses { update(&addresses, Member(owner: port.network, value: address), port.name) }
+            if let interface = port.interface { update(&interfaces, Member(owner: port.node, value: interface), port.name) }
+        }
+    }
+}
+
+// MARK: - Checks that need more than one object
+
+extension ConfigModel {
+    private typealias Problem = (message: String, field: String)
+
+    private func problem(with change: Change) -> Problem? {
+        switch change.new {
+        case .virtualNetwork(let network)?: problem(with: network)
+        case .computeNode(let node)?:
+            nodeAddresses[node.address]?.subtracting([node.name]).min().map { ("\(node.address) is already the address of ComputeNode \($0)", "spec.address") }
+        case .port(let port)?: problem(with: port)
+        case nil: nil
+        }
+    }
+
+    private func problem(with network: VirtualNetwork) -> Problem? {
+        if let vni = network.vni, let other = vnis[vni]?.subtracting([network.name]).min() {
+            return ("VNI \(vni) is already in use by VirtualNetwork \(other)", "spec.vni")
+        }
+        for port in ports(inNetwork: network.name) {
+            if let problem = addressProblem(of: port, in: network) { return ("port \(port.name): \(problem.message)", "spec.subnets") }
+        }
+        return nil
+    }
+
+    private func problem(with port: Port) -> Problem? {
+        guard let network = virtualNetwork(port.network) else {
+            return ("VirtualNetwork \(port.network) does not exist; put it before or beside the port", "spec.network")
+        }
+        guard computeNode(port.node) != nil else { return ("ComputeNode \(port.node) does not exist; put it before or beside the port", "spec.node") }
+        if let problem = addressProblem(of: port, in: network) { return problem }
+        if let other = macs[Member(owner: port.network, value: port.mac)]?.subtracting([port.name]).min() {
+            return ("\(port.mac) is already the MAC address of port \(other) in network \(port.network)", "spec.mac")
+        }
+        for (index, address) in port.addresses.enumerated() {
+            if let other = addresses[Member(owner: port.network, value: address)]?.subtracting([port.name]).min() {
+                return ("\(address) is already an address of port \(other) in network \(port.network)", "spec.addresses[\(index)]")
+            }
+        }
+        if let interface = port.interface, let other = interfaces[Member(owner: port.node, value: interface)]?.subtracting([port.name]).min() {
+            return ("\(interface) on \(port.node) is already the interface of port \(other)", "spec.interface")
+        }
+        return nil
+    }
+
+    private func addressProblem(of port: Port, in network: VirtualNetwork) -> Problem? {
+        for (index, address) in port.addresses.enumerated() {
+            let field = "spec.addresses[\(index)]"
+            guard let subnet = network.subnet(of: address) else {
+                let all = network.subnets.map(\.prefix.description).joined(separator: ", ")
+                return ("\(address) is in no subnet of network \(network.name) (\(all))", field)
+            }
+            if address == subnet.gateway { return ("\(address) is the gateway of \(subnet.prefix)", field) }
+            if subnet.isReserved(address) { return ("\(address) is the network or broadcast address of \(subnet.prefix)", field) }
+        }
+        return nil
+    }
+}
