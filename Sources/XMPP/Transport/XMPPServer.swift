@@ -94,7 +94,7 @@ public final class XMPPServer: Sendable {
         }
         let stream = ServerStream(.init(domain: configuration.domain, decoySecret: decoySecret, credentials: configuration.credentials))
         guard admitted, let stream else {
-            logger.warning("too many connections that have not logged in", metadata: ["peer": "\(address)"])
+            logger.debug("too many connections that have not logged in", metadata: ["peer": "\(address)"])
             try? await channel.executeThenClose { _, _ in }
             return
         }
@@ -115,7 +115,8 @@ public final class XMPPServer: Sendable {
                 state.unbound -= 1
             }
         }
-        logger.info("stream ended", metadata: ["peer": "\(session?.peer.description ?? address)", "reason": "\(end)"])
+        // Anyone can connect and fail: that is not worth a line in a log that is kept.
+        logger.log(level: session == nil ? .debug : .info, "stream ended", metadata: ["peer": "\(session?.peer.description ?? address)", "reason": "\(end)"])
     }
 
     /// A second login under the same full JID replaces the first (RFC 6120 section 7.7.2.2).
