@@ -48,7 +48,8 @@ enum ChecksumOffload {
             guard UDP.check(p, available: available) else { return false }
             let udp = UDP(p)
             let total = base &+ UInt32(truncatingIfNeeded: udp.length)
-            guard udp.checksum != 0, isUnfinished(udp.checksum, base: base, total: total) else { return false }
+            // A field of 0, "no checksum", is never taken for one: a sum that has a protocol number in it does not fold to 0.
+            guard isUnfinished(udp.checksum, base: base, total: total) else { return false }
             udp.checksum = 0
             udp.checksum = Checksum.finishUDP(total &+ Checksum.sum(p, udp.length))
             return true

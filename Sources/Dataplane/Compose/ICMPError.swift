@@ -81,7 +81,8 @@ enum ICMPError {
 
     // MARK: IPv6
 
-    /// As `makeIPv4`. Packet too big is also sent about packets to group addresses, so that path MTU discovery works for multicast (RFC 4443 section 2.4 e.3).
+    /// As `makeIPv4`. Packet too big is also sent about packets to group addresses, so that path MTU discovery works for
+    /// multicast (RFC 4443 section 2.4 e.3).
     static func makeIPv6(
         _ kind: Kind, about frame: UnsafeRawPointer, length: Int, into p: UnsafeMutableRawPointer, capacity: Int, mac: UInt64, address: IPv6Address
     ) -> Int {

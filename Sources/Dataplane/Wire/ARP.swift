@@ -35,11 +35,26 @@ struct ARP {
         available >= size && p.word32(Offset.hardwareType) == 0x0001_0800 && p.word16(Offset.hardwareLength) == 0x0604
     }
 
-    var operation: UInt16 { get { p.word16(Offset.operation) } nonmutating set { p.set(Offset.operation, word16: newValue) } }
-    var senderMAC: UInt64 { get { p.word48(Offset.senderMAC) } nonmutating set { p.set(Offset.senderMAC, word48: newValue) } }
-    var sender: UInt32 { get { p.word32(Offset.sender) } nonmutating set { p.set(Offset.sender, word32: newValue) } }
-    var targetMAC: UInt64 { get { p.word48(Offset.targetMAC) } nonmutating set { p.set(Offset.targetMAC, word48: newValue) } }
-    var target: UInt32 { get { p.word32(Offset.target) } nonmutating set { p.set(Offset.target, word32: newValue) } }
+    var operation: UInt16 {
+        get { p.word16(Offset.operation) }
+        nonmutating set { p.set(Offset.operation, word16: newValue) }
+    }
+    var senderMAC: UInt64 {
+        get { p.word48(Offset.senderMAC) }
+        nonmutating set { p.set(Offset.senderMAC, word48: newValue) }
+    }
+    var sender: UInt32 {
+        get { p.word32(Offset.sender) }
+        nonmutating set { p.set(Offset.sender, word32: newValue) }
+    }
+    var targetMAC: UInt64 {
+        get { p.word48(Offset.targetMAC) }
+        nonmutating set { p.set(Offset.targetMAC, word48: newValue) }
+    }
+    var target: UInt32 {
+        get { p.word32(Offset.target) }
+        nonmutating set { p.set(Offset.target, word32: newValue) }
+    }
     /// A probe asks whether an address is free: sender 0.0.0.0 (RFC 5227 section 1.1).
     var isProbe: Bool { sender == 0 }
     /// An announcement (gratuitous ARP) says its own address; it is no question (RFC 5227 section 3).

@@ -41,9 +41,18 @@ struct Ethernet {
 
     @inline(__always) static func check(_ p: UnsafeRawPointer, available: Int) -> Bool { available >= size }
 
-    var destination: UInt64 { get { p.word48(Offset.destination) } nonmutating set { p.set(Offset.destination, word48: newValue) } }
-    var source: UInt64 { get { p.word48(Offset.source) } nonmutating set { p.set(Offset.source, word48: newValue) } }
-    var type: EtherType { get { EtherType(p.word16(Offset.type)) } nonmutating set { p.set(Offset.type, word16: newValue.rawValue) } }
+    var destination: UInt64 {
+        get { p.word48(Offset.destination) }
+        nonmutating set { p.set(Offset.destination, word48: newValue) }
+    }
+    var source: UInt64 {
+        get { p.word48(Offset.source) }
+        nonmutating set { p.set(Offset.source, word48: newValue) }
+    }
+    var type: EtherType {
+        get { EtherType(p.word16(Offset.type)) }
+        nonmutating set { p.set(Offset.type, word16: newValue.rawValue) }
+    }
     var payload: UnsafeMutableRawPointer { p + Ethernet.size }
     /// The group bit of the destination: multicast or broadcast.
     var isMulticast: Bool { p.octet(Offset.destination) & 1 != 0 }

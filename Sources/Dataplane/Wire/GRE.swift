@@ -42,7 +42,10 @@ struct GRE {
     var hasSequence: Bool { flags & GRE.hasSequenceBit != 0 }
     /// Only when `hasKey`.
     var key: UInt32 { p.word32(Offset.optional &+ (hasChecksum ? 4 : 0)) }
-    var type: EtherType { get { EtherType(p.word16(Offset.type)) } nonmutating set { p.set(Offset.type, word16: newValue.rawValue) } }
+    var type: EtherType {
+        get { EtherType(p.word16(Offset.type)) }
+        nonmutating set { p.set(Offset.type, word16: newValue.rawValue) }
+    }
     var payload: UnsafeMutableRawPointer { p + headerLength }
 
     struct Fields: Equatable {

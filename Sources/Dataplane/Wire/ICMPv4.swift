@@ -30,16 +30,34 @@ struct ICMPv4 {
 
     @inline(__always) static func check(_ p: UnsafeRawPointer, available: Int) -> Bool { available >= size }
 
-    var type: MessageType { get { MessageType(p.octet(Offset.type)) } nonmutating set { p.set(Offset.type, octet: newValue.rawValue) } }
-    var code: UInt8 { get { p.octet(Offset.code) } nonmutating set { p.set(Offset.code, octet: newValue) } }
+    var type: MessageType {
+        get { MessageType(p.octet(Offset.type)) }
+        nonmutating set { p.set(Offset.type, octet: newValue.rawValue) }
+    }
+    var code: UInt8 {
+        get { p.octet(Offset.code) }
+        nonmutating set { p.set(Offset.code, octet: newValue) }
+    }
     /// Type and code as one word, as a checksum update needs them.
     var typeAndCode: UInt16 { p.word16(Offset.type) }
-    var checksum: UInt16 { get { p.word16(Offset.checksum) } nonmutating set { p.set(Offset.checksum, word16: newValue) } }
+    var checksum: UInt16 {
+        get { p.word16(Offset.checksum) }
+        nonmutating set { p.set(Offset.checksum, word16: newValue) }
+    }
     /// Of echo messages.
-    var identifier: UInt16 { get { p.word16(Offset.identifier) } nonmutating set { p.set(Offset.identifier, word16: newValue) } }
-    var sequence: UInt16 { get { p.word16(Offset.sequence) } nonmutating set { p.set(Offset.sequence, word16: newValue) } }
+    var identifier: UInt16 {
+        get { p.word16(Offset.identifier) }
+        nonmutating set { p.set(Offset.identifier, word16: newValue) }
+    }
+    var sequence: UInt16 {
+        get { p.word16(Offset.sequence) }
+        nonmutating set { p.set(Offset.sequence, word16: newValue) }
+    }
     /// Of fragmentation needed, in octets.
-    var nextHopMTU: UInt16 { get { p.word16(Offset.sequence) } nonmutating set { p.set(Offset.sequence, word16: newValue) } }
+    var nextHopMTU: UInt16 {
+        get { p.word16(Offset.sequence) }
+        nonmutating set { p.set(Offset.sequence, word16: newValue) }
+    }
     var payload: UnsafeMutableRawPointer { p + ICMPv4.size }
 
     /// Whether the checksum over the whole message, `length` octets, is right.

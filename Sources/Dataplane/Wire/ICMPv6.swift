@@ -32,15 +32,33 @@ struct ICMPv6 {
 
     @inline(__always) static func check(_ p: UnsafeRawPointer, available: Int) -> Bool { available >= size }
 
-    var type: MessageType { get { MessageType(p.octet(Offset.type)) } nonmutating set { p.set(Offset.type, octet: newValue.rawValue) } }
-    var code: UInt8 { get { p.octet(Offset.code) } nonmutating set { p.set(Offset.code, octet: newValue) } }
+    var type: MessageType {
+        get { MessageType(p.octet(Offset.type)) }
+        nonmutating set { p.set(Offset.type, octet: newValue.rawValue) }
+    }
+    var code: UInt8 {
+        get { p.octet(Offset.code) }
+        nonmutating set { p.set(Offset.code, octet: newValue) }
+    }
     /// Type and code as one word, as a checksum update needs them.
     var typeAndCode: UInt16 { p.word16(Offset.type) }
-    var checksum: UInt16 { get { p.word16(Offset.checksum) } nonmutating set { p.set(Offset.checksum, word16: newValue) } }
+    var checksum: UInt16 {
+        get { p.word16(Offset.checksum) }
+        nonmutating set { p.set(Offset.checksum, word16: newValue) }
+    }
     /// The four octets after the checksum: MTU of packet too big, flags of a neighbour advertisement.
-    var body: UInt32 { get { p.word32(Offset.body) } nonmutating set { p.set(Offset.body, word32: newValue) } }
-    var identifier: UInt16 { get { p.word16(Offset.body) } nonmutating set { p.set(Offset.body, word16: newValue) } }
-    var sequence: UInt16 { get { p.word16(Offset.body &+ 2) } nonmutating set { p.set(Offset.body &+ 2, word16: newValue) } }
+    var body: UInt32 {
+        get { p.word32(Offset.body) }
+        nonmutating set { p.set(Offset.body, word32: newValue) }
+    }
+    var identifier: UInt16 {
+        get { p.word16(Offset.body) }
+        nonmutating set { p.set(Offset.body, word16: newValue) }
+    }
+    var sequence: UInt16 {
+        get { p.word16(Offset.body &+ 2) }
+        nonmutating set { p.set(Offset.body &+ 2, word16: newValue) }
+    }
     var payload: UnsafeMutableRawPointer { p + ICMPv6.size }
 
     /// Whether the checksum over pseudo-header and message, `length` octets, is right.

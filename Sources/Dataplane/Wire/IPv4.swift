@@ -54,17 +54,32 @@ struct IPv4 {
         nonmutating set { p.set(Offset.version, octet: 0x40 | UInt8(truncatingIfNeeded: newValue >> 2) & 0x0F) }
     }
     /// DSCP and ECN together.
-    var typeOfService: UInt8 { get { p.octet(Offset.typeOfService) } nonmutating set { p.set(Offset.typeOfService, octet: newValue) } }
-    var dscp: UInt8 { get { typeOfService >> 2 } nonmutating set { typeOfService = newValue << 2 | typeOfService & 3 } }
-    var ecn: UInt8 { get { typeOfService & 3 } nonmutating set { typeOfService = typeOfService & 0xFC | newValue & 3 } }
+    var typeOfService: UInt8 {
+        get { p.octet(Offset.typeOfService) }
+        nonmutating set { p.set(Offset.typeOfService, octet: newValue) }
+    }
+    var dscp: UInt8 {
+        get { typeOfService >> 2 }
+        nonmutating set { typeOfService = newValue << 2 | typeOfService & 3 }
+    }
+    var ecn: UInt8 {
+        get { typeOfService & 3 }
+        nonmutating set { typeOfService = typeOfService & 0xFC | newValue & 3 }
+    }
     /// Octets of header and payload.
     var totalLength: Int {
         get { Int(p.word16(Offset.totalLength)) }
         nonmutating set { p.set(Offset.totalLength, word16: UInt16(truncatingIfNeeded: newValue)) }
     }
-    var identification: UInt16 { get { p.word16(Offset.identification) } nonmutating set { p.set(Offset.identification, word16: newValue) } }
+    var identification: UInt16 {
+        get { p.word16(Offset.identification) }
+        nonmutating set { p.set(Offset.identification, word16: newValue) }
+    }
     /// Flags and offset as one word.
-    var fragmentField: UInt16 { get { p.word16(Offset.fragment) } nonmutating set { p.set(Offset.fragment, word16: newValue) } }
+    var fragmentField: UInt16 {
+        get { p.word16(Offset.fragment) }
+        nonmutating set { p.set(Offset.fragment, word16: newValue) }
+    }
     var doNotFragment: Bool {
         get { fragmentField & 0x4000 != 0 }
         nonmutating set { fragmentField = fragmentField & 0xBFFF | (newValue ? 0x4000 : 0) }
@@ -82,11 +97,26 @@ struct IPv4 {
     var isFragment: Bool { fragmentField & 0x3FFF != 0 }
     /// A piece without the transport header.
     var isLaterFragment: Bool { fragmentField & 0x1FFF != 0 }
-    var timeToLive: UInt8 { get { p.octet(Offset.timeToLive) } nonmutating set { p.set(Offset.timeToLive, octet: newValue) } }
-    var proto: IPProtocol { get { IPProtocol(p.octet(Offset.proto)) } nonmutating set { p.set(Offset.proto, octet: newValue.rawValue) } }
-    var checksum: UInt16 { get { p.word16(Offset.checksum) } nonmutating set { p.set(Offset.checksum, word16: newValue) } }
-    var source: UInt32 { get { p.word32(Offset.source) } nonmutating set { p.set(Offset.source, word32: newValue) } }
-    var destination: UInt32 { get { p.word32(Offset.destination) } nonmutating set { p.set(Offset.destination, word32: newValue) } }
+    var timeToLive: UInt8 {
+        get { p.octet(Offset.timeToLive) }
+        nonmutating set { p.set(Offset.timeToLive, octet: newValue) }
+    }
+    var proto: IPProtocol {
+        get { IPProtocol(p.octet(Offset.proto)) }
+        nonmutating set { p.set(Offset.proto, octet: newValue.rawValue) }
+    }
+    var checksum: UInt16 {
+        get { p.word16(Offset.checksum) }
+        nonmutating set { p.set(Offset.checksum, word16: newValue) }
+    }
+    var source: UInt32 {
+        get { p.word32(Offset.source) }
+        nonmutating set { p.set(Offset.source, word32: newValue) }
+    }
+    var destination: UInt32 {
+        get { p.word32(Offset.destination) }
+        nonmutating set { p.set(Offset.destination, word32: newValue) }
+    }
     /// The transport header, after the options.
     var payload: UnsafeMutableRawPointer { p + headerLength }
     var payloadLength: Int { totalLength &- headerLength }

@@ -32,14 +32,20 @@ struct IPv6 {
         available >= size && p.octet(Offset.version) >> 4 == 6 && size &+ Int(p.word16(Offset.payloadLength)) <= available
     }
 
-    private var first: UInt32 { get { p.word32(Offset.version) } nonmutating set { p.set(Offset.version, word32: newValue) } }
+    private var first: UInt32 {
+        get { p.word32(Offset.version) }
+        nonmutating set { p.set(Offset.version, word32: newValue) }
+    }
     /// DSCP and ECN together.
     var trafficClass: UInt8 {
         get { UInt8(truncatingIfNeeded: first >> 20) }
         nonmutating set { first = first & 0xF00F_FFFF | UInt32(newValue) << 20 }
     }
     /// 20 bits.
-    var flowLabel: UInt32 { get { first & 0xF_FFFF } nonmutating set { first = first & 0xFFF0_0000 | newValue & 0xF_FFFF } }
+    var flowLabel: UInt32 {
+        get { first & 0xF_FFFF }
+        nonmutating set { first = first & 0xFFF0_0000 | newValue & 0xF_FFFF }
+    }
     /// Octets after the 40 of this header, extension headers included.
     var payloadLength: Int {
         get { Int(p.word16(Offset.payloadLength)) }
@@ -47,10 +53,22 @@ struct IPv6 {
     }
     /// Octets of the whole packet.
     var totalLength: Int { IPv6.size &+ payloadLength }
-    var nextHeader: IPProtocol { get { IPProtocol(p.octet(Offset.nextHeader)) } nonmutating set { p.set(Offset.nextHeader, octet: newValue.rawValue) } }
-    var hopLimit: UInt8 { get { p.octet(Offset.hopLimit) } nonmutating set { p.set(Offset.hopLimit, octet: newValue) } }
-    var source: IPv6Address { get { p.ipv6(Offset.source) } nonmutating set { p.set(Offset.source, ipv6: newValue) } }
-    var destination: IPv6Address { get { p.ipv6(Offset.destination) } nonmutating set { p.set(Offset.destination, ipv6: newValue) } }
+    var nextHeader: IPProtocol {
+        get { IPProtocol(p.octet(Offset.nextHeader)) }
+        nonmutating set { p.set(Offset.nextHeader, octet: newValue.rawValue) }
+    }
+    var hopLimit: UInt8 {
+        get { p.octet(Offset.hopLimit) }
+        nonmutating set { p.set(Offset.hopLimit, octet: newValue) }
+    }
+    var source: IPv6Address {
+        get { p.ipv6(Offset.source) }
+        nonmutating set { p.set(Offset.source, ipv6: newValue) }
+    }
+    var destination: IPv6Address {
+        get { p.ipv6(Offset.destination) }
+        nonmutating set { p.set(Offset.destination, ipv6: newValue) }
+    }
     var payload: UnsafeMutableRawPointer { p + IPv6.size }
 
     struct Fields: Equatable {

@@ -16,17 +16,29 @@ struct MPLS {
 
     @inline(__always) static func check(_ p: UnsafeRawPointer, available: Int) -> Bool { available >= size }
 
-    private var word: UInt32 { get { p.word32(0) } nonmutating set { p.set(0, word32: newValue) } }
+    private var word: UInt32 {
+        get { p.word32(0) }
+        nonmutating set { p.set(0, word32: newValue) }
+    }
     /// 20 bits.
-    var label: UInt32 { get { word >> 12 } nonmutating set { word = word & 0xFFF | newValue << 12 } }
+    var label: UInt32 {
+        get { word >> 12 }
+        nonmutating set { word = word & 0xFFF | newValue << 12 }
+    }
     /// 3 bits.
     var trafficClass: UInt8 {
         get { UInt8(truncatingIfNeeded: word >> 9) & 7 }
         nonmutating set { word = word & 0xFFFF_F1FF | UInt32(newValue & 7) << 9 }
     }
     /// S: the last entry of the stack.
-    var isBottom: Bool { get { word & 0x100 != 0 } nonmutating set { word = word & 0xFFFF_FEFF | (newValue ? 0x100 : 0) } }
-    var timeToLive: UInt8 { get { p.octet(3) } nonmutating set { p.set(3, octet: newValue) } }
+    var isBottom: Bool {
+        get { word & 0x100 != 0 }
+        nonmutating set { word = word & 0xFFFF_FEFF | (newValue ? 0x100 : 0) }
+    }
+    var timeToLive: UInt8 {
+        get { p.octet(3) }
+        nonmutating set { p.set(3, octet: newValue) }
+    }
     var payload: UnsafeMutableRawPointer { p + MPLS.size }
 
     struct Fields: Equatable {

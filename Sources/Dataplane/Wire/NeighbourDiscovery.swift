@@ -28,7 +28,10 @@ struct NeighbourMessage {
     @inline(__always) static func check(_ p: UnsafeRawPointer, available: Int) -> Bool { available >= size }
 
     var header: ICMPv6 { ICMPv6(p) }
-    var target: IPv6Address { get { p.ipv6(Offset.target) } nonmutating set { p.set(Offset.target, ipv6: newValue) } }
+    var target: IPv6Address {
+        get { p.ipv6(Offset.target) }
+        nonmutating set { p.set(Offset.target, ipv6: newValue) }
+    }
     /// R: the sender is a router.
     var isRouter: Bool { p.octet(Offset.flags) & 0x80 != 0 }
     /// S: in answer to a solicitation.

@@ -45,19 +45,43 @@ struct TCP {
         return headerLength >= size && headerLength <= available
     }
 
-    var sourcePort: UInt16 { get { p.word16(Offset.sourcePort) } nonmutating set { p.set(Offset.sourcePort, word16: newValue) } }
-    var destinationPort: UInt16 { get { p.word16(Offset.destinationPort) } nonmutating set { p.set(Offset.destinationPort, word16: newValue) } }
-    var sequence: UInt32 { get { p.word32(Offset.sequence) } nonmutating set { p.set(Offset.sequence, word32: newValue) } }
-    var acknowledgment: UInt32 { get { p.word32(Offset.acknowledgment) } nonmutating set { p.set(Offset.acknowledgment, word32: newValue) } }
+    var sourcePort: UInt16 {
+        get { p.word16(Offset.sourcePort) }
+        nonmutating set { p.set(Offset.sourcePort, word16: newValue) }
+    }
+    var destinationPort: UInt16 {
+        get { p.word16(Offset.destinationPort) }
+        nonmutating set { p.set(Offset.destinationPort, word16: newValue) }
+    }
+    var sequence: UInt32 {
+        get { p.word32(Offset.sequence) }
+        nonmutating set { p.set(Offset.sequence, word32: newValue) }
+    }
+    var acknowledgment: UInt32 {
+        get { p.word32(Offset.acknowledgment) }
+        nonmutating set { p.set(Offset.acknowledgment, word32: newValue) }
+    }
     /// Octets, options included.
     var headerLength: Int {
         get { Int(p.octet(Offset.dataOffset) >> 4) &* 4 }
         nonmutating set { p.set(Offset.dataOffset, octet: UInt8(truncatingIfNeeded: newValue << 2) & 0xF0 | p.octet(Offset.dataOffset) & 0x0F) }
     }
-    var flags: Flags { get { Flags(rawValue: p.octet(Offset.flags)) } nonmutating set { p.set(Offset.flags, octet: newValue.rawValue) } }
-    var window: UInt16 { get { p.word16(Offset.window) } nonmutating set { p.set(Offset.window, word16: newValue) } }
-    var checksum: UInt16 { get { p.word16(Offset.checksum) } nonmutating set { p.set(Offset.checksum, word16: newValue) } }
-    var urgentPointer: UInt16 { get { p.word16(Offset.urgentPointer) } nonmutating set { p.set(Offset.urgentPointer, word16: newValue) } }
+    var flags: Flags {
+        get { Flags(rawValue: p.octet(Offset.flags)) }
+        nonmutating set { p.set(Offset.flags, octet: newValue.rawValue) }
+    }
+    var window: UInt16 {
+        get { p.word16(Offset.window) }
+        nonmutating set { p.set(Offset.window, word16: newValue) }
+    }
+    var checksum: UInt16 {
+        get { p.word16(Offset.checksum) }
+        nonmutating set { p.set(Offset.checksum, word16: newValue) }
+    }
+    var urgentPointer: UInt16 {
+        get { p.word16(Offset.urgentPointer) }
+        nonmutating set { p.set(Offset.urgentPointer, word16: newValue) }
+    }
     var payload: UnsafeMutableRawPointer { p + headerLength }
 
     /// Octets from the TCP header to the *value* of the maximum segment size option (kind 2, length 4; RFC 9293 section 3.7.1); 0: none, or

@@ -25,15 +25,24 @@ struct UDP {
         return length >= size && length <= available
     }
 
-    var sourcePort: UInt16 { get { p.word16(Offset.sourcePort) } nonmutating set { p.set(Offset.sourcePort, word16: newValue) } }
-    var destinationPort: UInt16 { get { p.word16(Offset.destinationPort) } nonmutating set { p.set(Offset.destinationPort, word16: newValue) } }
+    var sourcePort: UInt16 {
+        get { p.word16(Offset.sourcePort) }
+        nonmutating set { p.set(Offset.sourcePort, word16: newValue) }
+    }
+    var destinationPort: UInt16 {
+        get { p.word16(Offset.destinationPort) }
+        nonmutating set { p.set(Offset.destinationPort, word16: newValue) }
+    }
     /// Octets of header and data.
     var length: Int {
         get { Int(p.word16(Offset.length)) }
         nonmutating set { p.set(Offset.length, word16: UInt16(truncatingIfNeeded: newValue)) }
     }
     /// 0 says there is none: allowed over IPv4, and over IPv6 for tunnels (RFC 6935). A computed 0 is sent as 0xffff.
-    var checksum: UInt16 { get { p.word16(Offset.checksum) } nonmutating set { p.set(Offset.checksum, word16: newValue) } }
+    var checksum: UInt16 {
+        get { p.word16(Offset.checksum) }
+        nonmutating set { p.set(Offset.checksum, word16: newValue) }
+    }
     var payload: UnsafeMutableRawPointer { p + UDP.size }
 
     struct Fields: Equatable {

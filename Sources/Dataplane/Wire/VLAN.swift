@@ -25,10 +25,19 @@ struct VLAN {
         available >= size &+ 2 && EtherType(p.word16(Offset.protocolID)).isVLAN
     }
 
-    var protocolID: EtherType { get { EtherType(p.word16(Offset.protocolID)) } nonmutating set { p.set(Offset.protocolID, word16: newValue.rawValue) } }
-    private var control: UInt16 { get { p.word16(Offset.control) } nonmutating set { p.set(Offset.control, word16: newValue) } }
+    var protocolID: EtherType {
+        get { EtherType(p.word16(Offset.protocolID)) }
+        nonmutating set { p.set(Offset.protocolID, word16: newValue.rawValue) }
+    }
+    private var control: UInt16 {
+        get { p.word16(Offset.control) }
+        nonmutating set { p.set(Offset.control, word16: newValue) }
+    }
     /// 0 …< 4096; 0 is a priority tag without a VLAN, 4095 is reserved.
-    var id: UInt16 { get { control & 0x0FFF } nonmutating set { control = control & 0xF000 | newValue & 0x0FFF } }
+    var id: UInt16 {
+        get { control & 0x0FFF }
+        nonmutating set { control = control & 0xF000 | newValue & 0x0FFF }
+    }
     var dropEligible: Bool {
         get { control & 0x1000 != 0 }
         nonmutating set { control = control & 0xEFFF | (newValue ? 0x1000 : 0) }
@@ -39,7 +48,10 @@ struct VLAN {
         nonmutating set { control = control & 0x1FFF | UInt16(newValue & 7) << 13 }
     }
     /// What follows the tag.
-    var type: EtherType { get { EtherType(p.word16(Offset.type)) } nonmutating set { p.set(Offset.type, word16: newValue.rawValue) } }
+    var type: EtherType {
+        get { EtherType(p.word16(Offset.type)) }
+        nonmutating set { p.set(Offset.type, word16: newValue.rawValue) }
+    }
 
     struct Fields: Equatable {
         var protocolID: EtherType = .vlan

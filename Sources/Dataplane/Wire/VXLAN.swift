@@ -20,7 +20,10 @@ struct VXLAN {
     @inline(__always) static func check(_ p: UnsafeRawPointer, available: Int) -> Bool { available >= size && p.octet(Offset.flags) & 0x08 != 0 }
 
     /// 24 bits.
-    var vni: UInt32 { get { p.word32(Offset.vni) >> 8 } nonmutating set { p.set(Offset.vni, word32: newValue << 8) } }
+    var vni: UInt32 {
+        get { p.word32(Offset.vni) >> 8 }
+        nonmutating set { p.set(Offset.vni, word32: newValue << 8) }
+    }
     /// The inner Ethernet frame.
     var payload: UnsafeMutableRawPointer { p + VXLAN.size }
 

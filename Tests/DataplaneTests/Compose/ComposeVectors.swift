@@ -1,4 +1,5 @@
-/// Frames as scapy 2.5.0 builds them: causes, and the answers expected. 02:00:00:00:01:0a (10.1.0.10, fd00:1::10) is the workload, 00:00:5e:00:01:00 (10.1.0.1, fd00:1::1) the gateway.
+/// Frames as scapy 2.5.0 builds them: causes, and the answers expected.
+/// 02:00:00:00:01:0a (10.1.0.10, fd00:1::10) is the workload, 00:00:5e:00:01:00 (10.1.0.1, fd00:1::1) the gateway.
 enum ComposeVectors {
     static let arpRequest = octets("ffffffffffff02000000010a0806000108000604000102000000010a0a01000a0000000000000a010001")
     static let arpReply = octets("02000000010a00005e0001000806000108000604000200005e0001000a01000102000000010a0a01000a")

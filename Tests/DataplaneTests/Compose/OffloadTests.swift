@@ -5,11 +5,15 @@ import Testing
 @Suite struct ChecksumOffloadTests {
     func finish(_ frame: [UInt8]) -> (Bool, [UInt8]) { on(frame) { (ChecksumOffload.finish($0, length: frame.count), contents($0, frame.count)) } }
 
-    @Test(arguments: [
-        ("UDP", ComposeVectors.udp4Unfinished, ComposeVectors.udp4), ("TCP", ComposeVectors.tcp4Unfinished, ComposeVectors.tcp4),
-        ("TCP, length 0", ComposeVectors.tcp4UnfinishedTSO, ComposeVectors.tcp4), ("TCP, IPv6", ComposeVectors.tcp6Unfinished, ComposeVectors.tcp6),
-        ("UDP, IPv6", ComposeVectors.udp6Unfinished, ComposeVectors.udp6), ("UDP whose sum is 0", ComposeVectors.udpZeroUnfinished, ComposeVectors.udpZero),
-    ] as [(String, [UInt8], [UInt8])]) func completes(_ name: String, _ before: [UInt8], _ after: [UInt8]) {
+    @Test(
+        arguments: [
+            ("UDP", ComposeVectors.udp4Unfinished, ComposeVectors.udp4), ("TCP", ComposeVectors.tcp4Unfinished, ComposeVectors.tcp4),
+            ("TCP, length 0", ComposeVectors.tcp4UnfinishedTSO, ComposeVectors.tcp4),
+            ("TCP, IPv6", ComposeVectors.tcp6Unfinished, ComposeVectors.tcp6),
+            ("UDP, IPv6", ComposeVectors.udp6Unfinished, ComposeVectors.udp6),
+            ("UDP whose sum is 0", ComposeVectors.udpZeroUnfinished, ComposeVectors.udpZero),
+        ] as [(String, [UInt8], [UInt8])]) func completes(_ name: String, _ before: [UInt8], _ after: [UInt8])
+    {
         #expect(finish(before) == (true, after), "\(name)")
         // Ethernet padding is not part of the sum.
         #expect(finish(before + [7, 7, 7]) == (true, after + [7, 7, 7]), "\(name), padded")
@@ -30,7 +34,9 @@ import Testing
         #expect(finish(fragment) == (false, fragment))
     }
     @Test func leavesOthers() {
-        for frame in [ComposeVectors.arpRequest, ComposeVectors.echoRequest, ComposeVectors.solicitation, Array(ComposeVectors.tcp4Unfinished.dropLast())] {
+        for frame in [
+            ComposeVectors.arpRequest, ComposeVectors.echoRequest, ComposeVectors.solicitation, Array(ComposeVectors.tcp4Unfinished.dropLast()),
+        ] {
             #expect(finish(frame) == (false, frame))
         }
     }

@@ -38,7 +38,9 @@ private func naiveSum(_ bytes: [UInt8]) -> UInt16 {
         on(bytes) { #expect(Checksum.fold(Checksum.sum($0, bytes.count)) == naiveSum(bytes)) }
     }
     @Test func nothing() { on([1]) { #expect(Checksum.sum($0, 0) == 0 && Checksum.sum($0, -1) == 0) } }
-    @Test func udpZeroIsSentAsOnes() { #expect(Checksum.finish(0xFFFF) == 0 && Checksum.finishUDP(0xFFFF) == 0xFFFF && Checksum.finishUDP(1) == 0xFFFE) }
+    @Test func udpZeroIsSentAsOnes() {
+        #expect(Checksum.finish(0xFFFF) == 0 && Checksum.finishUDP(0xFFFF) == 0xFFFF && Checksum.finishUDP(1) == 0xFFFE)
+    }
 
     @Test func pseudoHeaderIPv4() {
         let bytes = WireVectors.udp4Packet

@@ -56,7 +56,8 @@ import Testing
     @Test func parses() {
         on(WireVectors.advertisement) {
             let fields = NeighbourMessage($0).fields
-            #expect(fields == NeighbourMessage.Fields(type: .neighbourAdvertisement, isRouter: true, isSolicited: true, overrides: true, target: target))
+            #expect(
+                fields == NeighbourMessage.Fields(type: .neighbourAdvertisement, isRouter: true, isSolicited: true, overrides: true, target: target))
             let options = NeighbourOptions($0 + NeighbourMessage.optionsOffset, length: 8)
             #expect(options.isValid && options.hasTarget && !options.hasSource && options.target == 0x0000_5E00_0100)
         }
@@ -83,7 +84,8 @@ import Testing
         #expect(neededLength(WireVectors.routerSolicitation, RouterSolicitation.check) == 8)
     }
     @Test(arguments: [
-        ("length 0", "0100020000000001"), ("past the message", "0102020000000001"), ("cut", "010102000000"), ("the second has length 0", "0e01000000000000 0100000000000000"),
+        ("length 0", "0100020000000001"), ("past the message", "0102020000000001"), ("cut", "010102000000"),
+        ("the second has length 0", "0e01000000000000 0100000000000000"),
     ]) func malformedOptions(_ name: String, _ text: String) {
         let bytes = octets(text)
         #expect(!on(bytes) { NeighbourOptions($0, length: bytes.count).isValid }, "\(name)")

@@ -31,10 +31,12 @@ import Testing
         #expect(neededLength(WireVectors.ipv4, IPv4.check) == 48)
         #expect(neededLength(WireVectors.ipv4Options, IPv4.check) == 36)
     }
-    @Test(arguments: [
-        ("version", 0, 0x65), ("header of 16 octets", 0, 0x44), ("header longer than the packet", 0, 0x4D), ("packet longer than memory", 3, 49),
-        ("packet shorter than its header", 3, 19), ("no length", 3, 0),
-    ] as [(String, Int, UInt8)]) func malformed(_ name: String, _ index: Int, _ value: UInt8) {
+    @Test(
+        arguments: [
+            ("version", 0, 0x65), ("header of 16 octets", 0, 0x44), ("header longer than the packet", 0, 0x4D), ("packet longer than memory", 3, 49),
+            ("packet shorter than its header", 3, 19), ("no length", 3, 0),
+        ] as [(String, Int, UInt8)]) func malformed(_ name: String, _ index: Int, _ value: UInt8)
+    {
         #expect(neededLength(changing(WireVectors.ipv4, index, to: value), IPv4.check) == nil, "\(name)")
     }
     @Test func setters() {
@@ -69,7 +71,8 @@ import Testing
     }
     @Test(arguments: [
         ("none", "", false, 20), ("end of list hides the rest", "00830704", false, 20), ("loose source route", "8303040183030401", true, 28),
-        ("strict, after a NOP", "01890304", true, 24), ("router alert", "94040000", false, 24), ("length 0", "07000000", true, 0), ("length 1", "07010000", true, 0),
+        ("strict, after a NOP", "01890304", true, 24), ("router alert", "94040000", false, 24), ("length 0", "07000000", true, 0),
+        ("length 1", "07010000", true, 0),
         ("past the header", "07050000", true, 0), ("type without length", "01010107", true, 0),
     ]) func options(_ name: String, _ text: String, _ hasSourceRoute: Bool, _ copied: Int) {
         let options = octets(text)

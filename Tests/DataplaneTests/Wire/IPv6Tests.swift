@@ -74,11 +74,13 @@ import Testing
         #expect(headers(WireVectors.ipv6AH) == IPv6.Headers(outcome: .upperLayer, proto: .udp, offset: 64))
     }
     @Test func noNextHeader() { #expect(headers(packet(59, [])).proto == .noNextHeader) }
-    @Test(arguments: [
-        ("nothing where a header is announced", 0, ""), ("half a header", 60, "110000"), ("length past the packet", 43, "1101000000000000"),
-        ("fragment header cut", 44, "11000001"), ("two fragment headers", 44, "2c00000100000001 1100000100000001"),
-        ("AH past the packet", 51, "1104000000000000"),
-    ] as [(String, UInt8, String)]) func malformed(_ name: String, _ next: UInt8, _ payload: String) {
+    @Test(
+        arguments: [
+            ("nothing where a header is announced", 0, ""), ("half a header", 60, "110000"), ("length past the packet", 43, "1101000000000000"),
+            ("fragment header cut", 44, "11000001"), ("two fragment headers", 44, "2c00000100000001 1100000100000001"),
+            ("AH past the packet", 51, "1104000000000000"),
+        ] as [(String, UInt8, String)]) func malformed(_ name: String, _ next: UInt8, _ payload: String)
+    {
         #expect(headers(packet(next, octets(payload))).outcome == .malformed, "\(name)")
     }
     /// Eight headers are walked, nine are not.

@@ -10,7 +10,9 @@ import Testing
         }
     }
     @Test func emits() {
-        #expect(written(14) { Ethernet.Fields(destination: 0x0200_0000_020B, source: 0x0200_0000_010A, type: .ipv6).emit(to: $0) } == WireVectors.ethernet)
+        #expect(
+            written(14) { Ethernet.Fields(destination: 0x0200_0000_020B, source: 0x0200_0000_010A, type: .ipv6).emit(to: $0) } == WireVectors.ethernet
+        )
     }
     @Test func tooShort() { #expect(neededLength(WireVectors.ethernet, Ethernet.check) == 14) }
     @Test func groupBit() {
