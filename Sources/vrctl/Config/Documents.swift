@@ -5,7 +5,12 @@ enum Documents {
     static func names(_ text: String, source: String) throws -> [(kind: Kind, name: String)] {
         var out: [(Kind, String)] = []
         do {
-            for (index, node) in try Yams.compose_all(yaml: text).enumerated() {
+            var documents = try Yams.compose_all(yaml: text)
+            var nodes: [Node] = []
+            // `for` would iterate over a copy; the sequence ends at an error as it ends at the end.
+            while let node = documents.next() { nodes.append(node) }
+            if let error = documents.error { throw error }
+            for (index, node) in nodes.enumerated() {
                 if node.scalar?.string.isEmpty == true || node.null != nil { continue }
                 let place = "\(source):\(node.mark?.line ?? 1): document \(index + 1)"
                 guard let kind = node["kind"]?.string else { throw Failure.refused("\(place): kind: missing; name the kind of the object") }

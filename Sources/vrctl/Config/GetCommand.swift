@@ -3,37 +3,80 @@ import ArgumentParser
 struct GetCommand: AsyncParsableCommand {
     enum Format: String, CaseIterable, ExpressibleByArgument { case table, json, yaml }
 
+    /// A kind of object; all of them; or the routes the controller has, which nobody configures.
+    enum Subject: Hashable, ExpressibleByArgument {
+        case kind(Kind), all, routes
+        init?(argument: String) {
+            switch argument.lowercased() {
+            case "all": self = .all
+            case "routes", "route": self = .routes
+            default:
+                guard let kind = Kind(name: argument) else { return nil }
+                self = .kind(kind)
+            }
+        }
+        static var allValueStrings: [String] { Kind.allValueStrings + ["routes", "all"] }
+    }
+
     static let configuration = CommandConfiguration(
         commandName: "get",
-        abstract: "Lists configuration objects.",
+        abstract: "Lists configuration objects, or the routes agents have told.",
         discussion: """
-            A kind may be written in full, in the plural or short: VirtualNetwork, networks, vn; Port, ports; ComputeNode, nodes.
+            A kind may be written in full, in the plural or short: VirtualNetwork,
+            networks, vn; Port, ports; ComputeNode, nodes.
 
             EXAMPLES
               vrctl get networks
               vrctl get port blue-a -o yaml
+              vrctl get all -o yaml > backup.yaml
+              vrctl get routes blue
             """)
 
-    @Argument(help: "Kind of object.") var kind: Kind
-    @Argument(help: "Name of one object; all when absent.") var name: String?
+    @Argument(help: "Kind of object.") var subject: Subject
+    @Argument(help: "Name of one object, or network whose routes are wanted; all when absent.") var name: String?
     @Option(name: [.customShort("o"), .customLong("output")], help: "table, json or yaml.") var output: Format = .table
     @OptionGroup var connection: ConnectionOptions
 
+    func validate() throws {
+        guard subject != .all || name == nil else { throw ValidationError("all takes no name; name the kind: get port \(name ?? "")") }
+    }
+
     func run() async throws {
         let endpoint = connection.controllerEndpoint
-        let objects: [JSON]
-        if let name {
-            objects = [try await endpoint.call(.get, ["v1", "objects", kind.rawValue, name])]
-        } else {
-            objects = try await endpoint.call(.get, ["v1", "objects"], query: [("kind", kind.rawValue)])["objects"]?.array ?? []
-        }
-        let text =
+        let context = Context.current
+        switch subject {
+        case .routes:
+            let query = name.map { [("vrf", $0)] } ?? []
+            let routes = try await endpoint.call(.get, ["v1", "routes"], query: query)["routes"]?.array ?? []
             switch output {
-            case .table: ObjectText.table(kind, objects)
-            case .json: (["objects": .array(objects)] as JSON).pretty + "\n"
-            case .yaml: try ObjectText.yaml(objects)
+            case .table: context.output.write(ObjectText.routeTable(routes))
+            case .json: context.output.write((["routes": .array(routes)] as JSON).pretty + "\n")
+            case .yaml: context.output.write(try ObjectText.yaml(routes))
             }
-        Context.current.output.write(text)
+        case .kind(let kind):
+            let objects =
+                if let name { [try await endpoint.call(.get, ["v1", "objects", kind.rawValue, name])] } else { try await list(kind, endpoint) }
+            try write([(kind, objects)])
+        case .all:
+            var groups: [(Kind, [JSON])] = []
+            for kind in Kind.allCases { groups.append((kind, try await list(kind, endpoint))) }
+            try write(groups)
+        }
+    }
+
+    private func list(_ kind: Kind, _ endpoint: Endpoint) async throws -> [JSON] {
+        try await endpoint.call(.get, ["v1", "objects"], query: [("kind", kind.rawValue)])["objects"]?.array ?? []
+    }
+
+    private func write(_ groups: [(kind: Kind, objects: [JSON])]) throws {
+        let output = Context.current.output
+        switch self.output {
+        case .json: output.write((["objects": .array(groups.flatMap(\.objects))] as JSON).pretty + "\n")
+        case .yaml: output.write(try ObjectText.yaml(groups.flatMap(\.objects)))
+        case .table:
+            output.write(
+                groups.map { (groups.count > 1 ? "\($0.kind.rawValue)\n" : "") + ObjectText.table($0.kind, $0.objects) }.joined(separator: "\n"))
+        }
     }
 }
 

@@ -29,6 +29,21 @@ enum ObjectText {
         return columns.text
     }
 
+    /// One line per next hop of every path.
+    static func routeTable(_ routes: [JSON]) -> String {
+        var columns = Columns("VRF", "FAMILY", "PREFIX", "ORIGIN", "NEXT HOP", "LABEL", "ENCAPSULATION", "STATE")
+        for route in routes {
+            for path in route["paths"]?.array ?? [] {
+                for hop in path["nextHops"]?.array ?? [] {
+                    columns.add(
+                        cell(route["vrf"]), cell(route["family"]), cell(route["prefix"]), cell(path["origin"]), cell(hop["address"]), cell(hop["label"]),
+                        cell(hop["encapsulations"]), path["stale"]?.isTrue == true ? "stale" : "fresh")
+                }
+            }
+        }
+        return columns.text
+    }
+
     private static func dash(_ text: String) -> String { text.isEmpty ? "-" : text }
     static func cell(_ value: JSON?) -> String {
         guard let value else { return "-" }

@@ -33,7 +33,6 @@ struct NextHopCommand: AsyncParsableCommand {
                 case .json: stream.write(hops.map(layout.json))
                 }
             }
-            if outputOptions.output == .table { output.write("Nexthop Table\n\n") }
             if let get {
                 write(try await expanded(get, router))
             } else {

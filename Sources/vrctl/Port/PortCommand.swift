@@ -72,7 +72,7 @@ struct PortListCommand: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let ports = try await connection.agentEndpoint.call(.get, ["status"])["ports"]?.array ?? []
+        let ports = try await connection.agentEndpoint.call(.get, ["port"]).array
         Context.current.output.write(outputOptions.output == .json ? (["ports": .array(ports)] as JSON).pretty + "\n" : Self.table(ports))
     }
 

@@ -8,6 +8,7 @@ struct AgentSection {
     private var ports: [JSON] { status["ports"]?.array ?? [] }
     private var waiting: [JSON] { ports.filter { $0["state"]?.text != "active" } }
     private var refused: [JSON] { status["refused"]?.array ?? [] }
+    private var complaints: Int { controllers.reduce(0) { $0 + ($1["refused"]?.array.count ?? 0) } }
     private static func isGood(_ controller: JSON) -> Bool { goodStates.contains(controller["state"]?.text?.lowercased() ?? "") }
 
     /// One controller of two is enough to work.
@@ -17,6 +18,7 @@ struct AgentSection {
         if let connected = status["dataplane"]?["connected"], !connected.isTrue { out.append("not connected to the data plane") }
         if !waiting.isEmpty { out.append("\(waiting.count) port\(waiting.count == 1 ? "" : "s") waiting") }
         if !refused.isEmpty { out.append("\(refused.count) object\(refused.count == 1 ? "" : "s") refused by the data plane") }
+        if complaints > 0 { out.append("\(complaints) request\(complaints == 1 ? "" : "s") refused by a controller") }
         return out
     }
 
@@ -27,12 +29,17 @@ struct AgentSection {
         for controller in controllers {
             let state = cell(controller["state"])
             var line = "controller \(cell(controller["host"]))   " + (Self.isGood(controller) ? Style.good(state) : Style.bad(state))
-            if let since = controller["since"]?.text { line += "   since \(printable(since))" }
+            if let since = controller["since"]?.unsigned { line += "   for \(durationText(seconds: since))" }
             if let reason = controller["reason"]?.text, !reason.isEmpty { line += "   (\(printable(reason)))" }
             out.append(line)
+            for refusal in controller["refused"]?.array ?? [] { out.append("  " + Self.text(refusal)) }
         }
         if let dataplane = status["dataplane"] {
-            out.append("data plane " + (dataplane["connected"]?.isTrue == true ? Style.good("connected") : Style.bad("not connected")))
+            var line = "data plane " + (dataplane["connected"]?.isTrue == true ? Style.good("connected") : Style.bad("not connected"))
+            if let objects = dataplane["objects"]?.text { line += "   \(objects) objects" }
+            if let repairs = dataplane["repairs"]?.text, repairs != "0" { line += "   \(repairs) repaired" }
+            if let reason = dataplane["reason"]?.text, !reason.isEmpty { line += "   (\(printable(reason)))" }
+            out.append(line)
         }
         if let config = status["config"]?.members, !config.isEmpty {
             out.append("config     " + config.map { "\(printable($0.key)) \(cell($0.value))" }.joined(separator: "   "))
@@ -43,10 +50,17 @@ struct AgentSection {
         out.append("ports      \(ports.count - waiting.count) active, \(waiting.count) waiting")
         for port in waiting { out.append("  \(cell(port["name"])): \(Style.warning("waiting")), \(cell(port["reason"]))") }
         out.append("refused    \(refused.count)")
-        for object in refused {
-            out.append("  \(cell(object["object"])): \(Style.bad(cell(object["code"]))), \(cell(object["reason"])) (\(cell(object["retries"])) retries)")
-        }
+        for refusal in refused { out.append("  " + Self.text(refusal)) }
+        let silent = (status["neighbours"]?.array ?? []).filter { $0["state"]?.text != "reachable" }
+        for neighbour in silent { out.append("neighbour  \(cell(neighbour["address"])): \(Style.warning(cell(neighbour["state"])))") }
         return out
+    }
+
+    /// `object: CODE, reason (3 retries)`.
+    private static func text(_ refusal: JSON) -> String {
+        let cell = { (value: JSON?) in printable(ObjectText.cell(value)) }
+        let code = refusal["code"]?.text ?? ""
+        return "\(cell(refusal["object"])): \(Style.bad(code.isEmpty ? "refused" : printable(code))), \(cell(refusal["reason"])) (\(cell(refusal["retries"])) retries)"
     }
 }
 

@@ -33,7 +33,7 @@ struct RouterSection {
                 "worker \(worker.id)   \(worker.core < 0 ? "not pinned" : "core \(worker.core)")   \(busy)   received \(worker.counters.received)"
                     + "   forwarded \(worker.counters.forwarded)   dropped \(worker.counters.dropped)")
         }
-        let tables = status.tables.map { "\(printable($0.name)) \($0.used)/\($0.capacity)" }
+        let tables = status.tables.map { "\(printable($0.name)) \($0.used)" + ($0.capacity > 0 ? "/\($0.capacity)" : "") }
         out.append("tables    " + (tables.isEmpty ? "-" : tables.joined(separator: "   ")))
         out.append("buffers   \(status.buffersInUse) of \(status.buffersCapacity) in use")
         let drops = status.drops.filter { $0.packets > 0 }.sorted { $0.packets > $1.packets }
@@ -59,7 +59,7 @@ struct RouterSection {
                 ]
             }),
             "tables": .array(status.tables.map {
-                ["name": JSON($0.name), "used": JSON($0.used), "capacity": JSON($0.capacity), "memoryBytes": JSON($0.memoryBytes)]
+                ["name": JSON($0.name), "used": JSON($0.used), "capacity": $0.capacity > 0 ? JSON($0.capacity) : .null, "memoryBytes": JSON($0.memoryBytes)]
             }),
             "buffers": ["inUse": JSON(status.buffersInUse), "capacity": JSON(status.buffersCapacity)],
             "drops": .array(status.drops.filter { $0.packets > 0 }.map { ["name": JSON($0.name), "label": JSON($0.label), "packets": JSON($0.packets)] }),

@@ -1,0 +1,210 @@
+import DataplaneAPI
+import Testing
+
+@testable import vrctl
+
+@Suite struct FlowLayoutTests {
+    private var tcp: API.Flow {
+        var flow = flow(147_464, 239_712, "1.1.1.4", 1136, "1.1.1.5", 80)
+        flow.generation = 1
+        flow.tcpState = "SSrEEr"
+        flow.packets = 12
+        flow.bytes = 3456
+        flow.nextHop = 23
+        flow.ingressVif = 3
+        flow.udpSourcePort = 59_275
+        flow.idleSeconds = 4
+        flow.cookie = 0x61_6765_6e74
+        return flow
+    }
+
+    @Test func twoLinesPerEntryInFixedColumns() {
+        #expect(
+            FlowLayout.entry(tcp) == """
+                   147464<=>239712       1.1.1.4:1136                                        6 (2)
+                                         1.1.1.5:80
+                (Gen: 1, Action:F, TCP:SSrEEr, NH:23,  Stats:12/3456,
+                 SPort 59275, Vif 3, Idle 4 s, forward)
+
+
+                """)
+    }
+
+    @Test func otherProtocolsHaveNoTCPState() {
+        var icmp = flow(7, 9, "fd00:1::10", 77, "fd00:1::20", 0, proto: 58, vrf: 1, forward: false)
+        icmp.action = .drop
+        #expect(
+            FlowLayout.entry(icmp) == """
+                        7<=>9            fd00:1::10:77                                      58 (1)
+                                         fd00:1::20:0
+                (Gen: 0, Action:D, NH:0,  Stats:0/0,
+                 SPort 0, Vif 0, Idle 0 s, reverse)
+
+
+                """)
+    }
+
+    @Test func headerNamesSizeAndEntries() {
+        var usage = Dataplane_V1_TableUsage()
+        usage.memoryBytes = 161_218_560
+        usage.capacity = 629_760
+        usage.used = 10
+        #expect(
+            FlowLayout.header(usage: usage) == """
+                Flow table(size 161218560, entries 629760)
+
+                Entries: Used 10
+
+                Action:F=Forward, D=Drop
+                TCP(r=reverse):S=SYN, F=FIN, R=RST, C=HalfClose, E=Established, D=Dead
+
+                    Index                Source:Port/Destination:Port                      Proto(V)
+                -----------------------------------------------------------------------------------
+
+                """)
+    }
+
+    @Test func json() {
+        #expect(
+            FlowLayout.json(tcp).pretty == """
+                {
+                  "index": 147464,
+                  "reverseIndex": 239712,
+                  "vrf": 2,
+                  "protocol": 6,
+                  "source": "1.1.1.4",
+                  "sourcePort": 1136,
+                  "destination": "1.1.1.5",
+                  "destinationPort": 80,
+                  "action": "forward",
+                  "isForward": true,
+                  "tcpState": "SSrEEr",
+                  "packets": 12,
+                  "bytes": 3456,
+                  "nextHop": 23,
+                  "ingressVif": 3,
+                  "udpSourcePort": 59275,
+                  "idleSeconds": 4,
+                  "generation": 1,
+                  "cookie": "0x6167656e74"
+                }
+                """)
+    }
+
+    @Test func octetsThatAreNoAddressAreShownAsSuch() {
+        var flow = tcp
+        flow.key.source = .init([1, 2, 3])
+        #expect(FlowLayout.entry(flow).contains("invalid(010203):1136"))
+    }
+
+    @Test func controlCharactersDoNotReachTheTerminal() {
+        var flow = tcp
+        flow.tcpState = "S\u{1B}[2J"
+        #expect(FlowLayout.entry(flow).contains("TCP:S?[2J,"))
+    }
+}
+
+@Suite struct FlowCommandTests {
+    private let flows: [API.Object.OneOf_Object] = [
+        .flow(flow(1, 2, "10.0.0.1", 1000, "10.0.0.2", 80)), .flow(flow(2, 1, "10.0.0.2", 80, "10.0.0.1", 1000, forward: false)),
+        .flow(flow(3, 4, "10.0.0.1", 53, "10.0.0.9", 53, proto: 17, vrf: 5)),
+    ]
+
+    @Test func listsEveryPage() async {
+        let router = FakeRouter(flows, pageSize: 1)
+        let run = await run(["flow", "-l"], router: router)
+        #expect(run.code == 0)
+        #expect(run.output.contains("        1<=>2 ") && run.output.contains("        2<=>1 ") && run.output.contains("        3<=>4 "))
+        #expect(router.reads.count == 3)
+    }
+
+    @Test func listsAsOneJSONArrayOverPages() async throws {
+        let run = await run(["flow", "-l", "-o", "json"], router: FakeRouter(flows, pageSize: 2))
+        let json = try #require(JSON(parsing: run.output.utf8))
+        #expect(json["flows"]?.array.map { $0["index"]?.unsigned } == [1, 2, 3])
+        let empty = await vrctlTestsEmptyFlows()
+        #expect(empty == "{\n  \"flows\": []\n}\n")
+    }
+    private func vrctlTestsEmptyFlows() async -> String { await run(["flow", "-l", "-o", "json"], router: FakeRouter()).output }
+
+    @Test func matchFiltersAndNarrowsTheReading() async {
+        let router = FakeRouter(flows)
+        let run = await run(["flow", "--match", "10.0.0.9 & vrf 5"], router: router)
+        #expect(run.output.contains("3<=>4") && !run.output.contains("1<=>2"))
+        #expect(router.reads.allSatisfy { $0.vrf == 5 })
+    }
+
+    @Test func getShowsTheReverseToo() async {
+        let run = await run(["flow", "--get", "1"], router: FakeRouter(flows))
+        #expect(run.code == 0)
+        #expect(run.output.contains("1<=>2") && run.output.contains("2<=>1") && !run.output.contains("3<=>4"))
+    }
+
+    @Test func getOfWhatIsNotThere() async {
+        let result = await run(["flow", "--get", "99"], router: FakeRouter(flows))
+        #expect(result == Run(code: 1, output: "", errors: "flow: no flow at index 99; flow -l lists them\n"))
+    }
+
+    @Test func flushDeletesEveryKeyAndToleratesPairsThatAreGone() async {
+        let router = FakeRouter(flows)
+        let result = await run(["flow", "-F"], router: router)
+        #expect(result == Run(code: 0, output: "Removed 3 flows\n", errors: ""))
+        #expect(router.operations.map(\.delete.flow.sourcePort) == [1000, 80, 53])
+
+        var notFound = API.Result()
+        notFound.code = .notFound
+        let gone = await run(["flow", "-F"], router: FakeRouter(flows, refusal: notFound))
+        #expect(gone.output == "Removed 0 flows\n")
+    }
+
+    @Test func aRefusalIsQuotedAndEndsWithOne() async {
+        var refusal = API.Result()
+        refusal.code = .unsupported
+        refusal.message = "flows are kept by workers only"
+        let result = await run(["flow", "-d", "3"], router: FakeRouter(flows, refusal: refusal))
+        #expect(result == Run(code: 1, output: "", errors: "flow: flow 3: flows are kept by workers only\n"))
+    }
+
+    @Test func forwardAndDropKeepKeyAndCookie() async {
+        let router = FakeRouter(flows)
+        _ = await run(["flow", "-d", "3"], router: router)
+        #expect(router.operations.map(\.upsert.flow.action) == [.drop])
+        #expect(router.operations.map(\.upsert.flow.key.vrf) == [5])
+    }
+
+    @Test func rateIsTheNetChangePerSecond() async {
+        func status(_ used: UInt64) -> API.Status {
+            var usage = Dataplane_V1_TableUsage()
+            usage.name = "flows"
+            usage.used = used
+            usage.capacity = 1000
+            var status = API.Status()
+            status.tables = [usage]
+            return status
+        }
+        let result = await run(["flow", "-r", "--count", "3"], router: FakeRouter(statuses: [status(10), status(110), status(60)]))
+        #expect(
+            result.output == """
+                22:13:21 UTC: Entries =        10 Rate =         0 Free =       990
+                22:13:22 UTC: Entries =       110 Rate =       100 Free =       890
+                22:13:23 UTC: Entries =        60 Rate =       -50 Free =       940
+
+                """)
+    }
+
+    @Test func statistics() async {
+        let result = await run(["flow", "-s"], router: FakeRouter(flows))
+        #expect(
+            result.output == """
+                Flow Statistics
+                ---------------
+                Entries             : 3 (forward 2, reverse 1)
+                Dropping entries    : 0
+                Packets             : 0
+                Bytes               : 0
+                Entries by protocol : tcp 2, udp 1
+                Entries by VRF      : 2: 2, 5: 1
+
+                """)
+    }
+}
