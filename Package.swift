@@ -142,6 +142,7 @@ let package = Package(
                 "DataplaneService", "Dataplane",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: swift),
         .executableTarget(
@@ -185,7 +186,9 @@ let package = Package(
         .testTarget(
             name: "XMPPTests", dependencies: ["XMPP", .product(name: "NIOEmbedded", package: "swift-nio")], swiftSettings: swift),
         .testTarget(name: "OverlayTests", dependencies: ["Overlay", "NetTypes", "XMPP"], swiftSettings: swift),
-        .testTarget(name: "ControllerTests", dependencies: ["Controller", "Overlay", "XMPP"], swiftSettings: swift),
+        .testTarget(
+            name: "ControllerTests",
+            dependencies: ["Controller", "NetTypes", "Overlay", "XMPP", .product(name: "GRDB", package: "GRDB.swift")], swiftSettings: swift),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "Overlay", "DataplaneAPI", "XMPP", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "VrctlTests", dependencies: ["vrctl", "DataplaneAPI", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "EndToEndTests", swiftSettings: swift),

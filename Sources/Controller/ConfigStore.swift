@@ -18,7 +18,11 @@ public final class ConfigStore {
         do {
             var configuration = GRDB.Configuration()
             configuration.journalMode = .wal
-            configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+            configuration.prepareDatabase { database in
+                try database.execute(sql: "PRAGMA synchronous = FULL")
+                // The model in memory is the truth for those who ask: nobody else may write the file meanwhile.
+                try database.execute(sql: "PRAGMA locking_mode = EXCLUSIVE")
+            }
             database = try DatabaseQueue(path: path, configuration: configuration)
             let migrator = Self.migrator
             if try database.read(migrator.hasBeenSuperseded) {
@@ -119,6 +123,7 @@ public final class ConfigStore {
 
     private static func describe(_ error: any Error) -> String {
         guard let error = error as? DatabaseError else { return "\(error)" }
+        if error.resultCode == .SQLITE_BUSY { return "is in use by another process" }
         return "cannot be used: \(error.message ?? "SQLite error \(error.resultCode.rawValue)"); does its directory exist, and may this user write there?"
     }
 }

@@ -60,7 +60,9 @@ public struct ControllerService: Service {
         await control.start()
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await cancelWhenGracefulShutdown { try await xmpp.run() } }
+                group.addTask {
+                    do { try await cancelWhenGracefulShutdown { try await xmpp.run() } } catch is CancellationError {}
+                }
                 group.addTask { try await http.run() }
                 // Whichever ends first ends the other: half a controller serves nobody.
                 try await group.next()

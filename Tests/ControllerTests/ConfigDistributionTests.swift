@@ -1,0 +1,52 @@
+import Controller
+import Overlay
+import Testing
+
+@Suite struct ConfigDistributionTests {
+    func names(_ updates: [ConfigDistribution.Update]) -> [String] {
+        updates.map {
+            switch $0 {
+            case .item(let object): "+\(object.key)"
+            case .retract(let key): "-\(key)"
+            case .endOfConfig: "end"
+            }
+        }
+    }
+
+    @Test func anAgentGetsWhatItNeeds() throws {
+        let model = try ConfigModel.demo()
+        var distribution = ConfigDistribution()
+        #expect(names(distribution.subscribe("node1", model: model)) == ["+ComputeNode/node1", "+VirtualNetwork/blue", "+Port/blue1", "end"])
+        #expect(
+            names(distribution.subscribe("node2", model: model))
+                == ["+ComputeNode/node2", "+VirtualNetwork/blue", "+VirtualNetwork/red", "+Port/blue3", "+Port/red1", "end"])
+        #expect(names(distribution.subscribe("node9", model: model)) == ["end"])
+        // Subscribing again tells it all again.
+        #expect(distribution.subscribe("node1", model: model).count == 4)
+    }
+
+    @Test func onlyDifferencesToOnlyThoseConcerned() throws {
+        var model = try ConfigModel.demo()
+        var distribution = ConfigDistribution()
+        for node in ["node1", "node2"] { _ = distribution.subscribe(node, model: model) }
+        func step(_ text: String) throws -> [String: [String]] {
+            let changes = try model.apply(text)
+            return Dictionary(uniqueKeysWithValues: distribution.update(changes, model: model).map { ($0.node, names($0.updates)) })
+        }
+        #expect(try step(demo) == [:])
+        #expect(try step(port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.20")) == ["node1": ["+Port/blue1"]])
+        #expect(try step("kind: VirtualNetwork\nmetadata: {name: red}\nspec: {subnets: [{prefix: 10.2.0.0/24}], encapsulation: mplsOverUDP, mtu: 1400}\n") == ["node2": ["+VirtualNetwork/red"]])
+        // A network without ports concerns nobody, until a port of it appears.
+        #expect(try step(network("green", "10.3.0.0/24")) == [:])
+        #expect(try step(port("green1", network: "green", mac: "02:00:00:00:03:01", address: "10.3.0.5")) == ["node1": ["+VirtualNetwork/green", "+Port/green1"]])
+        // A port that moves: the old node loses it, and the network with it.
+        #expect(
+            try step(port("green1", network: "green", node: "node2", mac: "02:00:00:00:03:01", address: "10.3.0.5"))
+                == ["node1": ["-Port/green1", "-VirtualNetwork/green"], "node2": ["+VirtualNetwork/green", "+Port/green1"]])
+        // Replaced in one apply: the address is free before it is taken.
+        let change = try model.delete(ObjectKey(.port, "blue3"))
+        #expect(distribution.update([change], model: model).map { names($0.updates) } == [["-Port/blue3", "-VirtualNetwork/blue"]])
+        distribution.unsubscribe("node1")
+        #expect(try step(port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.22")) == [:])
+    }
+}
