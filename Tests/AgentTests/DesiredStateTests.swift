@@ -1,0 +1,181 @@
+import DataplaneAPI
+import NetTypes
+import Overlay
+import SwiftProtobuf
+import Testing
+
+@testable import Agent
+
+@Suite struct DesiredStateTests {
+    func desired(_ inputs: DesiredState.Inputs) -> DesiredState {
+        var allocator = IdentifierAllocator()
+        return DesiredState(inputs, allocator: &allocator)
+    }
+    let blue = VRFID(1), red = VRFID(2)
+
+    @Test func theNodeItself() {
+        let state = desired(Fixture.inputs(networks: [], ports: []))
+        #expect(Set(state.objects.keys) == [.vrf(VRFID(0)), .port("fabric0"), .vif(VifID(0)), .port("vhost0-vr"), .vif(VifID(1))])
+        let fabric = state.objects[.vif(VifID(0))]?.vif
+        #expect(fabric?.kind == .physical && fabric?.ipAddresses == [IPAddress("10.0.0.11")!] && fabric?.macAddress == Fixture.fabricMAC && fabric?.mtu == 1600)
+        #expect(state.objects[.port("fabric0")]?.port.dpdk.device == "net_af_packet0,iface=fabric0")
+        let host = state.objects[.vif(VifID(1))]?.vif
+        #expect(host?.kind == .host && host?.macAddress == Fixture.fabricMAC)
+        #expect(state.objects[.port("vhost0-vr")]?.port.pcap.interface == "vhost0-vr")
+        #expect(state.objects.values.allSatisfy { $0.isOwn })
+    }
+
+    @Test func bridgedNetwork() throws {
+        let objects = desired(Fixture.inputs(ports: [Fixture.blueA])).objects
+        let vif = try #require(objects[.vif(VifID(3))]?.vif)
+        #expect(vif.name == "tap-blue-a" && vif.vrf == 1 && vif.macAddress == .gateway && vif.kind == .virtual && vif.keepsFlows && vif.bridges)
+        #expect(vif.ipAddresses.map(\.description) == ["10.1.0.1", "fd00:1::1"])
+        #expect(vif.workloadMACAddress == Fixture.blueA.mac && vif.workloadIPAddresses == Fixture.blueA.addresses && vif.antispoof)
+        #expect(objects[.port("tap-blue-a")]?.port.dpdk.device == "net_tap3,iface=tap-blue-a")
+        // VNI → VRF, bridged.
+        let vni = try #require(objects[.vni(VNI(5001))]?.vni)
+        #expect(objects.nextHop(vni.nextHop) == .vrf(.with { $0.vrf = 1; $0.bridges = true }))
+        // The subnet is discarded, its gateway received and answered for.
+        #expect(objects[.route(blue, IPPrefix("10.1.0.0/24")!)]?.route.nextHop == 0)
+        #expect(objects[.route(blue, IPPrefix("fd00:1::/64")!)]?.route.nextHop == 0)
+        let gateway = try #require(objects[.route(blue, IPPrefix("10.1.0.1/32")!)]?.route)
+        #expect(gateway.proxies && gateway.macAddress == nil && objects.nextHop(gateway.nextHop) == .receive(.with { $0.vif = 0 }))
+        // The workload: routed with a header written, answered for with its own MAC, bridged as it is.
+        for prefix in ["10.1.0.10/32", "fd00:1::10/128"] {
+            let route = try #require(objects[.route(blue, IPPrefix(prefix)!)]?.route)
+            #expect(route.proxies && route.macAddress == Fixture.blueA.mac && !route.hasLabel)
+            #expect(objects.nextHop(route.nextHop) == .encap(.with { $0.vif = 3; $0.destination = Fixture.blueA.mac; $0.sourceAddress = .gateway }))
+        }
+        let entry = try #require(objects[.bridge(blue, Fixture.blueA.mac)]?.bridgeEntry)
+        #expect(objects.nextHop(entry.nextHop) == .encap(.with { $0.vif = 3; $0.sourceAddress = .gateway }))
+        let label = try #require(objects[.label(Label(16))]?.label)
+        #expect(label.nextHop == objects[.route(blue, IPPrefix("10.1.0.10/32")!)]?.route.nextHop)
+    }
+
+    @Test func routedNetwork() throws {
+        let objects = desired(Fixture.inputs(networks: [Fixture.red], ports: [Fixture.redA])).objects
+        let vrf = VRFID(1)
+        #expect(objects[.vif(VifID(3))]?.vif.bridges == false)
+        #expect(objects[.route(vrf, IPPrefix("10.2.0.10/32")!)]?.route.macAddress == nil)
+        #expect(!objects.keys.contains { if case .bridge = $0 { true } else { false } })
+        #expect(!objects.keys.contains { if case .vni = $0 { true } else { false } })
+        #expect(objects[.label(Label(16))] != nil)
+    }
+
+    @Test func exports() {
+        let exports = desired(Fixture.inputs()).exports.map(\.route)
+        let blueHop = RouteAdvertisement.NextHop(address: IPAddress("10.0.0.11")!, label: 5001, encapsulations: [.vxlan], mac: Fixture.blueA.mac)
+        // blue-a is the first port, so red-a's label is the second.
+        let redHop = RouteAdvertisement.NextHop(address: IPAddress("10.0.0.11")!, label: 17, encapsulations: [.mplsOverUDP], mac: Fixture.redA.mac)
+        #expect(
+            Set(exports) == [
+                .init(vrf: "blue", destination: .inet(IPPrefix("10.1.0.10/32")!), nextHops: [blueHop]),
+                .init(vrf: "blue", destination: .evpn(Fixture.blueA.mac, IPPrefix("10.1.0.10/32")!), nextHops: [blueHop]),
+                .init(vrf: "blue", destination: .inet(IPPrefix("fd00:1::10/128")!), nextHops: [blueHop]),
+                .init(vrf: "blue", destination: .evpn(Fixture.blueA.mac, IPPrefix("fd00:1::10/128")!), nextHops: [blueHop]),
+                .init(vrf: "red", destination: .inet(IPPrefix("10.2.0.10/32")!), nextHops: [redHop]),
+            ])
+    }
+
+    @Test func remoteRoutes() throws {
+        let state = desired(
+            Fixture.inputs(routes: [
+                Fixture.route("blue", "10.1.0.12/32", label: 5001), Fixture.evpn("blue", "02:00:00:00:01:0c", "10.1.0.12/32", label: 5001),
+                Fixture.route("red", "10.2.0.12/32", label: 21, .mplsOverUDP), Fixture.route("red", "10.9.0.0/16", label: 22, .mplsOverUDP),
+            ]))
+        #expect(state.endpoints == [Fixture.peer] && state.unresolvedRoutes == 0 && state.unusableRoutes == 0)
+        let bridged = try #require(state.objects[.route(blue, IPPrefix("10.1.0.12/32")!)]?.route)
+        #expect(bridged.label == 5001 && bridged.proxies && bridged.macAddress == MACAddress("02:00:00:00:01:0c"))
+        #expect(
+            state.objects.nextHop(bridged.nextHop)
+                == .tunnel(.with {
+                    $0.encapsulation = .vxlan
+                    $0.sourceAddress = IPAddress("10.0.0.11")
+                    $0.destinationAddress = IPAddress("10.0.0.12")
+                    $0.vif = 0
+                    $0.destinationMac = Fixture.peerMAC.octets
+                    $0.sourceMac = Fixture.fabricMAC.octets
+                    $0.routerMac = MACAddress.gateway.octets
+                }))
+        #expect(state.objects[.bridge(blue, MACAddress("02:00:00:00:01:0c")!)]?.bridgeEntry.nextHop == bridged.nextHop)
+        let routed = try #require(state.objects[.route(red, IPPrefix("10.2.0.12/32")!)]?.route)
+        #expect(routed.label == 21 && routed.macAddress == nil && routed.nextHop != bridged.nextHop)
+        let prefix = try #require(state.objects[.route(red, IPPrefix("10.9.0.0/16")!)]?.route)
+        #expect(prefix.nextHop == routed.nextHop && !prefix.proxies)
+    }
+
+    /// Without the owner's MAC in the bridge table ARP must be answered with the gateway's, or frames would find nothing.
+    @Test func proxyNeedsABridgeEntry() {
+        let state = desired(Fixture.inputs(routes: [Fixture.route("blue", "10.1.0.12/32", label: 5001)]))
+        #expect(state.objects[.route(blue, IPPrefix("10.1.0.12/32")!)]?.route.macAddress == nil)
+    }
+
+    @Test func unresolvedEndpointsAreWaitedFor() {
+        let state = desired(Fixture.inputs(routes: [Fixture.route("blue", "10.1.0.12/32", label: 5001)], neighbours: [:]))
+        #expect(state.endpoints == [Fixture.peer] && state.unresolvedRoutes == 1)
+        #expect(state.objects[.route(blue, IPPrefix("10.1.0.12/32")!)] == nil)
+    }
+
+    static let unusable: [RouteAdvertisement] = [
+        Fixture.route("blue", "10.1.0.12/32", label: 0), Fixture.route("blue", "10.1.0.12/32", label: 1 << 24),
+        Fixture.route("red", "10.2.0.12/32", label: 15, .mplsOverUDP), Fixture.route("red", "10.2.0.12/32", label: 1 << 20, .mplsOverUDP),
+        Fixture.route("blue", "10.1.0.12/32", label: 5001, via: IPv4Address(10, 0, 0, 11)),
+        Fixture.route("blue", "10.1.0.12/32", label: 5001, via: IPv4Address(239, 0, 0, 1)),
+        RouteAdvertisement(
+            vrf: "blue", destination: .inet(IPPrefix("10.1.0.12/32")!), nextHops: [.init(address: IPAddress("fd00::1")!, label: 5, encapsulations: [.vxlan])]),
+        RouteAdvertisement(vrf: "blue", destination: .inet(IPPrefix("10.1.0.12/32")!), nextHops: []),
+    ]
+    @Test(arguments: unusable) func unusableRoutesAreCountedNotProgrammed(_ route: RouteAdvertisement) {
+        let state = desired(Fixture.inputs(routes: [route]))
+        #expect(state.unusableRoutes == 1 && state.endpoints.isEmpty)
+        #expect(state.objects.keys == desired(Fixture.inputs()).objects.keys)
+    }
+
+    @Test func localBeatsRemote() {
+        let mine = desired(Fixture.inputs()).objects
+        let state = desired(
+            Fixture.inputs(routes: [
+                Fixture.route("blue", "10.1.0.10/32", label: 5001), Fixture.route("blue", "10.1.0.1/32", label: 5001),
+                Fixture.evpn("blue", "02:00:00:00:01:0a", nil, label: 5001),
+            ]))
+        #expect(state.objects == mine)
+    }
+
+    @Test func aRemoteSubnetRouteReplacesTheDiscard() {
+        let state = desired(Fixture.inputs(routes: [Fixture.route("red", "10.2.0.0/24", label: 30, .mplsOverUDP)]))
+        #expect(state.objects[.route(red, IPPrefix("10.2.0.0/24")!)]?.route.label == 30)
+    }
+
+    @Test func aMovedMACFollowsTheLatestWord() {
+        let other = IPv4Address(10, 0, 0, 13)
+        let routes = [
+            Fixture.evpn("blue", "02:00:00:00:01:0c", "10.1.0.12/32", label: 5001, sequence: 1),
+            Fixture.evpn("blue", "02:00:00:00:01:0c", nil, label: 5001, via: other, sequence: 2),
+        ]
+        let state = desired(Fixture.inputs(routes: routes, neighbours: [Fixture.peer: Fixture.peerMAC, other: MACAddress("02:00:00:00:00:13")!]))
+        let entry = state.objects[.bridge(blue, MACAddress("02:00:00:00:01:0c")!)]?.bridgeEntry
+        guard case .tunnel(let tunnel)? = state.objects.nextHop(entry?.nextHop ?? 0) else { Issue.record("no tunnel"); return }
+        #expect(tunnel.destinationAddress == .v4(other))
+    }
+
+    @Test func aPortWaitsForItsNetworkAndItsVNI() {
+        let missing = desired(Fixture.inputs(networks: [], ports: [Fixture.blueA]))
+        #expect(missing.ports.map(\.reason) == ["network blue is not in the configuration yet"])
+        var blue = Fixture.blue
+        blue.vni = nil
+        let waiting = desired(Fixture.inputs(networks: [blue], ports: [Fixture.blueA]))
+        #expect(waiting.ports.map(\.reason) == ["network blue has no VNI yet"] && waiting.exports.isEmpty)
+    }
+
+    /// Everything an object names is in the desired state itself, except what is always there.
+    @Test func isClosed() {
+        let state = desired(
+            Fixture.inputs(routes: [Fixture.route("blue", "10.1.0.12/32", label: 5001), Fixture.evpn("blue", "02:00:00:00:01:0c", nil, label: 5001)]))
+        for (key, object) in state.objects {
+            for dependency in object.dependencies where dependency != .nextHop(.discard) {
+                #expect(state.objects[dependency] != nil, "\(key) names \(dependency)")
+            }
+        }
+        for export in state.exports { for key in export.needs { #expect(state.objects[key] != nil, "\(export.route.node) needs \(key)") } }
+    }
+}
