@@ -57,9 +57,11 @@ import Testing
 
     /// The same after login, where limits are larger; the other stream goes on.
     @Test(arguments: [
-        ("<a></b>", "not-well-formed"), ("<message><!-- --></message>", "restricted-xml"), ("hello", "bad-format"), ("<what/>", "unsupported-stanza-type"),
+        ("<a></b>", "not-well-formed"), ("<message><!-- --></message>", "restricted-xml"), ("hello", "bad-format"),
+        ("<what/>", "unsupported-stanza-type"),
         ("<message from='b@vrouter.local/x'/>", "invalid-from"), ("<message>" + String(repeating: "<a>", count: 100_000), "policy-violation"),
-        ("<message a='" + String(repeating: "x", count: 1 << 20), "policy-violation"), ("<message>" + String(repeating: "x", count: 5 << 20), "policy-violation"),
+        ("<message a='" + String(repeating: "x", count: 1 << 20), "policy-violation"),
+        ("<message>" + String(repeating: "x", count: 5 << 20), "policy-violation"),
     ])
     func afterLogin(input: String, condition: String) async throws {
         let handler = TestHandler()
@@ -93,9 +95,11 @@ import Testing
         try await withServer(TestHandler()) { server in
             let raw = try RawClient(port: server.port)
             var client = try SCRAMClient(username: "a", password: "pencil")
-            await raw.send(streamHeader + "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>\(Base64.encode(client.first.utf8))</auth>")
+            await raw.send(
+                streamHeader + "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>\(Base64.encode(client.first.utf8))</auth>")
             let text = await raw.receive(until: "</challenge>")
-            let encoded = try #require(text.split(separator: "<challenge xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">").last).dropLast("</challenge>".count)
+            let encoded = try #require(text.split(separator: "<challenge xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">").last).dropLast(
+                "</challenge>".count)
             let challenge = String(decoding: try #require(Base64.decode(encoded)), as: UTF8.self)
             let response = Base64.encode(try client.respond(to: challenge).utf8)
             await raw.send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(response)</response><iq type='get' id='1'/>")

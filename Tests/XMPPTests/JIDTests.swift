@@ -2,11 +2,12 @@ import Testing
 import XMPP
 
 @Suite struct JIDTests {
-    @Test(arguments: [
-        ("example.com", nil, "example.com", nil), ("a@example.com", "a", "example.com", nil), ("A@Example.COM/Home", "a", "example.com", "Home"),
-        ("a@b/c@d/e", "a", "b", "c@d/e"), ("b/c@d", nil, "b", "c@d"), ("node-1.x@vrouter.local./agent", "node-1.x", "vrouter.local", "agent"),
-        ("juliet@example.com/foo bar", "juliet", "example.com", "foo bar"), ("a@[::1]/r", "a", "[::1]", "r"),
-    ] as [(String, String?, String, String?)])
+    @Test(
+        arguments: [
+            ("example.com", nil, "example.com", nil), ("a@example.com", "a", "example.com", nil), ("A@Example.COM/Home", "a", "example.com", "Home"),
+            ("a@b/c@d/e", "a", "b", "c@d/e"), ("b/c@d", nil, "b", "c@d"), ("node-1.x@vrouter.local./agent", "node-1.x", "vrouter.local", "agent"),
+            ("juliet@example.com/foo bar", "juliet", "example.com", "foo bar"), ("a@[::1]/r", "a", "[::1]", "r"),
+        ] as [(String, String?, String, String?)])
     func valid(text: String, local: String?, domain: String, resource: String?) throws {
         let jid = try #require(JID(text))
         #expect(jid.local == local)

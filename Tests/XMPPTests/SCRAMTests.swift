@@ -109,10 +109,14 @@ import Testing
 
     /// RFC 4648 section 10, and what a strict reader refuses.
     @Test func base64() {
-        for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")] {
+        for (plain, encoded) in [
+            ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy"),
+        ] {
             #expect(Base64.encode(Array(plain.utf8)) == encoded)
             #expect(Base64.decode(encoded) == Array(plain.utf8))
         }
-        for bad in ["Z", "Zg", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm9 v", "Zm9v\n", "Zm-v", "Zg=a"] { #expect(Base64.decode(bad) == nil, "\(bad)") }
+        for bad in ["Z", "Zg", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm9 v", "Zm9v\n", "Zm-v", "Zg=a"] {
+            #expect(Base64.decode(bad) == nil, "\(bad)")
+        }
     }
 }

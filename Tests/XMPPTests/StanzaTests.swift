@@ -39,11 +39,13 @@ func element(_ xml: String) throws -> XMLElement {
     @Test(arguments: StreamError.Condition.allCases) func everyStreamErrorConditionIsReadBack(condition: StreamError.Condition) {
         let error = StreamError(condition, "why")
         #expect(StreamError(element: error.element) == error)
-        #expect(error.element.serialized(in: .stream).hasPrefix("<stream:error><\(condition.rawValue) xmlns=\"urn:ietf:params:xml:ns:xmpp-streams\"/>"))
+        #expect(
+            error.element.serialized(in: .stream).hasPrefix("<stream:error><\(condition.rawValue) xmlns=\"urn:ietf:params:xml:ns:xmpp-streams\"/>"))
     }
 
     @Test func messageAndPresence() throws {
-        let message = Message(.headline, id: "m", from: controller, to: alice, payloads: [XMLElement("x", namespace: "urn:x"), XMLElement("y", namespace: "urn:y")])
+        let message = Message(
+            .headline, id: "m", from: controller, to: alice, payloads: [XMLElement("x", namespace: "urn:x"), XMLElement("y", namespace: "urn:y")])
         let xml =
             #"<message from="controller@vrouter.local/config" id="m" to="alice@vrouter.local/agent" type="headline"><x xmlns="urn:x"/><y xmlns="urn:y"/></message>"#
         #expect(Stanza.message(message).element.serialized(in: .stream) == xml)
@@ -82,9 +84,13 @@ func element(_ xml: String) throws -> XMLElement {
             .subscribe(node: "blue", jid: JID("a@b/c"), instanceID: 4),
             #"<pubsub xmlns="http://jabber.org/protocol/pubsub"><subscribe jid="a@b/c" node="blue"/><options><instance-id>4</instance-id></options></pubsub>"#
         ), (.subscribe(node: "blue"), #"<pubsub xmlns="http://jabber.org/protocol/pubsub"><subscribe node="blue"/></pubsub>"#),
-        (.unsubscribe(node: "blue", jid: JID("a@b")), #"<pubsub xmlns="http://jabber.org/protocol/pubsub"><unsubscribe jid="a@b" node="blue"/></pubsub>"#),
         (
-            .publish(node: "1/1/blue/10.0.0.0/8", items: [.init(id: "x", payload: XMLElement("entry", namespace: "urn:e", text: "&")), .init(id: nil)]),
+            .unsubscribe(node: "blue", jid: JID("a@b")),
+            #"<pubsub xmlns="http://jabber.org/protocol/pubsub"><unsubscribe jid="a@b" node="blue"/></pubsub>"#
+        ),
+        (
+            .publish(
+                node: "1/1/blue/10.0.0.0/8", items: [.init(id: "x", payload: XMLElement("entry", namespace: "urn:e", text: "&")), .init(id: nil)]),
             #"<pubsub xmlns="http://jabber.org/protocol/pubsub"><publish node="1/1/blue/10.0.0.0/8"><item id="x"><entry xmlns="urn:e">&amp;</entry></item><item/></publish></pubsub>"#
         ), (.publish(node: "n", items: []), #"<pubsub xmlns="http://jabber.org/protocol/pubsub"><publish node="n"/></pubsub>"#),
         (
@@ -98,20 +104,22 @@ func element(_ xml: String) throws -> XMLElement {
         #expect(try request(xml) == value)
     }
 
-    @Test(arguments: [
-        ("<pubsub xmlns='http://jabber.org/protocol/pubsub'/>", "set", StanzaError.Condition.badRequest, nil),
-        ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe/></pubsub>", "set", .badRequest, "nodeid-required"),
-        ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node=''/></pubsub>", "set", .badRequest, "nodeid-required"),
-        ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='n' jid='@'/></pubsub>", "set", .jidMalformed, nil),
-        ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><retract node='n'/></pubsub>", "set", .badRequest, "item-required"),
-        ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><retract node='n'><item/></retract></pubsub>", "set", .badRequest, "item-required"),
-        ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><create node='n'/></pubsub>", "set", .featureNotImplemented, "unsupported"),
-        ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='n'/></pubsub>", "get", .featureNotImplemented, nil),
-        (
-            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='n'/><options><instance-id>-1</instance-id></options></pubsub>", "set",
-            .badRequest, "invalid-options"
-        ), ("<query xmlns='urn:x'/>", "set", .serviceUnavailable, nil),
-    ] as [(String, String, StanzaError.Condition, String?)])
+    @Test(
+        arguments: [
+            ("<pubsub xmlns='http://jabber.org/protocol/pubsub'/>", "set", StanzaError.Condition.badRequest, nil),
+            ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe/></pubsub>", "set", .badRequest, "nodeid-required"),
+            ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node=''/></pubsub>", "set", .badRequest, "nodeid-required"),
+            ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='n' jid='@'/></pubsub>", "set", .jidMalformed, nil),
+            ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><retract node='n'/></pubsub>", "set", .badRequest, "item-required"),
+            ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><retract node='n'><item/></retract></pubsub>", "set", .badRequest, "item-required"),
+            ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><create node='n'/></pubsub>", "set", .featureNotImplemented, "unsupported"),
+            ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='n'/></pubsub>", "get", .featureNotImplemented, nil),
+            (
+                "<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='n'/><options><instance-id>-1</instance-id></options></pubsub>",
+                "set",
+                .badRequest, "invalid-options"
+            ), ("<query xmlns='urn:x'/>", "set", .serviceUnavailable, nil),
+        ] as [(String, String, StanzaError.Condition, String?)])
     func refused(xml: String, kind: String, condition: StanzaError.Condition, own: String?) throws {
         let error = #expect(throws: StanzaError.self) { try request(xml, kind) }
         #expect(error?.condition == condition)
@@ -120,14 +128,17 @@ func element(_ xml: String) throws -> XMLElement {
 
     @Test func eventsBothWays() throws {
         let event = PubSub.Event(
-            node: "1/1/blue", changes: [.item(.init(id: "10.0.0.1/32", payload: XMLElement("entry", namespace: "urn:e"))), .retract(id: "10.0.0.2/32")])
+            node: "1/1/blue",
+            changes: [.item(.init(id: "10.0.0.1/32", payload: XMLElement("entry", namespace: "urn:e"))), .retract(id: "10.0.0.2/32")])
         let xml =
             #"<event xmlns="http://jabber.org/protocol/pubsub#event"><items node="1/1/blue"><item id="10.0.0.1/32"><entry xmlns="urn:e"/></item><retract id="10.0.0.2/32"/></items></event>"#
         #expect(event.element.description == xml)
         guard case .message(let message) = try Stanza(element: element("<message>\(xml)</message>")) else { return #expect(Bool(false)) }
         #expect(PubSub.Event(message) == event)
         // As OpenSDN's controllers write it.
-        guard case .message(let old) = try Stanza(element: element("<message>\(xml.replacing("#event", with: ""))</message>")) else { return #expect(Bool(false)) }
+        guard case .message(let old) = try Stanza(element: element("<message>\(xml.replacing("#event", with: ""))</message>")) else {
+            return #expect(Bool(false))
+        }
         #expect(PubSub.Event(old) == event)
         #expect(PubSub.Event(Message()) == nil)
     }

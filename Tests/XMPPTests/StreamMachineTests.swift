@@ -84,7 +84,8 @@ func converse(_ client: inout Side<ClientStream>, _ server: inout Side<ServerStr
         #expect(
             server.take()
                 == "<?xml version='1.0'?><stream:stream from=\"vrouter.local\" id=\"id1\" version='1.0' xml:lang='en' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-                + #"<stream:features><mechanisms xmlns="urn:ietf:params:xml:ns:xmpp-sasl"><mechanism>SCRAM-SHA-256</mechanism></mechanisms></stream:features>"#)
+                + #"<stream:features><mechanisms xmlns="urn:ietf:params:xml:ns:xmpp-sasl"><mechanism>SCRAM-SHA-256</mechanism></mechanisms></stream:features>"#
+        )
         server.receive("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHUAcA==</auth>")
         #expect(
             server.take() == #"<failure xmlns="urn:ietf:params:xml:ns:xmpp-sasl"><invalid-mechanism/><text>offered: SCRAM-SHA-256</text></failure>"#)
@@ -97,8 +98,13 @@ func converse(_ client: inout Side<ClientStream>, _ server: inout Side<ServerStr
             client.take()
                 == "<?xml version='1.0'?><stream:stream from=\"user@vrouter.local\" to=\"vrouter.local\" version='1.0' xml:lang='en' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
         )
-        client.receive(streamHeader + "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism><mechanism>SCRAM-SHA-256</mechanism></mechanisms></stream:features>")
-        #expect(client.take() == #"<auth xmlns="urn:ietf:params:xml:ns:xmpp-sasl" mechanism="SCRAM-SHA-256">biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8=</auth>"#)
+        client.receive(
+            streamHeader
+                + "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism><mechanism>SCRAM-SHA-256</mechanism></mechanisms></stream:features>"
+        )
+        #expect(
+            client.take()
+                == #"<auth xmlns="urn:ietf:params:xml:ns:xmpp-sasl" mechanism="SCRAM-SHA-256">biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8=</auth>"#)
         client.receive("<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(Base64.encode(SCRAMTests.serverFirst.utf8))</challenge>")
         #expect(client.take() == "<response xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">\(Base64.encode(SCRAMTests.clientFinal.utf8))</response>")
         client.receive("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(Base64.encode(SCRAMTests.serverFinal.utf8))</success>")
@@ -116,7 +122,8 @@ func converse(_ client: inout Side<ClientStream>, _ server: inout Side<ServerStr
         (streamHeader.replacing("<stream:stream", with: "<stream:steam"), .badFormat),
         (streamHeader.replacing("jabber:client", with: "jabber:server"), .invalidNamespace),
         (streamHeader.replacing("xmlns='jabber:client'", with: ""), .invalidNamespace),
-        (streamHeader.replacing("to='vrouter.local'", with: ""), .improperAddressing), (streamHeader.replacing("to='vrouter.local'", with: "to='@'"), .improperAddressing),
+        (streamHeader.replacing("to='vrouter.local'", with: ""), .improperAddressing),
+        (streamHeader.replacing("to='vrouter.local'", with: "to='@'"), .improperAddressing),
         (streamHeader.replacing("to='vrouter.local'", with: "to='example.com'"), .hostUnknown),
         (streamHeader.replacing(" version='1.0' xmlns", with: " version='2.0' xmlns"), .unsupportedVersion),
         (streamHeader.replacing(" version='1.0' xmlns", with: " xmlns"), .unsupportedVersion),
@@ -232,7 +239,10 @@ func converse(_ client: inout Side<ClientStream>, _ server: inout Side<ServerStr
 
     @Test(arguments: [
         ("<stream:features/>", "does not offer SCRAM-SHA-256, but nothing"),
-        ("<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>", "but PLAIN"),
+        (
+            "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>",
+            "but PLAIN"
+        ),
         ("<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>", "requires TLS"),
         ("<message/>", "no stream features"),
     ])
@@ -251,7 +261,10 @@ func converse(_ client: inout Side<ClientStream>, _ server: inout Side<ServerStr
 
     @Test func aServerThatDoesNotKnowThePasswordIsNotBelieved() throws {
         var client = try makeClient()
-        client.receive(streamHeader + "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>SCRAM-SHA-256</mechanism></mechanisms></stream:features>")
+        client.receive(
+            streamHeader
+                + "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>SCRAM-SHA-256</mechanism></mechanisms></stream:features>"
+        )
         client.receive("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
         guard case .authenticationFailed = client.end else { return #expect(Bool(false), "\(String(describing: client.end))") }
     }

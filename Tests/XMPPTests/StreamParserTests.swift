@@ -16,7 +16,8 @@ let streamHeader =
     }
 
     static let conversation =
-        streamHeader + " \n<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq><message><body>a&amp;b&#13;<![CDATA[<c>]]>é€😀\nx</body></message></stream:stream>"
+        streamHeader
+        + " \n<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq><message><body>a&amp;b&#13;<![CDATA[<c>]]>é€😀\nx</body></message></stream:stream>"
 
     static let events: [StreamParser.Event] = [
         .element(XMLElement("iq", namespace: "jabber:client", ["type": "get", "id": "1"]) { XMLElement("ping", namespace: "urn:xmpp:ping") }),
@@ -158,7 +159,9 @@ let streamHeader =
 
     @Test func anythingMayCome() {
         var generator = SystemRandomNumberGenerator()
-        let pieces = [streamHeader, "<message", "<iq>", "</iq>", " a='1'", ">", "/>", "&amp;", "&x;", "]]>", "<![CDATA[", "<!--", "\u{0}", "é", "text", "<?xml"]
+        let pieces = [
+            streamHeader, "<message", "<iq>", "</iq>", " a='1'", ">", "/>", "&amp;", "&x;", "]]>", "<![CDATA[", "<!--", "\u{0}", "é", "text", "<?xml",
+        ]
         for _ in 0..<2000 {
             let parser = parser()
             let input = (0..<Int.random(in: 1...30, using: &generator)).map { _ in pieces.randomElement(using: &generator) ?? "" }.joined()

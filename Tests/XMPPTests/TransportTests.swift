@@ -21,7 +21,9 @@ private let user = JID(local: "u", domain: "vrouter.local", resource: "r")!
                 func ask(_ name: String) async throws -> IQ { try await session.request(IQ(.get, payload: XMLElement(name, namespace: "urn:t"))) }
                 #expect(try await ask("good").payload?["from"] == "a@vrouter.local/agent")
                 #expect(try await ask("empty").payload == nil)
-                for (name, condition) in [("bad", StanzaError.Condition.itemNotFound), ("broken", .internalServerError), ("other", .serviceUnavailable)] {
+                for (name, condition) in [
+                    ("bad", StanzaError.Condition.itemNotFound), ("broken", .internalServerError), ("other", .serviceUnavailable),
+                ] {
                     let error = await #expect(throws: StanzaError.self) { try await ask(name) }
                     #expect(error?.condition == condition)
                 }

@@ -67,7 +67,8 @@ extension ClientStream {
         }
         let offered = features.child(named: "mechanisms", namespace: Namespace.sasl)?.children(named: "mechanism").map(\.text) ?? []
         guard offered.contains(SCRAM.mechanism) else {
-            return negotiationFailed("the server does not offer \(SCRAM.mechanism), but \(offered.isEmpty ? "nothing" : offered.joined(separator: ", "))")
+            return negotiationFailed(
+                "the server does not offer \(SCRAM.mechanism), but \(offered.isEmpty ? "nothing" : offered.joined(separator: ", "))")
         }
         guard let account = jid.local else { return negotiationFailed("\(jid) has no account part") }
         do throws(SCRAMError) {
@@ -113,7 +114,9 @@ extension ClientStream {
     }
 
     private mutating func bound(_ element: XMLElement, id: String) -> [StreamAction] {
-        guard case .iq(let iq)? = try? Stanza(element: element), iq.id == id else { return negotiationFailed("<\(element.name)/> before the resource is bound") }
+        guard case .iq(let iq)? = try? Stanza(element: element), iq.id == id else {
+            return negotiationFailed("<\(element.name)/> before the resource is bound")
+        }
         if let error = iq.error { return negotiationFailed("the server does not bind '\(jid)': \(error)") }
         guard iq.kind == .result, let text = iq.payload?.child(named: "jid")?.text, let local = JID(text), local.resource != nil,
             let server = JID(domain: local.domain)

@@ -32,15 +32,22 @@ enum StreamHeader {
             attributes.appendEscaped(value, inAttribute: true)
             attributes += "\""
         }
-        return "<?xml version='1.0'?><stream:stream\(attributes) version='1.0' xml:lang='en' xmlns='\(Namespace.client)' xmlns:stream='\(Namespace.streams)'>"
+        return
+            "<?xml version='1.0'?><stream:stream\(attributes) version='1.0' xml:lang='en' xmlns='\(Namespace.client)' xmlns:stream='\(Namespace.streams)'>"
     }
 
     /// The checks that do not depend on the side (RFC 6120 sections 4.7.5 and 4.8).
     static func check(_ header: StreamParser.Header) -> StreamError? {
-        guard header.namespace == Namespace.streams else { return StreamError(.invalidNamespace, "the stream element's namespace is not \(Namespace.streams)") }
+        guard header.namespace == Namespace.streams else {
+            return StreamError(.invalidNamespace, "the stream element's namespace is not \(Namespace.streams)")
+        }
         guard header.name == "stream" else { return StreamError(.badFormat, "the root element is not 'stream'") }
-        guard header.contentNamespace == Namespace.client else { return StreamError(.invalidNamespace, "the content namespace is not \(Namespace.client)") }
-        guard header.attributes["version"]?.split(separator: ".").first == "1" else { return StreamError(.unsupportedVersion, "streams are version 1.0") }
+        guard header.contentNamespace == Namespace.client else {
+            return StreamError(.invalidNamespace, "the content namespace is not \(Namespace.client)")
+        }
+        guard header.attributes["version"]?.split(separator: ".").first == "1" else {
+            return StreamError(.unsupportedVersion, "streams are version 1.0")
+        }
         return nil
     }
 }

@@ -74,9 +74,15 @@ struct Connection: Sendable {
         do {
             try await channel.executeThenClose { inbound, outbound in
                 await withTaskGroup(of: Finished.self) { group in
-                    group.addTask { await read(inbound, machine, shared); return .reader }
-                    group.addTask { await write(outbound, shared); return .writer }
-                    group.addTask { await watch(shared); return .watch }
+                    group.addTask {
+                        await read(inbound, machine, shared); return .reader
+                    }
+                    group.addTask {
+                        await write(outbound, shared); return .writer
+                    }
+                    group.addTask {
+                        await watch(shared); return .watch
+                    }
                     group.addTask {
                         await shared.outbox.closed()
                         try? await Task.sleep(for: Self.linger)

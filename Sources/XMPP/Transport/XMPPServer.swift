@@ -81,9 +81,10 @@ public final class XMPPServer: Sendable {
 
     /// The port that is listened on.
     public var port: Int { channel.channel.localAddress?.port ?? configuration.port }
-    /// The sessions that are bound now.
-    public var sessions: [Session] { state.withLock { Array($0.sessions.values) } }
-    public func session(_ jid: JID) -> Session? { state.withLock { $0.sessions[jid] } }
+    /// The sessions that are bound and open now.
+    public var sessions: [Session] { state.withLock { $0.sessions.values.filter(\.isOpen) } }
+    /// The open session of a full JID.
+    public func session(_ jid: JID) -> Session? { state.withLock { $0.sessions[jid] }.flatMap { $0.isOpen ? $0 : nil } }
 
     private func serve(_ channel: Connection.Channel) async {
         let address = channel.channel.remoteAddress?.description ?? "?"
@@ -116,7 +117,8 @@ public final class XMPPServer: Sendable {
             }
         }
         // Anyone can connect and fail: that is not worth a line in a log that is kept.
-        logger.log(level: session == nil ? .debug : .info, "stream ended", metadata: ["peer": "\(session?.peer.description ?? address)", "reason": "\(end)"])
+        logger.log(
+            level: session == nil ? .debug : .info, "stream ended", metadata: ["peer": "\(session?.peer.description ?? address)", "reason": "\(end)"])
     }
 
     /// A second login under the same full JID replaces the first (RFC 6120 section 7.7.2.2).
