@@ -44,6 +44,13 @@ import Testing
                 """)
     }
 
+    @Test func aReverseThatIsGone() {
+        var flow = tcp
+        flow.clearReverseIndex()
+        #expect(FlowLayout.entry(flow).hasPrefix("   147464<=>-            1.1.1.4:1136 "))
+        #expect(FlowLayout.json(flow)["reverseIndex"] == .null)
+    }
+
     @Test func headerNamesSizeAndEntries() {
         var usage = Dataplane_V1_TableUsage()
         usage.memoryBytes = 161_218_560

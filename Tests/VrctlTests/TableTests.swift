@@ -10,7 +10,9 @@ import Testing
         var port = API.Port()
         port.name = name
         port.driver = driver
-        port.mtu = 1500
+        port.effectiveMtu = 1500
+        port.deviceDriver = "net_tap"
+        port.deviceName = "net_tap0,iface=tap0"
         port.stats.rxPackets = 11
         port.stats.rxBytes = 1100
         port.stats.rxMissed = 2
@@ -58,7 +60,7 @@ import Testing
                 vif0/3      PMD: tap88670c2e-11 NH: 23
                             Type:Virtual HWaddr:00:00:5e:00:01:00 IPaddr:1.1.1.4 IP6addr:fd00::4
                             Vrf:2 Mcast Vrf:2 Flags:PL3L2DDpdk QOS:-1
-                            Port:w Driver:dpdk net_tap0,iface=tap0 MTU:1500
+                            Port:w Driver:net_tap net_tap0,iface=tap0 MTU:1500
                             RX device packets:11  bytes:1100 errors:0 missed:2
                             RX packets:10  bytes:1000
                             TX packets:6  bytes:600 errors:0
@@ -111,7 +113,7 @@ import Testing
                       "name": "tap88670c2e-11",
                       "kind": "virtual",
                       "port": "w",
-                      "driver": "dpdk net_tap0,iface=tap0",
+                      "driver": "net_tap net_tap0,iface=tap0",
                       "vrf": 2,
                       "mac": "00:00:5e:00:01:00",
                       "mtu": 1500,
@@ -200,7 +202,6 @@ import Testing
         encap.vif = 3
         if !bridged {
             encap.destinationMac = octets("02:88:67:0c:2e:11")
-            encap.sourceMac = octets("00:00:5e:00:01:00")
         }
         return encap
     }

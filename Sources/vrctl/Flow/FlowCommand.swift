@@ -70,7 +70,7 @@ struct FlowCommand: AsyncParsableCommand {
 
     private func show(_ index: UInt32, _ router: any RouterClient, json: Bool) async throws {
         let flow = try await entry(index, router)
-        let reverse = try await find(flow.reverseIndex, router)
+        let reverse = flow.hasReverseIndex ? try await find(flow.reverseIndex, router) : nil
         let entries = reverse.map { $0.index == flow.index ? [flow] : [flow, $0] } ?? [flow]
         let output = Context.current.output
         if json {

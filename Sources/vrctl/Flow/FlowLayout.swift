@@ -18,7 +18,7 @@ enum FlowLayout {
 
     static func entry(_ flow: API.Flow) -> String {
         let key = flow.key
-        let indices = "\(flow.index)".aligned(9) + "<=>" + "\(flow.reverseIndex)".padded(13)
+        let indices = "\(flow.index)".aligned(9) + "<=>" + (flow.hasReverseIndex ? "\(flow.reverseIndex)" : "-").padded(13)
         let source = "\(addressText(key.source)):\(key.sourcePort)".padded(50)
         var text = indices + source + "\(key.protocol)".aligned(3) + " (\(key.vrf))\n"
         text += String(repeating: " ", count: 25) + "\(addressText(key.destination)):\(key.destinationPort)\n"
@@ -46,7 +46,7 @@ enum FlowLayout {
             case .unspecified, .UNRECOGNIZED: "unknown"
             }
         return [
-            "index": JSON(flow.index), "reverseIndex": JSON(flow.reverseIndex), "vrf": JSON(flow.key.vrf),
+            "index": JSON(flow.index), "reverseIndex": flow.hasReverseIndex ? JSON(flow.reverseIndex) : .null, "vrf": JSON(flow.key.vrf),
             "protocol": JSON(flow.key.protocol), "source": JSON(addressText(flow.key.source)), "sourcePort": JSON(flow.key.sourcePort),
             "destination": JSON(addressText(flow.key.destination)), "destinationPort": JSON(flow.key.destinationPort), "action": JSON(action),
             "isForward": JSON(flow.isForward), "tcpState": JSON(flow.tcpState), "packets": JSON(flow.packets), "bytes": JSON(flow.bytes),

@@ -92,13 +92,16 @@ struct NextHopLayout {
     /// The Ethernet header that is written: destination, source, EtherType. Empty where the frame leaves as it is.
     private func encapBytes(_ hop: API.NextHop) -> [UInt8] {
         switch hop.kind {
-        case .encap(let encap): encap.destinationMac.isEmpty ? [] : Array(encap.destinationMac) + Array(encap.sourceMac) + [0x08, 0x00]
+        case .encap(let encap): encap.destinationMac.isEmpty ? [] : Array(encap.destinationMac) + sourceMAC(encap) + [0x08, 0x00]
         case .tunnel(let tunnel):
             Array(tunnel.destinationMac) + Array(tunnel.sourceMac) + (tunnel.destination.count == 16 ? [0x86, 0xDD] : [0x08, 0x00])
         default: []
         }
     }
 
+    private func sourceMAC(_ encap: Dataplane_V1_EncapNextHop) -> [UInt8] {
+        encap.sourceMac.isEmpty ? MACAddress.gateway.bytes : Array(encap.sourceMac)
+    }
     private func routerMAC(_ tunnel: API.Tunnel) -> String {
         tunnel.routerMac.isEmpty ? MACAddress.gateway.description : macText(tunnel.routerMac)
     }

@@ -26,7 +26,7 @@ struct VifLayout {
         add("Type:\(kind(vif.kind)) HWaddr:\(macText(vif.mac))\(addresses(vif))")
         add("Vrf:\(vif.vrf) Mcast Vrf:\(vif.vrf) Flags:\(flags(vif)) QOS:-1")
         if let port {
-            add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(vif.mtu > 0 ? " MTU:\(vif.mtu)" : port.mtu > 0 ? " MTU:\(port.mtu)" : "")")
+            add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(mtu(vif) > 0 ? " MTU:\(mtu(vif))" : "")")
             let stats = port.stats
             add("RX device packets:\(stats.rxPackets)  bytes:\(stats.rxBytes) errors:\(stats.rxErrors) missed:\(stats.rxMissed)")
         }
@@ -68,6 +68,13 @@ struct VifLayout {
         }
     }
 
+    /// 0: not known.
+    private func mtu(_ vif: API.Vif) -> UInt32 {
+        if vif.mtu > 0 { return vif.mtu }
+        guard let port = ports[vif.port] else { return 0 }
+        return port.effectiveMtu > 0 ? port.effectiveMtu : port.mtu
+    }
+
     private func transport(_ port: API.Port?) -> String {
         switch port?.driver {
         case .pcap: "OS"
@@ -78,8 +85,10 @@ struct VifLayout {
         }
     }
 
+    /// What the router says it opened; before it has, what was asked for.
     private func driver(_ port: API.Port) -> String {
-        switch port.driver {
+        if !port.deviceDriver.isEmpty { return "\(port.deviceDriver) \(port.deviceName)" }
+        return switch port.driver {
         case .pcap(let driver): "pcap \(driver.interface)"
         case .dpdk(let driver): "dpdk \(driver.device)"
         case .pcapFile(let driver): "pcapFile \(driver.input.isEmpty ? "-" : driver.input) \(driver.output.isEmpty ? "-" : driver.output)"
@@ -106,7 +115,7 @@ struct VifLayout {
         add("driver", JSON(port.map(driver)))
         add("vrf", JSON(vif.vrf))
         add("mac", JSON(macText(vif.mac)))
-        add("mtu", JSON(vif.mtu > 0 ? vif.mtu : port?.mtu ?? 0))
+        add("mtu", JSON(mtu(vif)))
         add("addresses", JSON(texts: vif.addresses.map(addressText)))
         add("workloadMac", vif.workloadMac.isEmpty ? .null : JSON(macText(vif.workloadMac)))
         add("workloadAddresses", JSON(texts: vif.workloadAddresses.map(addressText)))
