@@ -188,8 +188,19 @@ let package = Package(
         .testTarget(name: "OverlayTests", dependencies: ["Overlay", "NetTypes", "XMPP"], swiftSettings: swift),
         .testTarget(
             name: "ControllerTests",
-            dependencies: ["Controller", "NetTypes", "Overlay", "XMPP", .product(name: "GRDB", package: "GRDB.swift")], swiftSettings: swift),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "Overlay", "DataplaneAPI", "XMPP", "NetTypes"], swiftSettings: swift),
+            dependencies: [
+                "Controller", "NetTypes", "Overlay", "XMPP", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
+        .testTarget(
+            name: "AgentTests",
+            dependencies: [
+                "Agent", "Overlay", "DataplaneAPI", "XMPP", "NetTypes",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
         .testTarget(name: "VrctlTests", dependencies: ["vrctl", "DataplaneAPI", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "EndToEndTests", swiftSettings: swift),
     ],

@@ -68,7 +68,7 @@ struct DataplaneSync: Sendable {
     /// The data plane's answers, in the order of the operations.
     mutating func acknowledged(_ operations: [TableOperation], _ results: [Dataplane_V1_Result], now: Duration) {
         var hasSucceeded = false
-        var wasRefused: Set<TableKey> = []
+        var failed: Set<TableKey> = []
         for (operation, result) in zip(operations, results) {
             let isGone = operation.object == nil && result.code == .notFound
             if result.code == .ok || isGone {
@@ -77,17 +77,23 @@ struct DataplaneSync: Sendable {
                 hasSucceeded = true
                 continue
             }
+            // Its only fault is that something before it in this batch was refused: `plan` holds it back until that is there.
+            if result.code == .notFound, let object = operation.object, object.dependencies.contains(where: failed.contains) {
+                failed.insert(operation.key)
+                refused[operation.key] = nil
+                continue
+            }
+            failed.insert(operation.key)
             let before = refused[operation.key].flatMap { $0.object == operation.object ? $0 : nil }
             let retries = before.map { $0.retries + 1 } ?? 0
             refused[operation.key] = Refusal(
                 object: operation.object, code: result.code, message: result.message, retries: retries,
                 retryAt: now + min(Self.firstPause * (1 << min(retries, 10)), Self.longestPause))
-            wasRefused.insert(operation.key)
             // It names something that we believe to be there, or is named by something we do not know of.
             if result.code == .notFound || result.code == .inUse { needsAudit = true }
         }
         guard hasSucceeded else { return }
-        for key in refused.keys where !wasRefused.contains(key) { refused[key]?.retryAt = now }
+        for key in refused.keys where !failed.contains(key) { refused[key]?.retryAt = now }
     }
 
     /// Forgets refusals of what is no longer wanted.

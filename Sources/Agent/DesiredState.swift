@@ -152,7 +152,8 @@ struct DesiredState: Sendable {
             $0.vif.port = interface
             $0.vif.vrf = vrf.rawValue
             $0.vif.macAddress = .gateway
-            $0.vif.ipAddresses = network.subnets.map(\.gateway)
+            // The gateways this workload can see; a vif holds few addresses, a network may have many subnets.
+            $0.vif.ipAddresses = network.subnets.filter { subnet in port.addresses.contains { subnet.prefix.contains($0) } }.map(\.gateway)
             $0.vif.workloadMACAddress = port.mac
             $0.vif.workloadIPAddresses = port.addresses
             $0.vif.mtu = UInt32(clamping: network.mtu ?? 0)

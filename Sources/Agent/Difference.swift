@@ -18,16 +18,40 @@ struct TableOperation: Hashable, Sendable {
 /// hops, labels, VNIs, routes, bridge entries): when a route is turned to a next hop that next hop is there, and a changed next hop
 /// is changed in place before anything else learns of it. Then what is no longer wanted, in the reverse order, when nothing refers
 /// to it any more. An object that is as wanted is not touched.
+///
+/// One exception: a port cannot change its driver, MTU or queues in place. It is closed first, with all that stands on it, and all of
+/// that is made again.
 enum Difference {
     /// `sweeps`: also delete what is not wanted; only objects with the agent's cookie are ever deleted.
     static func operations(desired: [TableKey: TableObject], actual: [TableKey: TableObject], sweeps: Bool) -> [TableOperation] {
+        let closed = replacedPorts(desired, actual)
+        let kept = closed.isEmpty ? actual : actual.filter { !closed.contains($0.key) }
+        let closing = closed.sorted { $1 < $0 }.map { TableOperation(key: $0, object: nil) }
         var operations: [TableOperation] = []
-        for (key, object) in desired where actual[key]?.satisfies(object) != true {
+        for (key, object) in desired where kept[key]?.satisfies(object) != true {
             operations.append(TableOperation(key: key, object: object))
         }
         operations.sort { $0.key < $1.key }
-        guard sweeps else { return operations }
-        let unwanted = actual.filter { desired[$0.key] == nil && $0.value.isOwn }.keys.sorted { $1 < $0 }
-        return operations + unwanted.map { TableOperation(key: $0, object: nil) }
+        guard sweeps else { return closing + operations }
+        let unwanted = kept.filter { desired[$0.key] == nil && $0.value.isOwn }.keys.sorted { $1 < $0 }
+        return closing + operations + unwanted.map { TableOperation(key: $0, object: nil) }
+    }
+
+    /// Ports that must be opened anew, and everything of ours that stands on them.
+    private static func replacedPorts(_ desired: [TableKey: TableObject], _ actual: [TableKey: TableObject]) -> Set<TableKey> {
+        var closed: Set<TableKey> = []
+        for (key, object) in desired {
+            guard case .port(let wanted)? = object.object, case .port(let port)? = actual[key]?.object, actual[key]?.isOwn == true else { continue }
+            if wanted.driver != port.driver || (wanted.mtu != 0 && wanted.mtu != port.mtu) || (wanted.queues != 0 && wanted.queues != port.queues) {
+                closed.insert(key)
+            }
+        }
+        guard !closed.isEmpty else { return [] }
+        var previous = 0
+        while closed.count != previous {
+            previous = closed.count
+            for (key, object) in actual where object.isOwn && !closed.contains(key) && object.dependencies.contains(where: closed.contains) { closed.insert(key) }
+        }
+        return closed
     }
 }

@@ -113,4 +113,20 @@ import Testing
         answer.port.pcap.interface = "other"
         #expect(!answer.withoutOutput.satisfies(wanted))
     }
+
+    /// Another driver for the workloads: the ports are closed with all that stands on them, and the rest is not touched.
+    @Test func aPortIsReopenedWhenItsDriverChanges() {
+        var allocator = IdentifierAllocator()
+        var inputs = Fixture.inputs(ports: [Fixture.blueA])
+        var actual = DesiredState(inputs, allocator: &allocator).objects
+        inputs.configuration.workloadDriver = .pcap
+        let desired = DesiredState(inputs, allocator: &allocator).objects
+        let operations = Difference.operations(desired: desired, actual: actual, sweeps: false)
+        Self.checkOrder(operations, actual: actual)
+        #expect(operations.first?.key.rank == 7 && operations.first?.object == nil)
+        #expect(operations.contains { $0.key == .port("tap-blue-a") && $0.object == nil })
+        #expect(!operations.contains { $0.key == .vif(VifID(0)) || $0.key == .vni(VNI(5001)) || $0.key == .vrf(VRFID(1)) })
+        actual.apply(operations)
+        #expect(actual == desired)
+    }
 }

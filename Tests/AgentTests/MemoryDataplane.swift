@@ -1,0 +1,96 @@
+import DataplaneAPI
+import Foundation
+import GRPCCore
+import GRPCNIOTransportHTTP2Posix
+import NetTypes
+import SwiftProtobuf
+import Synchronization
+
+@testable import Agent
+
+/// The programming API with tables in memory and nothing behind them, served over gRPC on a Unix socket: it checks references as the
+/// router does, refuses what it is told to refuse, and answers ARP requests for the neighbours it is given.
+final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Sendable {
+    struct State {
+        var instance = "first"
+        var objects: [TableKey: TableObject] = [:]
+        var refuses: [TableKey: String] = [:]
+        var neighbours: [IPv4Address: MACAddress] = [:]
+        var applied: [Dataplane_V1_Operation] = []
+    }
+    let state = Mutex(State())
+
+    var objects: [TableKey: TableObject] { state.withLock { $0.objects } }
+
+    func apply(request: Dataplane_V1_ApplyRequest, context: ServerContext) async throws -> Dataplane_V1_ApplyResponse {
+        state.withLock { state in
+            .with { $0.results = request.operations.map { Self.apply($0, &state) } }
+        }
+    }
+
+    private static func apply(_ operation: Dataplane_V1_Operation, _ state: inout State) -> Dataplane_V1_Result {
+        state.applied.append(operation)
+        switch operation.operation {
+        case .upsert(let object)?:
+            guard let key = TableKey(object) else { return refusal(.invalid, "no key") }
+            if let reason = state.refuses[key] { return refusal(.portFailed, reason) }
+            for dependency in object.dependencies where state.objects[dependency] == nil && dependency != .nextHop(.discard) {
+                return refusal(.notFound, "\(key): \(dependency) does not exist")
+            }
+            state.objects[key] = object
+        case .delete(let proto)?:
+            guard let key = state.objects.keys.first(where: { $0.proto == proto }) else { return refusal(.notFound, "does not exist") }
+            if let user = state.objects.first(where: { $0.value.dependencies.contains(key) }) { return refusal(.inUse, "\(key): \(user.key) uses it") }
+            state.objects[key] = nil
+        case nil: return refusal(.invalid, "empty")
+        }
+        return ok
+    }
+
+    func read(request: Dataplane_V1_ReadRequest, context: ServerContext) async throws -> Dataplane_V1_ReadResponse {
+        state.withLock { state in
+            .with { response in
+                response.objects = state.objects.sorted { $0.key < $1.key }.filter { key, _ in
+                    switch (request.table, key) {
+                    case (.port, .port), (.vrf, .vrf), (.vif, .vif), (.nextHop, .nextHop), (.label, .label), (.vni, .vni): true
+                    case (.route, .route(let vrf, _)), (.bridge, .bridge(let vrf, _)): !request.hasVrf || request.vrf == vrf.rawValue
+                    default: false
+                    }
+                }.map { key, object in
+                    // With what only the router fills in.
+                    var object = object
+                    if case .vif = key { object.vif.stats.rxPackets = 7 }
+                    if case .nextHop = key { object.nextHop.references = 1 }
+                    return object
+                }
+            }
+        }
+    }
+
+    func getStatus(request: Dataplane_V1_GetStatusRequest, context: ServerContext) async throws -> Dataplane_V1_GetStatusResponse {
+        state.withLock { state in .with { $0.instance = state.instance; $0.version = "test" } }
+    }
+
+    func traps(
+        request: RPCAsyncSequence<Dataplane_V1_PacketOut, any Error>, response: RPCWriter<Dataplane_V1_TrapEvent>, context: ServerContext
+    ) async throws {
+        for try await packet in request {
+            guard let arp = ARPPacket(frame: Array(packet.packet)), arp.operation == .request,
+                let mac = state.withLock({ $0.neighbours[arp.targetAddress] })
+            else { continue }
+            let reply = ARPPacket(
+                destination: arp.source, source: mac, operation: .reply, senderMAC: mac, senderAddress: arp.targetAddress, targetMAC: arp.senderMAC,
+                targetAddress: arp.senderAddress)
+            try await response.write(.with { $0.trap = .with { $0.reason = .arp; $0.vif = packet.vif; $0.packet = Data(reply.frame) } })
+        }
+    }
+
+    func clearCounters(request: Dataplane_V1_ClearCountersRequest, context: ServerContext) async throws -> Dataplane_V1_ClearCountersResponse { .init() }
+
+    /// Serves until the task is cancelled.
+    func serve(_ path: String) async throws {
+        try? FileManager.default.removeItem(atPath: path)
+        let server = GRPCServer(transport: .http2NIOPosix(address: .unixDomainSocket(path: path), transportSecurity: .plaintext), services: [self])
+        try await server.serve()
+    }
+}
