@@ -77,7 +77,7 @@ let package = Package(
         // The packet path.
         .target(name: "Dataplane", dependencies: ["CPlatform", "NetTypes"], swiftSettings: swift),
         .target(name: "PcapPort", dependencies: ["CPcap", "Dataplane"], swiftSettings: swift),
-        .target(name: "DPDKPort", dependencies: ["CDPDK", "Dataplane"], swiftSettings: swift),
+        .target(name: "DPDKPort", dependencies: ["CDPDK", "CPcap", "CPlatform", "Dataplane"], swiftSettings: swift),
 
         // The programming API between vrouter and its agent, and any other program.
         .target(
@@ -151,6 +151,7 @@ let package = Package(
                 "Agent",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: swift),
         .executableTarget(
