@@ -109,7 +109,9 @@ public final class DataplaneClient: Sendable {
     }
 
     public func clearCounters(drops: Bool, vifs: Bool) async throws(DataplaneError) {
-        let request = Dataplane_V1_ClearCountersRequest.with { $0.drops = drops; $0.vifs = vifs }
+        let request = Dataplane_V1_ClearCountersRequest.with {
+            $0.drops = drops; $0.vifs = vifs
+        }
         _ = try await call { try await $0.clearCounters(request) }
     }
 

@@ -20,8 +20,16 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .vif(let vif): .vif(vif.id)
         case .vrf(let vrf): .vrf(vrf.id)
         case .nextHop(let nextHop): .nextHop(nextHop.id)
-        case .route(let route): .route(.with { $0.vrf = route.vrf; $0.address = route.address; $0.prefixLength = route.prefixLength })
-        case .bridgeEntry(let entry): .bridgeEntry(.with { $0.vrf = entry.vrf; $0.mac = entry.mac })
+        case .route(let route):
+            .route(
+                .with {
+                    $0.vrf = route.vrf; $0.address = route.address; $0.prefixLength = route.prefixLength
+                })
+        case .bridgeEntry(let entry):
+            .bridgeEntry(
+                .with {
+                    $0.vrf = entry.vrf; $0.mac = entry.mac
+                })
         case .label(let label): .label(label.label)
         case .vni(let vni): .vni(vni.vni)
         case .flow(let flow): .flow(flow.key)

@@ -30,7 +30,8 @@ struct ConfigValue {
                     source: source, line: context.mark.line, column: context.mark.column, field: "",
                     reason: "the key \(keys.first ?? "") is given twice in this mapping")
             case .reader(let problem, let offset, _, _):
-                throw ConfigError(source: source, line: 0, column: 0, field: "", reason: "not YAML: \(problem)\(offset.map { " at octet \($0)" } ?? "")")
+                throw ConfigError(
+                    source: source, line: 0, column: 0, field: "", reason: "not YAML: \(problem)\(offset.map { " at octet \($0)" } ?? "")")
             default: throw ConfigError(source: source, line: 0, column: 0, field: "", reason: "not YAML: \(error)")
             }
         }
@@ -61,13 +62,16 @@ struct ConfigValue {
     /// The fields of a mapping, all of them among `keys`. A key without a value (`loopback:`) is an empty mapping.
     func mapping(_ keys: [String]) throws(ConfigError) -> ConfigMapping {
         if isNull { return ConfigMapping(owner: self, fields: [:]) }
-        guard case .mapping(let mapping) = node else { throw mismatch("a mapping with \(keys.joined(separator: ", "))") }
+        guard case .mapping(let mapping) = node else {
+            throw mismatch(keys.isEmpty ? "nothing, or {}" : "a mapping with \(keys.joined(separator: ", "))")
+        }
         var fields: [String: ConfigValue] = [:]
         for (key, value) in mapping {
             guard let name = key.scalar?.string else { throw ConfigValue(key, path: path, source: source).error("a key must be a word") }
             let field = path.isEmpty ? name : "\(path).\(name)"
             guard keys.contains(name) else {
-                let near = SpellingHint.nearest(name, keys).map { "did you mean '\($0)'?" } ?? "known: \(keys.joined(separator: ", "))"
+                let known = keys.isEmpty ? "this mapping has no keys" : "known: \(keys.joined(separator: ", "))"
+                let near = SpellingHint.nearest(name, keys).map { "did you mean '\($0)'?" } ?? known
                 throw ConfigValue(key, path: field, source: source).error("unknown key; \(near)")
             }
             fields[name] = ConfigValue(value, path: field, source: source)
@@ -98,7 +102,8 @@ struct ConfigValue {
     func integer<Number: FixedWidthInteger>(_ range: ClosedRange<Number>) throws(ConfigError) -> Number {
         guard case .scalar(let scalar) = node, scalar.style == .plain else { throw mismatch("a number") }
         let text = scalar.string
-        let value = text.hasPrefix("0x") && !text.dropFirst(2).hasPrefix("-") && !text.dropFirst(2).hasPrefix("+")
+        let value =
+            text.hasPrefix("0x") && !text.dropFirst(2).hasPrefix("-") && !text.dropFirst(2).hasPrefix("+")
             ? Number(text.dropFirst(2), radix: 16) : text.hasPrefix("+") ? nil : Number(text)
         guard let value else { throw mismatch("a number from \(range.lowerBound) to \(range.upperBound)") }
         guard range.contains(value) else { throw error("\(value) is not within \(range.lowerBound) to \(range.upperBound)") }
@@ -134,7 +139,9 @@ struct ConfigValue {
         if let prefix = IPPrefix(text) { return prefix }
         // Most often host bits are set; then say which prefix that is.
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        if parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]), let prefix = IPPrefix(masking: address, length: length) {
+        if parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]),
+            let prefix = IPPrefix(masking: address, length: length)
+        {
             throw error("'\(text)' has bits set after the first \(length); the prefix is \(prefix)")
         }
         throw mismatch("a prefix such as 10.1.0.0/24 or fd00:1::/64")

@@ -51,7 +51,9 @@ public struct VRouterConfiguration: Sendable {
         if let workers = root["workers"] { configuration.router.cores = try cores(workers) }
         if let idle = root["idle"] { configuration.router.idle = try idle.choice(["poll": .poll, "adaptive": .adaptive, "sleep": .sleep]) }
         if let api = root["api"] {
-            if api.isWord("none") { configuration.socket = nil } else if let socket = try api.mapping(["socket"])["socket"] {
+            if api.isWord("none") {
+                configuration.socket = nil
+            } else if let socket = try api.mapping(["socket"])["socket"] {
                 configuration.socket = try socket.text()
             }
         }
@@ -88,5 +90,12 @@ public struct VRouterConfiguration: Sendable {
         guard !cores.isEmpty else { throw value.error("there is no core in the list") }
         guard cores.count <= 64 else { throw value.error("at most 64 workers") }
         return cores
+    }
+}
+
+extension VRouterConfiguration {
+    /// Replaces `workers` by a value in the syntax of the file: a count, or a list of cores. `source` names it in errors.
+    public mutating func setWorkers(_ text: String, source: String) throws(ConfigError) {
+        router.cores = try Self.cores(try ConfigValue.parse(text, source: source))
     }
 }

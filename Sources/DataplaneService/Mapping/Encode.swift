@@ -11,7 +11,10 @@ extension Dataplane_V1_Port {
         name = spec.name
         switch spec.driver {
         case .pcap(let interface): pcap = .with { $0.interface = interface }
-        case .pcapFile(let input, let output): pcapFile = .with { $0.input = input ?? ""; $0.output = output ?? "" }
+        case .pcapFile(let input, let output):
+            pcapFile = .with {
+                $0.input = input ?? ""; $0.output = output ?? ""
+            }
         case .dpdk(let device): dpdk = .with { $0.device = device }
         case .loopback: loopback = Dataplane_V1_LoopbackDriver()
         }
@@ -126,7 +129,10 @@ extension Dataplane_V1_NextHop {
                 $0.routerMac = spec.routerMAC.octets
             }
         case .resolve(let vif): resolve = .with { $0.vif = vif.rawValue }
-        case .vrf(let id, let bridges): vrf = .with { $0.vrf = id.rawValue; $0.bridges = bridges }
+        case .vrf(let id, let bridges):
+            vrf = .with {
+                $0.vrf = id.rawValue; $0.bridges = bridges
+            }
         case .ecmp(let members):
             ecmp = .with {
                 $0.members = members.map { member in

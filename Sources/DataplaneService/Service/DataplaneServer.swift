@@ -10,9 +10,9 @@ public final class DataplaneServer: Sendable {
     private let listener: SocketListener
     private let server: GRPCServer<HTTP2ServerTransport.Posix>
 
-    /// Binds the socket; `serve` answers on it. Throws when another router serves the path, or it cannot be made.
-    public init(router: Router, socket: String, version: String) throws(ServerError) {
-        listener = try SocketListener(path: socket)
+    /// `serve` answers on the listener's socket.
+    public init(router: Router, listener: SocketListener, version: String) {
+        self.listener = listener
         let transport = HTTP2ServerTransport.Posix(
             listeningSocketDescriptor: Int(listener.descriptor), transportSecurity: .plaintext,
             config: .defaults { config in config.rpc.maxRequestPayloadSize = Self.maximumRequest })

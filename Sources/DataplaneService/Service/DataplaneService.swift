@@ -117,7 +117,11 @@ public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
             }
             let result = Dataplane_V1_Result(outcome)
             if result.code != .ok {
-                mailbox.post(.refusal(.with { $0.code = result.code; $0.message = result.message; $0.sequence = sequence }))
+                mailbox.post(
+                    .refusal(
+                        .with {
+                            $0.code = result.code; $0.message = result.message; $0.sequence = sequence
+                        }))
             }
             sequence &+= 1
         }

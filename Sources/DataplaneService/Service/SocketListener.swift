@@ -18,35 +18,43 @@ public struct ServerError: Error, Sendable, CustomStringConvertible {
 ///
 /// A lock file beside the socket (`<path>.lock`) is held while it lives; it makes "look whether somebody answers, remove the stale
 /// file, bind" safe against a second router doing the same.
-final class SocketListener: Sendable {
-    let path: String
-    /// The descriptor is handed to the server, which closes it.
+///
+/// Make it before any device is opened: a second router is then turned away before it disturbs the first. Clients that connect before
+/// the server answers wait.
+public final class SocketListener: Sendable {
+    public let path: String
+    /// Handed to the server, which closes it.
     let descriptor: Int32
     private let lock: Int32
     /// Identity of the file we made, so that removing it never removes another's.
     private let device: dev_t
     private let inode: ino_t
 
-    init(path: String) throws(ServerError) {
+    public init(path: String) throws(ServerError) {
         func failure(_ what: String) -> ServerError {
             ServerError(description: "API socket \(path): \(what): \(String(cString: strerror(errno)))")
         }
         let octets = Array(path.utf8)
         guard !octets.isEmpty else { throw ServerError(description: "API socket: the path is empty") }
         guard octets.count <= UnixSocket.pathLimit else {
-            throw ServerError(description: "API socket \(path): longer than the \(UnixSocket.pathLimit) octets a socket address holds; choose a shorter path")
+            throw ServerError(
+                description: "API socket \(path): longer than the \(UnixSocket.pathLimit) octets a socket address holds; choose a shorter path")
         }
         let lock = open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o660)
         guard lock >= 0 else {
             throw errno == ENOENT
-                ? ServerError(description: "API socket \(path): its directory does not exist; create it, or name another path with --socket or `api: {socket: …}`")
+                ? ServerError(
+                    description:
+                        "API socket \(path): its directory does not exist; create it, or name another path with --socket or `api: {socket: …}`")
                 : failure("cannot make the lock file \(path).lock")
         }
         var keepsLock = false
         defer { if !keepsLock { close(lock) } }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
             throw errno == EWOULDBLOCK
-                ? ServerError(description: "API socket \(path): another vrouter serves it; stop that one, or name another path with --socket or `api: {socket: …}`")
+                ? ServerError(
+                    description:
+                        "API socket \(path): another vrouter serves it; stop that one, or name another path with --socket or `api: {socket: …}`")
                 : failure("cannot lock \(path).lock")
         }
         switch UnixSocket.probe(path) {
@@ -86,6 +94,12 @@ final class SocketListener: Sendable {
         inode = status.st_ino
         keepsDescriptor = true
         keepsLock = true
+    }
+
+    /// Gives up a socket that no server got.
+    public func abandon() {
+        close(descriptor)
+        remove()
     }
 
     /// Removes the socket file if it is still ours, and lets the next router have the path. To be called once, when the server has ended.

@@ -57,14 +57,24 @@ struct TableReader {
         let id = request.hasID ? request.id : nil
         switch request.table {
         case .port: return ports(from: start, size: size)
-        case .vif: return numbered(id, start, size, { router.vifs(after: $0.map(VifID.init(rawValue:)), limit: $1) }, { $0.spec.id.rawValue }) { .vif(.init($0)) }
-        case .vrf: return numbered(id, start, size, { router.vrfs(after: $0.map(VRFID.init(rawValue:)), limit: $1) }, { $0.spec.id.rawValue }) { .vrf(.init($0)) }
+        case .vif:
+            return numbered(id, start, size, { router.vifs(after: $0.map(VifID.init(rawValue:)), limit: $1) }, { $0.spec.id.rawValue }) {
+                .vif(.init($0))
+            }
+        case .vrf:
+            return numbered(id, start, size, { router.vrfs(after: $0.map(VRFID.init(rawValue:)), limit: $1) }, { $0.spec.id.rawValue }) {
+                .vrf(.init($0))
+            }
         case .nextHop:
             return numbered(id, start, size, { router.nextHops(after: $0.map(NextHopID.init(rawValue:)), limit: $1) }, { $0.spec.id.rawValue }) {
                 .nextHop(.init($0))
             }
-        case .label: return numbered(id, start, size, { router.labels(after: $0.map(Label.init(rawValue:)), limit: $1) }, { $0.label.rawValue }) { .label(.init($0)) }
-        case .vni: return numbered(id, start, size, { router.vnis(after: $0.map(VNI.init(rawValue:)), limit: $1) }, { $0.vni.rawValue }) { .vni(.init($0)) }
+        case .label:
+            return numbered(id, start, size, { router.labels(after: $0.map(Label.init(rawValue:)), limit: $1) }, { $0.label.rawValue }) {
+                .label(.init($0))
+            }
+        case .vni:
+            return numbered(id, start, size, { router.vnis(after: $0.map(VNI.init(rawValue:)), limit: $1) }, { $0.vni.rawValue }) { .vni(.init($0)) }
         case .route: return routes(request, from: start, size: size)
         case .bridge: return bridgeEntries(request, from: start, size: size)
         case .flow: return flows(request, from: start, size: size)

@@ -1,0 +1,176 @@
+import Dataplane
+import NetTypes
+import Testing
+
+@testable import DataplaneService
+
+@Suite struct ConfigTests {
+    @Test func anEmptyFileIsTheDefaults() throws {
+        let configuration = try VRouterConfiguration.parse("", source: "f")
+        #expect(configuration.router.cores == [nil])
+        #expect(configuration.router.idle == .adaptive)
+        #expect(configuration.socket == "/run/vrouter/dataplane.sock")
+        #expect(configuration.dpdkArguments == nil)
+        #expect(configuration.objects.isEmpty)
+    }
+
+    @Test func everySetting() throws {
+        let configuration = try VRouterConfiguration.parse(
+            """
+            workers: [0, 3]
+            idle: poll
+            api: {socket: /tmp/s}
+            dpdk: {eal: ["--no-huge", "-m", "256"]}
+            buffers: {count: 4096, size: 10240}
+            flows: {capacity: 2048}
+            capacities: {nextHops: 64, vifs: 8, vrfs: 4}
+            """, source: "f")
+        #expect(configuration.router.cores == [0, 3])
+        #expect(configuration.router.idle == .poll)
+        #expect(configuration.socket == "/tmp/s")
+        #expect(configuration.dpdkArguments == ["--no-huge", "-m", "256"])
+        #expect(configuration.bufferCount == 4096)
+        #expect(configuration.bufferSize == 10240)
+        #expect(configuration.router.flowCapacity == 2048)
+        #expect(configuration.router.nextHopCapacity == 64)
+        #expect(configuration.router.vifCapacity == 8)
+        #expect(configuration.router.vrfCapacity == 4)
+        #expect(try VRouterConfiguration.parse("workers: 3", source: "f").router.cores == [nil, nil, nil])
+        #expect(try VRouterConfiguration.parse("api: none", source: "f").socket == nil)
+    }
+
+    /// The sections come in any order; objects are applied in the order of their dependence.
+    @Test func objectsBecomeTheSameValuesAsInTheAPI() throws {
+        let configuration = try VRouterConfiguration.parse(
+            """
+            objects:
+              vnis: [{vni: 16777215, nextHop: 9, cookie: 7}]
+              labels: [{label: 1048575, nextHop: 3, cookie: 6}]
+              routes:
+                - {vrf: 1, prefix: 10.1.0.0/24, nextHop: 5, label: 5000, proxies: true, mac: "02:00:00:00:01:0a", cookie: 4}
+                - {vrf: 1, prefix: 0.0.0.0/0, nextHop: 0}
+                - {vrf: 1, prefix: "fd00:1::/64", nextHop: 0, label: 0}
+                - {vrf: 1, prefix: "fd00:1::10", nextHop: 3}
+              bridge:
+                - {vrf: 1, mac: "02:00:00:00:01:0a", nextHop: 4, label: 16777215, cookie: 5}
+                - {vrf: 1, mac: "ff:ff:ff:ff:ff:ff", nextHop: 1}
+              nextHops:
+                - {id: 1, discard: , cookie: 3}
+                - {id: 2, receive: {vif: 3}}
+                - {id: 3, encap: {vif: 3, destination: "02:00:00:00:01:0a", source: "02:00:00:00:01:0b"}}
+                - {id: 4, encap: {vif: 3}}
+                - {id: 5, tunnel: {encapsulation: vxlan, source: 10.1.0.10, destination: 10.1.0.10, vif: 0, destinationMAC: "02:00:00:00:01:0a",
+                    sourceMAC: "02:00:00:00:01:0b", routerMAC: "02:00:00:00:01:0a"}}
+                - {id: 6, tunnel: {encapsulation: mplsOverUDP, source: "fd00:1::10", destination: "fd00:1::10", vif: 0,
+                    destinationMAC: "02:00:00:00:01:0a", sourceMAC: "02:00:00:00:01:0b"}}
+                - {id: 7, tunnel: {encapsulation: mplsOverGRE, source: 10.1.0.10, destination: 10.1.0.10, vif: 0,
+                    destinationMAC: "02:00:00:00:01:0a", sourceMAC: "02:00:00:00:01:0b"}}
+                - {id: 8, resolve: {vif: 0}}
+                - {id: 9, vrf: {id: 1, bridges: true}}
+                - {id: 10, ecmp: [{nextHop: 5, label: 0}, {nextHop: 6}]}
+              vifs:
+                - {id: 3, name: w1, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", mtu: 9000, addresses: [10.1.0.10, "fd00:1::10"],
+                   workloadMAC: "02:00:00:00:01:0a", workloadAddresses: ["fd00:1::10", 10.1.0.10], keepsFlows: true, antispoof: true, cookie: 7}
+                - {id: 0, name: fabric, kind: physical, port: b, mac: "02:00:00:00:01:0b", bridges: false}
+              vrfs: [{id: 1, name: blue, cookie: 2}]
+              ports:
+                - {name: a, pcap: {interface: eth0}, mtu: 1500, queues: 2, cookie: 1}
+                - {name: b, pcapFile: {input: in.pcap}}
+                - {name: c, pcapFile: {output: out.pcap}}
+                - {name: d, dpdk: {device: "net_tap0,iface=tap0"}}
+                - {name: e, loopback: {}, cookie: 0xffffffffffffffff}
+            """, source: "f")
+        var expected = sampleObjects.filter { if case .flow = $0 { false } else { true } }
+        // In the file's order of sections VRFs come before vifs.
+        let vrf = expected.remove(at: 7)
+        expected.insert(vrf, at: 5)
+        #expect(configuration.objects.map(\.object) == expected)
+        #expect(configuration.objects.first?.place.line == 32)
+        #expect(configuration.objects.first?.place.column == 7)
+        #expect(configuration.objects.first?.place.field == "objects.ports[0]")
+    }
+
+    @Test(arguments: [
+        ("workes: 1", "f:1:1: workes: unknown key; did you mean 'workers'?"),
+        ("idle: adaptive\nqueue: 1", "f:2:1: queue: unknown key; known: workers, idle, api, dpdk, buffers, flows, capacities, objects"),
+        ("workers: 0", "f:1:10: workers: 0 is not within 1 to 64"),
+        ("workers: two", "f:1:10: workers: 'two': expected a number from 1 to 64"),
+        ("workers: \"2\"", "f:1:10: workers: '2': expected a number"),
+        ("workers: []", "f:1:10: workers: there is no core in the list"),
+        ("workers: [1, 2, 1]", "f:1:17: workers[2]: core 1 is given twice; one worker per core"),
+        ("workers: [-1]", "f:1:11: workers[0]: -1 is not within 0 to 1023"),
+        ("idle: lazy", "f:1:7: idle: 'lazy': expected poll, adaptive, sleep"),
+        ("idle:", "f:1:6: idle: is empty; expected poll, adaptive, sleep"),
+        ("api: off", "f:1:6: api: 'off': expected a mapping with socket"),
+        ("api: {path: /x}", "f:1:7: api.path: unknown key; known: socket"),
+        ("buffers: {count: 1}", "f:1:18: buffers.count: 1 is not within 64 to 16777216"),
+        ("dpdk: {eal: --no-huge}", "f:1:13: dpdk.eal: '--no-huge': expected a list"),
+        ("- a", "f:1:1: is a list; expected a mapping with workers, idle, api, dpdk, buffers, flows, capacities, objects"),
+        ("idle: poll\nidle: sleep", "f:1:1: the key idle is given twice in this mapping"),
+        ("objects: {route: []}", "f:1:11: objects.route: unknown key; did you mean 'routes'?"),
+        ("objects:\n  ports:\n    - {name: a}", "f:3:7: objects.ports[0]: give one of pcap, pcapFile, dpdk, loopback"),
+        (
+            "objects:\n  ports:\n    - {name: a, loopback: {}, dpdk: {device: x}}",
+            "f:3:27: objects.ports[0].loopback: only one of dpdk, loopback can be given"
+        ),
+        ("objects:\n  ports:\n    - {loopback: {}}", "f:3:7: objects.ports[0]: 'name' is missing"),
+        ("objects: {ports: [{name: a, pcapFile: {}}]}", "f:1:39: objects.ports[0].pcapFile: give input, output or both"),
+        ("objects: {ports: [{name: a, pcap: {interface: e, filter: x}}]}", "f:1:50: objects.ports[0].pcap.filter: unknown key; known: interface"),
+        ("objects: {vrfs: [{id: -1, name: x}]}", "f:1:23: objects.vrfs[0].id: '-1': expected a number from 0 to 4294967295"),
+        ("objects: {vrfs: [{id: 1}]}", "f:1:18: objects.vrfs[0]: 'name' is missing"),
+        (
+            "objects: {vifs: [{id: 1, name: a, kind: virt}]}",
+            "f:1:41: objects.vifs[0].kind: 'virt': expected host, agent, physical, virtual, vlan, monitoring"
+        ),
+        (
+            "objects: {vifs: [{id: 1, name: a, kind: virtual, port: p, mac: 1}]}",
+            "f:1:64: objects.vifs[0].mac: '1': expected a MAC address such as 02:00:00:00:00:01"
+        ),
+        (
+            "objects: {vifs: [{id: 1, name: a, kind: virtual, port: p, mac: '02:00:00:00:00:01', bridges: yes}]}",
+            "f:1:94: objects.vifs[0].bridges: 'yes': expected true or false"
+        ),
+        (
+            "objects:\n  routes:\n    - {vrf: 1, prefix: 10.0.0.1/8, nextHop: 0}",
+            "f:3:24: objects.routes[0].prefix: '10.0.0.1/8' has bits set after the first 8; the prefix is 10.0.0.0/8"
+        ),
+        (
+            "objects: {routes: [{vrf: 1, prefix: x, nextHop: 0}]}",
+            "f:1:37: objects.routes[0].prefix: 'x': expected a prefix such as 10.1.0.0/24 or fd00:1::/64"
+        ),
+        ("objects: {labels: [{label: 1048576, nextHop: 0}]}", "f:1:28: objects.labels[0].label: 1048576 is not within 0 to 1048575"),
+        ("objects: {vnis: [{vni: 16777216, nextHop: 0}]}", "f:1:24: objects.vnis[0].vni: 16777216 is not within 0 to 16777215"),
+        ("objects: {nextHops: [{id: 1, ecmp: []}]}", "f:1:36: objects.nextHops[0].ecmp: there is no member in the list"),
+        ("objects: {nextHops: [{id: 1, discard: {x: 1}}]}", "f:1:40: objects.nextHops[0].discard.x: unknown key; this mapping has no keys"),
+    ])
+    func errorsNameTheirPlace(_ text: String, _ message: String) {
+        let error = #expect(throws: ConfigError.self) { try VRouterConfiguration.parse(text, source: "f") }
+        #expect(error?.description == message)
+    }
+
+    @Test func brokenYAMLNamesTheLine() {
+        let error = #expect(throws: ConfigError.self) { try VRouterConfiguration.parse("idle: poll\nworkers: [1", source: "f") }
+        #expect(error?.line == 3 || error?.line == 2)
+        #expect(error?.description.contains("not YAML") == true)
+    }
+
+    @Test func aMissingFileIsNamed() {
+        let error = #expect(throws: ConfigError.self) { try VRouterConfiguration.load("/nonexistent/vrouter.yaml") }
+        #expect(error?.description == "/nonexistent/vrouter.yaml: cannot be read: no such file")
+    }
+
+    @Test func workersOfTheCommandLine() throws {
+        var configuration = VRouterConfiguration()
+        try configuration.setWorkers("[2, 0]", source: "--workers")
+        #expect(configuration.router.cores == [2, 0])
+        let error = #expect(throws: ConfigError.self) { try configuration.setWorkers("many", source: "--workers") }
+        #expect(error?.description == "--workers:1:1: 'many': expected a number from 1 to 64")
+    }
+
+    @Test func spelling() {
+        #expect(SpellingHint.nearest("nexthops", ["nextHops", "routes"]) == "nextHops")
+        #expect(SpellingHint.nearest("rotues", ["nextHops", "routes"]) == "routes")
+        #expect(SpellingHint.nearest("", ["id"]) == nil)
+        #expect(SpellingHint.nearest("id", ["vrf"]) == nil)
+    }
+}

@@ -1,0 +1,60 @@
+import Dataplane
+import NetTypes
+
+// One object of every kind and shape, as the router's values.
+
+let macA = MACAddress(rawValue: 0x02_00_00_00_01_0A)
+let macB = MACAddress(rawValue: 0x02_00_00_00_01_0B)
+let v4 = IPAddress.v4(IPv4Address(10, 1, 0, 10))
+let v6 = IPAddress.v6(IPv6Address(high: 0xFD00_0001_0000_0000, low: 0x10))
+
+func prefix(_ text: String) -> IPPrefix { IPPrefix(text) ?? IPPrefix(host: v4) }
+
+let sampleObjects: [RouterObject] = [
+    .port(PortSpec(name: "a", driver: .pcap(interface: "eth0"), mtu: 1500, queues: 2, cookie: 1)),
+    .port(PortSpec(name: "b", driver: .pcapFile(input: "in.pcap", output: nil))),
+    .port(PortSpec(name: "c", driver: .pcapFile(input: nil, output: "out.pcap"))),
+    .port(PortSpec(name: "d", driver: .dpdk(device: "net_tap0,iface=tap0"))),
+    .port(PortSpec(name: "e", driver: .loopback, cookie: .max)),
+    .vif(
+        VifSpec(
+            id: VifID(3), name: "w1", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, mtu: 9000, addresses: [v4, v6],
+            workloadMAC: macA, workloadAddresses: [v6, v4], keepsFlows: true, bridges: true, antispoof: true, cookie: 7)),
+    .vif(VifSpec(id: VifID(0), name: "fabric", kind: .physical, port: "b", vrf: VRFID(0), mac: macB, bridges: false)),
+    .vrf(VRFSpec(id: VRFID(1), name: "blue", cookie: 2)),
+    .nextHop(NextHopSpec(id: NextHopID(1), kind: .discard, cookie: 3)),
+    .nextHop(NextHopSpec(id: NextHopID(2), kind: .receive(vif: VifID(3)))),
+    .nextHop(NextHopSpec(id: NextHopID(3), kind: .encap(vif: VifID(3), destination: macA, source: macB))),
+    .nextHop(NextHopSpec(id: NextHopID(4), kind: .encap(vif: VifID(3), destination: nil, source: .gateway))),
+    .nextHop(
+        NextHopSpec(
+            id: NextHopID(5),
+            kind: .tunnel(
+                .init(
+                    encapsulation: .vxlan, source: v4, destination: v4, vif: VifID(0), destinationMAC: macA, sourceMAC: macB, routerMAC: macA)))),
+    .nextHop(
+        NextHopSpec(
+            id: NextHopID(6),
+            kind: .tunnel(.init(encapsulation: .mplsOverUDP, source: v6, destination: v6, vif: VifID(0), destinationMAC: macA, sourceMAC: macB)))),
+    .nextHop(
+        NextHopSpec(
+            id: NextHopID(7),
+            kind: .tunnel(.init(encapsulation: .mplsOverGRE, source: v4, destination: v4, vif: VifID(0), destinationMAC: macA, sourceMAC: macB)))),
+    .nextHop(NextHopSpec(id: NextHopID(8), kind: .resolve(vif: VifID(0)))),
+    .nextHop(NextHopSpec(id: NextHopID(9), kind: .vrf(VRFID(1), bridges: true))),
+    .nextHop(NextHopSpec(id: NextHopID(10), kind: .ecmp([.init(nextHop: NextHopID(5), label: 0), .init(nextHop: NextHopID(6))]))),
+    .route(RouteSpec(vrf: VRFID(1), prefix: prefix("10.1.0.0/24"), nextHop: NextHopID(5), label: 5000, proxies: true, mac: macA, cookie: 4)),
+    .route(RouteSpec(vrf: VRFID(1), prefix: prefix("0.0.0.0/0"), nextHop: NextHopID(0))),
+    .route(RouteSpec(vrf: VRFID(1), prefix: prefix("fd00:1::/64"), nextHop: NextHopID(0), label: 0)),
+    .route(RouteSpec(vrf: VRFID(1), prefix: IPPrefix(host: v6), nextHop: NextHopID(3))),
+    .bridgeEntry(BridgeEntrySpec(vrf: VRFID(1), mac: macA, nextHop: NextHopID(4), label: 0xFF_FFFF, cookie: 5)),
+    .bridgeEntry(BridgeEntrySpec(vrf: VRFID(1), mac: .broadcast, nextHop: NextHopID(1))),
+    .label(LabelSpec(label: Label(0xF_FFFF), nextHop: NextHopID(3), cookie: 6)),
+    .vni(VNISpec(vni: VNI(0xFF_FFFF), nextHop: NextHopID(9), cookie: 7)),
+    .flow(
+        FlowSpec(
+            key: FlowKeySpec(vrf: VRFID(1), source: v4, destination: v4, proto: 255, sourcePort: 65535, destinationPort: 80), action: .drop,
+            cookie: 8)),
+    .flow(
+        FlowSpec(key: FlowKeySpec(vrf: VRFID(1), source: v6, destination: v6, proto: 6, sourcePort: 1, destinationPort: 2), action: .forward)),
+]
