@@ -1,0 +1,140 @@
+import ArgumentParser
+import Dataplane
+import DataplaneService
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// `vrouter`: the data plane process. Reads its configuration, opens its ports, forwards, and lets control programs in on a Unix socket.
+///
+/// Exit codes: 0 ended as asked · 1 could not start, or failed while running · 2 wrong usage or a configuration that cannot be used.
+@main
+struct VRouter: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vrouter",
+        abstract: "Userspace virtual router: forwards packets between ports, programmed over gRPC on a Unix socket.",
+        discussion: """
+            Without an API socket (`api: none`) and with capture files as its only ports it runs to the end of the files, prints a \
+            summary and exits.
+
+            Exit codes: 0 ended as asked; 1 could not start, or failed while running; 2 wrong usage or a configuration that cannot be used.
+            """,
+        version: VRouterVersion.current)
+
+    enum Output: String, ExpressibleByArgument, CaseIterable { case table, json }
+
+    @Option(name: [.short, .long], help: "Configuration file (YAML).")
+    var config = "/etc/vrouter/vrouter.yaml"
+
+    @Flag(help: "Only read the configuration and try it without opening a device; say what is wrong with it.")
+    var checkConfig = false
+
+    @Option(help: "In place of `workers` of the configuration: a count, or a list of cores such as '[0, 2]'.")
+    var workers: String?
+
+    @Option(help: "In place of `api` of the configuration: path of the socket, or 'none'.")
+    var socket: String?
+
+    @Option(name: [.short, .long], help: "Form of the summary of an offline run: table or json.")
+    var output = Output.table
+
+    @Option(help: "Least level that is logged: trace, debug, info, notice, warning, error or critical.", transform: level)
+    var logLevel = Logger.Level.info
+
+    @Sendable private static func level(_ text: String) throws -> Logger.Level {
+        guard let level = Logger.Level(rawValue: text) else {
+            throw ValidationError("'\(text)' is no log level; known: \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return level
+    }
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+        } catch let code as ExitCode {
+            Self.exit(withError: code)
+        } catch {
+            let code = exitCode(for: error)
+            let text = fullMessage(for: error)
+            if code == .success {
+                print(text)
+            } else {
+                complain(text)
+            }
+            Self.exit(withError: code == .validationFailure ? ExitCode(2) : code)
+        }
+    }
+
+    func run() async throws {
+        var logger = Logger(label: "vrouter") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel
+        let configuration: VRouterConfiguration
+        do { configuration = try read() } catch { throw failure("\(error)", 2) }
+        if checkConfig {
+            do { try ConfiguredRouter.check(configuration) } catch { throw failure("\(error)", 2) }
+            print("\(config): OK: \(counted(configuration.router.cores.count, "worker")), \(counted(configuration.objects.count, "object"))")
+            return
+        }
+        var listener: SocketListener?
+        if let socket = configuration.socket {
+            do { listener = try SocketListener(path: socket) } catch { throw failure("\(error)", 1) }
+        }
+        let configured: ConfiguredRouter
+        do { configured = try ConfiguredRouter(configuration) } catch {
+            listener?.abandon()
+            throw failure("\(error)", 1)
+        }
+        if configured.isOffline { return try runOffline(configured) }
+        guard configuration.socket != nil || !configured.router.ports().isEmpty else {
+            throw failure("\(config): there is no port and `api: none`: nothing could ever happen; give ports or an API socket", 2)
+        }
+        try await serve(configured, listener, logger)
+    }
+
+    private func read() throws(ConfigError) -> VRouterConfiguration {
+        var configuration = try VRouterConfiguration.load(config)
+        if let workers { try configuration.setWorkers(workers, source: "--workers") }
+        if let socket { configuration.socket = socket == "none" ? nil : socket }
+        return configuration
+    }
+
+    private func runOffline(_ configured: ConfiguredRouter) throws {
+        configured.router.runUntilExhausted()
+        let summary = OfflineSummary(configured.router)
+        print(output == .json ? summary.json : summary.text)
+        if !summary.isBalanced { throw ExitCode(1) }
+    }
+
+    private func serve(_ configured: ConfiguredRouter, _ listener: SocketListener?, _ logger: Logger) async throws {
+        // Shut down in reverse order: first no more programming, then the workers.
+        var services: [any Service] = [RouterService(configured: configured, logger: logger)]
+        if let listener {
+            let server = DataplaneServer(router: configured.router, listener: listener, version: VRouterVersion.current)
+            services.append(APIService(server: server, socket: listener.path, logger: logger))
+        }
+        let group = ServiceGroup(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        do { try await group.run() } catch { throw failure("\(error)", 1) }
+        logger.info("ended")
+    }
+
+    private static func complain(_ text: String) {
+        let octets = Array((text + "\n").utf8)
+        _ = write(STDERR_FILENO, octets, octets.count)
+    }
+
+    private func failure(_ text: String, _ code: Int32) -> ExitCode {
+        Self.complain("vrouter: " + text)
+        return ExitCode(code)
+    }
+
+    private func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+}
