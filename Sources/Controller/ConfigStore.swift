@@ -39,6 +39,9 @@ public final class ConfigStore {
         }
     }
 
+    /// Gives the file back to others. Later changes fail; the model stays.
+    public func close() { try? database.close() }
+
     public enum ApplyError: Error {
         case config(ConfigError)
         case store(StoreError)

@@ -55,8 +55,9 @@ public actor ControlPlane {
         after(timing.deferral) { control in await control.deferralTimeOver() }
     }
 
-    /// Stops the timers.
+    /// Stops the timers and closes the store. For the end: nothing can be configured afterwards.
     public func stop() {
+        store.close()
         for timer in timers.values { timer.cancel() }
         timers = [:]
     }

@@ -39,7 +39,10 @@ public struct ControllerService: Service {
                 XMPPServer.Configuration(
                     host: configuration.xmppListen.host, port: configuration.xmppListen.port, domain: configuration.domain,
                     credentials: { credentials.credential($0) }), handler: control, logger: logger)
-        } catch { throw StartError("cannot listen for agents at \(configuration.xmppListen) (xmpp.listen): \(error)") }
+        } catch {
+            await control.stop()
+            throw StartError("cannot listen for agents at \(configuration.xmppListen) (xmpp.listen): \(error)")
+        }
         if !configuration.httpListen.isLoopback {
             logger.warning("anyone who reaches the HTTP address may configure", metadata: ["listen": "\(configuration.httpListen)"])
         }
