@@ -6,12 +6,15 @@ import Testing
 @Suite struct CommandLineTests {
     /// Command lines that are wrong: exit code 2, one line that says so, and nothing is connected to.
     @Test(arguments: [
-        "vrctl bogus", "vrctl vif", "vrctl vif --list --get 3", "vrctl vif --get x", "vrctl vif --get -1", "vrctl vif --clear --rate", "vrctl vif --list --unknown",
+        "vrctl bogus", "vrctl vif", "vrctl vif --list --get 3", "vrctl vif --get x", "vrctl vif --get -1", "vrctl vif --clear --rate",
+        "vrctl vif --list --unknown",
         "vrctl nh", "vrctl nh --list --get 1", "vrctl rt", "vrctl rt --dump 1 --get 10.0.0.1", "vrctl rt --get 10.0.0.1", "vrctl rt --dump 1 --vrf 1",
-        "vrctl rt --get 10.0.0.1/8 --vrf 1", "vrctl rt --get host --vrf 1", "vrctl rt --get 10.0.0.1 --vrf 1 --family inet6", "vrctl rt --dump 1 --family ipx",
+        "vrctl rt --get 10.0.0.1/8 --vrf 1", "vrctl rt --get host --vrf 1", "vrctl rt --get 10.0.0.1 --vrf 1 --family inet6",
+        "vrctl rt --dump 1 --family ipx",
         "vrctl mpls", "vrctl mpls --dump --get 1", "vrctl vxlan --get 99999999999", "vrctl flow", "vrctl flow -l -r", "vrctl flow -l --count 3",
         "vrctl flow -r --count 0", "vrctl flow --match nonsense", "vrctl flow --get", "vrctl dropstats -o yaml", "vrctl status nothing", "vrctl get",
-        "vrctl get things", "vrctl get ports -o xml", "vrctl describe port", "vrctl delete", "vrctl delete port", "vrctl delete port p -f file", "vrctl apply",
+        "vrctl get things", "vrctl get ports -o xml", "vrctl describe port", "vrctl delete", "vrctl delete port", "vrctl delete port p -f file",
+        "vrctl apply",
         "vrctl apply -f - -f -", "vrctl diff", "vrctl port add --id a", "vrctl port add --id a --interface t --network n --mac zz",
         "vrctl port add --id a --interface t --network n --mac 01:00:5e:00:00:01",
         "vrctl port add --id a --interface t --network n --mac 02:00:00:00:00:01 --address 10.0.0",
@@ -37,8 +40,12 @@ import Testing
         #expect(!(await run(["vrctl", "\u{1B}[2J"]).errors.contains("\u{1B}")))
     }
 
-    @Test(arguments: ["vrctl", "vrctl --help", "vrctl port", "vrctl help vif"] + CommandLineTool.classicNames.flatMap { ["\($0) --help", "vrctl \($0) --help"] }
-        + ["status", "apply", "get", "describe", "delete", "diff", "port add", "port delete", "port list", "install-aliases"].map { "vrctl \($0) --help" })
+    @Test(
+        arguments: ["vrctl", "vrctl --help", "vrctl port", "vrctl help vif"]
+            + CommandLineTool.classicNames.flatMap { ["\($0) --help", "vrctl \($0) --help"] }
+            + ["status", "apply", "get", "describe", "delete", "diff", "port add", "port delete", "port list", "install-aliases"].map {
+                "vrctl \($0) --help"
+            })
     func help(_ line: String) async {
         let result = await run(line.split(separator: " ").map(String.init))
         #expect(result.code == 0 && result.errors.isEmpty)
@@ -84,7 +91,9 @@ import Testing
         #expect(web.requests.map(\.url) == ["http://10.0.0.1:8082/v1/objects?kind=Port", "http://10.0.0.2:9091/port"])
     }
 
-    @Test(arguments: ["vif --list", "nh --list", "rt --dump 1", "mpls --dump", "vxlan --dump", "flow -l", "dropstats", "get ports", "port list", "apply -f f"])
+    @Test(arguments: [
+        "vif --list", "nh --list", "rt --dump 1", "mpls --dump", "vxlan --dump", "flow -l", "dropstats", "get ports", "port list", "apply -f f",
+    ])
     func aDaemonThatIsNotThereIsThree(_ line: String) async {
         let result = await run(["vrctl"] + line.split(separator: " ").map(String.init), files: ["f": "kind: Port"])
         #expect(result.code == 3)
@@ -98,7 +107,9 @@ import Testing
         let failure = await #expect(throws: Failure.self) { try await SocketRouterConnector().withRouter(socket: missing) { _ in } }
         #expect(failure?.kind == .unreachable)
         #expect(failure?.message.contains("no such socket") == true)
-        let long = await #expect(throws: Failure.self) { try await SocketRouterConnector().withRouter(socket: String(repeating: "x", count: 200)) { _ in } }
+        let long = await #expect(throws: Failure.self) {
+            try await SocketRouterConnector().withRouter(socket: String(repeating: "x", count: 200)) { _ in }
+        }
         #expect(long?.kind == .unreachable)
         let web = await #expect(throws: WebFailure.self) { try await HTTPWebClient().send(WebRequest(url: "http://127.0.0.1:1/status")) }
         #expect(web?.reason.lowercased() == "connection refused")

@@ -13,7 +13,11 @@ import Testing
 
     @Test func applyPostsTheTextAsItIs() async {
         let text = "kind: Port\n# é\nmetadata: {name: p}\n"
-        let web = FakeWeb(["POST /v1/apply?dryRun=false": (200, #"{"results":[{"kind":"Port","name":"p","action":"created"},{"kind":"Port","name":"q","action":"unchanged"}]}"#)])
+        let web = FakeWeb([
+            "POST /v1/apply?dryRun=false": (
+                200, #"{"results":[{"kind":"Port","name":"p","action":"created"},{"kind":"Port","name":"q","action":"unchanged"}]}"#
+            )
+        ])
         let result = await run(["vrctl", "apply", "-f", "dir/p.yaml"], web: web, files: ["dir/p.yaml": text])
         #expect(result == Run(code: 0, output: "Port/p created\nPort/q unchanged\n", errors: ""))
         #expect(web.requests.map(\.body) == [text])
@@ -36,13 +40,17 @@ import Testing
     }
 
     @Test func aRefusalNamesThePlace() async {
-        let web = FakeWeb(["POST /v1/apply?dryRun=false": (
-            422, #"{"error":{"message":"10.9.0.1 is not in a subnet of network blue","source":"p.yaml","line":7,"column":13,"document":2,"field":"spec.addresses[0]"}}"#
-        )])
+        let web = FakeWeb([
+            "POST /v1/apply?dryRun=false": (
+                422,
+                #"{"error":{"message":"10.9.0.1 is not in a subnet of network blue","source":"p.yaml","line":7,"column":13,"document":2,"field":"spec.addresses[0]"}}"#
+            )
+        ])
         let result = await run(["vrctl", "apply", "-f", "p.yaml"], web: web, files: ["p.yaml": "x"])
         #expect(
             result
-                == Run(code: 1, output: "", errors: "vrctl: p.yaml:7:13: document 2: spec.addresses[0]: 10.9.0.1 is not in a subnet of network blue\n"))
+                == Run(
+                    code: 1, output: "", errors: "vrctl: p.yaml:7:13: document 2: spec.addresses[0]: 10.9.0.1 is not in a subnet of network blue\n"))
     }
 
     @Test func aFileNameCannotForgeAHeader() async {
@@ -77,8 +85,11 @@ import Testing
 
     @Test func getTable() async {
         let web = FakeWeb([
-            "GET /v1/objects?kind=VirtualNetwork": (200, "{\"objects\":[\(Self.network)]}"), "GET /v1/objects?kind=Port": (200, "{\"objects\":[\(Self.port)]}"),
-            "GET /v1/objects?kind=ComputeNode": (200, #"{"objects":[{"kind":"ComputeNode","metadata":{"name":"node1"},"spec":{"address":"10.0.0.11"}}]}"#),
+            "GET /v1/objects?kind=VirtualNetwork": (200, "{\"objects\":[\(Self.network)]}"),
+            "GET /v1/objects?kind=Port": (200, "{\"objects\":[\(Self.port)]}"),
+            "GET /v1/objects?kind=ComputeNode": (
+                200, #"{"objects":[{"kind":"ComputeNode","metadata":{"name":"node1"},"spec":{"address":"10.0.0.11"}}]}"#
+            ),
         ])
         #expect(
             await run(["vrctl", "get", "vn"], web: web).output == """
@@ -98,7 +109,9 @@ import Testing
     @Test func getAll() async {
         let web = FakeWeb([
             "GET /v1/objects?kind=VirtualNetwork": (200, "{\"objects\":[\(Self.network)]}"), "GET /v1/objects?kind=Port": (200, #"{"objects":[]}"#),
-            "GET /v1/objects?kind=ComputeNode": (200, #"{"objects":[{"kind":"ComputeNode","metadata":{"name":"node1"},"spec":{"address":"10.0.0.11"}}]}"#),
+            "GET /v1/objects?kind=ComputeNode": (
+                200, #"{"objects":[{"kind":"ComputeNode","metadata":{"name":"node1"},"spec":{"address":"10.0.0.11"}}]}"#
+            ),
         ])
         #expect(
             await run(["vrctl", "get", "all"], web: web).output == """
@@ -182,7 +195,9 @@ import Testing
     }
 
     @Test func notFoundAndConflictAreOne() async {
-        let web = FakeWeb(["DELETE /v1/objects/VirtualNetwork/blue": (409, #"{"error":{"message":"network blue is used by port blue-a; delete it first"}}"#)])
+        let web = FakeWeb([
+            "DELETE /v1/objects/VirtualNetwork/blue": (409, #"{"error":{"message":"network blue is used by port blue-a; delete it first"}}"#)
+        ])
         #expect(await run(["vrctl", "get", "port", "x"], web: web) == Run(code: 1, output: "", errors: "vrctl: not found\n"))
         #expect(
             await run(["vrctl", "delete", "network", "blue"], web: web)
@@ -190,9 +205,11 @@ import Testing
     }
 
     @Test func deleteFromAFileTakesPortsFirst() async {
-        let text = "kind: ComputeNode\nmetadata: {name: n}\n---\nkind: VirtualNetwork\nmetadata: {name: v}\n---\nkind: Port\nmetadata: {name: a/b}\n---\n"
+        let text =
+            "kind: ComputeNode\nmetadata: {name: n}\n---\nkind: VirtualNetwork\nmetadata: {name: v}\n---\nkind: Port\nmetadata: {name: a/b}\n---\n"
         let web = FakeWeb([
-            "DELETE /v1/objects/ComputeNode/n": (200, ""), "DELETE /v1/objects/VirtualNetwork/v": (200, "{}"), "DELETE /v1/objects/Port/a%2Fb": (200, ""),
+            "DELETE /v1/objects/ComputeNode/n": (200, ""), "DELETE /v1/objects/VirtualNetwork/v": (200, "{}"),
+            "DELETE /v1/objects/Port/a%2Fb": (200, ""),
         ])
         let result = await run(["vrctl", "delete", "-f", "f"], web: web, files: ["f": text])
         #expect(result == Run(code: 0, output: "Port/a/b deleted\nVirtualNetwork/v deleted\nComputeNode/n deleted\n", errors: ""))
@@ -200,7 +217,8 @@ import Testing
 
     @Test(arguments: [
         ("kind: Thing\nmetadata: {name: x}", "f:1: document 1: kind: 'Thing' is unknown; there are ComputeNode, VirtualNetwork, Port"),
-        ("metadata: {name: x}", "f:1: document 1: kind: missing; name the kind of the object"), ("kind: Port", "f:1: document 1: metadata.name: missing"),
+        ("metadata: {name: x}", "f:1: document 1: kind: missing; name the kind of the object"),
+        ("kind: Port", "f:1: document 1: metadata.name: missing"),
         ("- a", "f:1: document 1: kind: missing; name the kind of the object"),
     ])
     func documentsThatNameNothing(_ text: String, _ message: String) {
@@ -213,7 +231,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("VirtualNetwork", Kind.virtualNetwork), ("virtualnetworks", .virtualNetwork), ("VN", .virtualNetwork), ("networks", .virtualNetwork), ("net", .virtualNetwork),
+        ("VirtualNetwork", Kind.virtualNetwork), ("virtualnetworks", .virtualNetwork), ("VN", .virtualNetwork), ("networks", .virtualNetwork),
+        ("net", .virtualNetwork),
         ("port", .port), ("PORTS", .port), ("node", .computeNode), ("computenodes", .computeNode),
     ])
     func kinds(_ text: String, _ kind: Kind) { #expect(Kind(name: text) == kind) }
@@ -241,7 +260,12 @@ import Testing
         #expect(web.requests.last?.url == "http://127.0.0.1:9091/port/..%2Fx")
     }
     @Test func list() async {
-        let web = FakeWeb(["GET /port": (200, #"[{"name":"blue-a","state":"active","vif":3,"interface":"tap-blue-a"},{"name":"x","state":"waiting","reason":"no \u001b[1m interface"}]"#)])
+        let web = FakeWeb([
+            "GET /port": (
+                200,
+                #"[{"name":"blue-a","state":"active","vif":3,"interface":"tap-blue-a"},{"name":"x","state":"waiting","reason":"no \u001b[1m interface"}]"#
+            )
+        ])
         #expect(
             await run(["vrctl", "port", "list"], web: web).output == """
                 NAME     STATE     VIF   INTERFACE    REASON
@@ -266,7 +290,9 @@ import Testing
         #expect(
             await run(["vrctl", "port", "list"], web: web).errors
                 == "vrctl: vrouter-agent at http://127.0.0.1:9091 did not answer in JSON; is --agent the right address?\n")
-        #expect(await run(["vrctl", "get", "ports"], web: web).errors == "vrctl: vrouter-controller at http://127.0.0.1:8082 answered 502: Bad gateway sorry\n")
+        #expect(
+            await run(["vrctl", "get", "ports"], web: web).errors
+                == "vrctl: vrouter-controller at http://127.0.0.1:8082 answered 502: Bad gateway sorry\n")
     }
     @Test func anAddressThatIsNone() async {
         #expect(await run(["vrctl", "get", "ports", "--controller", "nowhere"], web: FakeWeb()).code == 2)

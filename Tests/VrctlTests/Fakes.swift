@@ -129,7 +129,11 @@ func run(
             guard let text = files[path] else { throw Failure.refused("cannot read \(path): no such file") }
             return text
         },
-        now: { clock.withLock { time in time += 1; return Date(timeIntervalSince1970: time) } }, usesColour: colour)
+        now: {
+            clock.withLock { time in
+                time += 1; return Date(timeIntervalSince1970: time)
+            }
+        }, usesColour: colour)
     let code = await CommandLineTool.run(arguments, in: context)
     return Run(code: code, output: output.text, errors: errors.text)
 }

@@ -12,7 +12,10 @@ import Testing
         ("10.0.0.1", FlowMatch(endpoints: [endpoint("10.0.0.1", nil)])),
         ("10.0.0.1:80", FlowMatch(endpoints: [endpoint("10.0.0.1", 80)])),
         ("10.0.0.1:80,10.0.0.2 & vrf 1 & proto tcp", FlowMatch(endpoints: [endpoint("10.0.0.1", 80), endpoint("10.0.0.2", nil)], vrf: 1, proto: 6)),
-        ("10.0.0.1:80 , 10.0.0.2:*&proto icmp6&vrf 7", FlowMatch(endpoints: [endpoint("10.0.0.1", 80), endpoint("10.0.0.2", nil)], vrf: 7, proto: 58)),
+        (
+            "10.0.0.1:80 , 10.0.0.2:*&proto icmp6&vrf 7",
+            FlowMatch(endpoints: [endpoint("10.0.0.1", 80), endpoint("10.0.0.2", nil)], vrf: 7, proto: 58)
+        ),
         ("*", FlowMatch(endpoints: [endpoint(nil, nil)])),
         ("*:53 & proto udp", FlowMatch(endpoints: [endpoint(nil, 53)], proto: 17)),
         ("*:*,*", FlowMatch(endpoints: [endpoint(nil, nil), endpoint(nil, nil)])),
@@ -27,8 +30,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "&", "10.0.0.1 &", "10.0.0.1,", ",", "10.0.0.1,10.0.0.2,10.0.0.3", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:-1", "10.0.0.1:+80", "10.0.0.1:8 0x",
-        "10.0.0", "256.0.0.1", "host", "vrf", "vrf x", "vrf -1", "vrf 4294967296", "vrf 1 2", "proto", "proto ftp", "proto 256", "proto tcp & proto udp",
+        "", "&", "10.0.0.1 &", "10.0.0.1,", ",", "10.0.0.1,10.0.0.2,10.0.0.3", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:-1", "10.0.0.1:+80",
+        "10.0.0.1:8 0x",
+        "10.0.0", "256.0.0.1", "host", "vrf", "vrf x", "vrf -1", "vrf 4294967296", "vrf 1 2", "proto", "proto ftp", "proto 256",
+        "proto tcp & proto udp",
         "vrf 1 & vrf 1", "10.0.0.1 & 10.0.0.2", "[fd00::1", "[]:80", "[fd00::1]80", "[10.0.0.1]:80", "fd00::1:::80", "*:*:*", "10.0.0.1:٨٠",
         "10.0.0.1\u{0}", "\u{1F600}:80", "10.0.0.1;vrf 1",
     ])
@@ -51,10 +56,14 @@ import Testing
 
     @Test func oneEndpointMatchesEitherEndTwoEitherDirection() throws {
         let flow = flow(1, 2, "10.0.0.1", 1000, "10.0.0.2", 80)
-        for text in ["10.0.0.1", "10.0.0.2", "10.0.0.2:80", "*:1000", "10.0.0.1,10.0.0.2", "10.0.0.2:80,10.0.0.1", "*:80,*:1000", "proto tcp", "vrf 2", "*"] {
+        for text in [
+            "10.0.0.1", "10.0.0.2", "10.0.0.2:80", "*:1000", "10.0.0.1,10.0.0.2", "10.0.0.2:80,10.0.0.1", "*:80,*:1000", "proto tcp", "vrf 2", "*",
+        ] {
             #expect(try FlowMatch(text).matches(flow), "\(text)")
         }
-        for text in ["10.0.0.3", "10.0.0.1:80", "10.0.0.1:1000,10.0.0.2:81", "10.0.0.1,10.0.0.1", "proto udp", "vrf 1", "10.0.0.1 & vrf 3", "fd00::1"] {
+        for text in [
+            "10.0.0.3", "10.0.0.1:80", "10.0.0.1:1000,10.0.0.2:81", "10.0.0.1,10.0.0.1", "proto udp", "vrf 1", "10.0.0.1 & vrf 3", "fd00::1",
+        ] {
             #expect(try !FlowMatch(text).matches(flow), "\(text)")
         }
     }

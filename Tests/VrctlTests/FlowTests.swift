@@ -44,11 +44,13 @@ import Testing
                 """)
     }
 
-    @Test func aReverseThatIsGone() {
+    @Test func aReverseThatIsGoneAndAnEntryNoPacketTook() {
         var flow = tcp
         flow.clearReverseIndex()
+        flow.ingressVif = .max
         #expect(FlowLayout.entry(flow).hasPrefix("   147464<=>-            1.1.1.4:1136 "))
-        #expect(FlowLayout.json(flow)["reverseIndex"] == .null)
+        #expect(FlowLayout.entry(flow).contains(" SPort 59275, Vif -, Idle 4 s, forward)"))
+        #expect(FlowLayout.json(flow)["reverseIndex"] == .null && FlowLayout.json(flow)["ingressVif"] == .null)
     }
 
     @Test func headerNamesSizeAndEntries() {

@@ -4,7 +4,10 @@ import Testing
 
 @Suite struct JSONTests {
     @Test func prettyKeepsTheOrderAndEscapes() {
-        let value: JSON = ["b": JSON(-1), "a": ["x": .null, "y": []], "t\"\\": "l1\nl2\t\u{1B}\u{2028}é", "n": .unsigned(.max), "f": .number(1.5), "inf": .number(.infinity)]
+        let value: JSON = [
+            "b": JSON(-1), "a": ["x": .null, "y": []], "t\"\\": "l1\nl2\t\u{1B}\u{2028}é", "n": .unsigned(.max), "f": .number(1.5),
+            "inf": .number(.infinity),
+        ]
         #expect(
             value.pretty == #"""
                 {
@@ -59,7 +62,10 @@ import Testing
         columns.add("v\nw", "")
         #expect(columns.text == "A       LONGER\nvalue   x\nv?w\n")
     }
-    @Test(arguments: [(0, "0 s"), (7, "7 s"), (60, "1 min"), (245, "4 min 5 s"), (7_500, "2 h 5 min"), (86_400, "1 d"), (90_000, "1 d 1 h"), (UInt64.max, "213503982334601 d 7 h")])
+    @Test(arguments: [
+        (0, "0 s"), (7, "7 s"), (60, "1 min"), (245, "4 min 5 s"), (7_500, "2 h 5 min"), (86_400, "1 d"), (90_000, "1 d 1 h"),
+        (UInt64.max, "213503982334601 d 7 h"),
+    ])
     func durations(_ seconds: UInt64, _ text: String) { #expect(durationText(seconds: seconds) == text) }
     @Test(arguments: [(0.0, "0.0"), (12.34, "12.3"), (99.96, "100.0"), (-0.26, "-0.3"), (.nan, "-"), (.infinity, "-"), (1e300, "-")])
     func decimals(_ value: Double, _ text: String) { #expect(oneDecimal(value) == text) }

@@ -12,7 +12,9 @@ import Testing
 
     @Test func nestedAndDisjoint() {
         #expect(
-            parents(["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/24", "10.1.0.1/32", "10.1.0.2/32", "10.1.1.0/24", "10.2.0.0/16", "11.0.0.1/32"])
+            parents([
+                "0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/24", "10.1.0.1/32", "10.1.0.2/32", "10.1.1.0/24", "10.2.0.0/16", "11.0.0.1/32",
+            ])
                 == [0, 0, 8, 16, 24, 24, 16, 8, 0])
     }
     @Test func withoutAnyCover() { #expect(parents(["10.0.0.1/32", "10.0.0.2/32", "192.168.0.0/16"]) == [0, 0, 0]) }
@@ -24,9 +26,13 @@ import Testing
     @Test func agreesWithTheDefinition() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<200 {
-            let prefixes = Set((0..<60).compactMap { _ in
-                IPPrefix(masking: .v4(IPv4Address(rawValue: UInt32.random(in: 0...0xFF, using: &generator) << 24)), length: Int.random(in: 0...10, using: &generator))
-            }).sorted()
+            let prefixes = Set(
+                (0..<60).compactMap { _ in
+                    IPPrefix(
+                        masking: .v4(IPv4Address(rawValue: UInt32.random(in: 0...0xFF, using: &generator) << 24)),
+                        length: Int.random(in: 0...10, using: &generator))
+                }
+            ).sorted()
             var covering = CoveringPrefixes()
             for prefix in prefixes {
                 let expected = prefixes.filter { $0 != prefix && $0.length < prefix.length && $0.contains(prefix) }.map(\.length).max() ?? 0
@@ -113,7 +119,9 @@ import Testing
                 """)
     }
 
-    @Test(arguments: [("1.1.1.5", "1.1.1.5/32             24"), ("1.1.1.6", "1.1.1.0/24              0"), ("8.8.8.8/32", "0.0.0.0/0               0")])
+    @Test(arguments: [
+        ("1.1.1.5", "1.1.1.5/32             24"), ("1.1.1.6", "1.1.1.0/24              0"), ("8.8.8.8/32", "0.0.0.0/0               0"),
+    ])
     func getIsTheLongestMatch(_ address: String, _ line: String) async {
         let run = await run(["rt", "--get", address, "--vrf", "2"], router: FakeRouter(objects))
         #expect(run.code == 0)
@@ -123,7 +131,9 @@ import Testing
 
     @Test func getInet6AndMAC() async {
         #expect(await run(["rt", "--get", "fd00:1::99", "--vrf", "blue"], router: FakeRouter(objects)).output.contains("\nfd00:1::/64 "))
-        #expect(await run(["rt", "--get", "02:00:00:00:01:0b", "--vrf", "2"], router: FakeRouter(objects)).output.hasSuffix("02:00:00:00:01:0b                        -               9                 -\n"))
+        #expect(
+            await run(["rt", "--get", "02:00:00:00:01:0b", "--vrf", "2"], router: FakeRouter(objects)).output.hasSuffix(
+                "02:00:00:00:01:0b                        -               9                 -\n"))
     }
 
     @Test func whatIsNotThere() async {

@@ -102,7 +102,8 @@ import Testing
         #expect(result.output.contains("= forwarded 89 + dropped 10 + trapped 2 + consumed 2   NOT BALANCED\n"))
         #expect(
             result.output.contains(
-                "NOT HEALTHY: no controller connected; not connected to the data plane; 1 port waiting; 1 object refused by the data plane; 1 request refused by a controller\n"))
+                "NOT HEALTHY: no controller connected; not connected to the data plane; 1 port waiting; 1 object refused by the data plane; 1 request refused by a controller\n"
+            ))
         #expect(result.output.contains("  controller 10.0.0.1:5269   backoff   (SASL not-authorized)\n"))
         #expect(result.output.contains("    blue 10.1.0.10/32: refused, forbidden (1 retries)\n"))
         #expect(result.output.contains("  data plane not connected   (no such socket)\n"))
@@ -125,12 +126,14 @@ import Testing
         let result = await run(["vrctl", "status"], router: Self.router, web: FakeWeb(isDown: true))
         #expect(
             result.output.contains(
-                "Agent        http://127.0.0.1:9091   NOT REACHABLE\n  cannot reach vrouter-agent at http://127.0.0.1:9091: connection refused; is it running?"))
+                "Agent        http://127.0.0.1:9091   NOT REACHABLE\n  cannot reach vrouter-agent at http://127.0.0.1:9091: connection refused; is it running?"
+            ))
         #expect(result.output.contains("Data plane   /run/vrouter/dataplane.sock   healthy\n"))
     }
 
     @Test func json() async throws {
-        let result = await run(["vrctl", "status", "-o", "json"], router: Self.router, web: FakeWeb(["GET /status": (200, Self.agent)], isDown: false))
+        let result = await run(
+            ["vrctl", "status", "-o", "json"], router: Self.router, web: FakeWeb(["GET /status": (200, Self.agent)], isDown: false))
         let json = try #require(JSON(parsing: result.output.utf8))
         #expect(json.members.map(\.key) == ["agent", "controller", "dataplane"])
         #expect(json["dataplane"]?["details"]?["balanced"]?.isTrue == true)

@@ -178,7 +178,9 @@ import Testing
 
     @Test func rateAddsLines() async {
         let run = await run(["vif", "--list", "--rate"], router: FakeRouter([.vif(Self.workload)]))
-        #expect(run.output.contains("            RX rate   packets/s:0  bits/s:0\n            TX rate   packets/s:0  bits/s:0\n            Drop rate packets/s:0\n"))
+        #expect(
+            run.output.contains(
+                "            RX rate   packets/s:0  bits/s:0\n            TX rate   packets/s:0  bits/s:0\n            Drop rate packets/s:0\n"))
     }
 
     @Test func clear() async {
@@ -397,14 +399,18 @@ import Testing
                 """)
     }
     @Test func whatIsNotThere() async {
-        #expect(await run(["mpls", "--get", "17"], router: FakeRouter(objects)) == Run(code: 1, output: "", errors: "mpls: no label 17; mpls --dump lists them\n"))
+        #expect(
+            await run(["mpls", "--get", "17"], router: FakeRouter(objects))
+                == Run(code: 1, output: "", errors: "mpls: no label 17; mpls --dump lists them\n"))
     }
 }
 
 @Suite struct DropStatsTests {
     private var status: API.Status {
         var status = API.Status()
-        for (name, label, packets) in [("ttl_exceeded", "TTL Exceeded", 7), ("discards", "Discards", 0), ("no_l2_route", "No L2 Route", 12)] as [(String, String, UInt64)] {
+        for (name, label, packets) in [("ttl_exceeded", "TTL Exceeded", 7), ("discards", "Discards", 0), ("no_l2_route", "No L2 Route", 12)]
+            as [(String, String, UInt64)]
+        {
             var drop = Dataplane_V1_DropCounter()
             drop.name = name
             drop.label = label

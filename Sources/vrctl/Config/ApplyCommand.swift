@@ -13,7 +13,9 @@ struct ApplyCommand: AsyncParsableCommand {
               vrctl apply --dry-run -f networks.yaml
             """)
 
-    @Option(name: [.customShort("f"), .customLong("file")], help: ArgumentHelp("YAML file, - for standard input; may be given several times.", valueName: "file"))
+    @Option(
+        name: [.customShort("f"), .customLong("file")],
+        help: ArgumentHelp("YAML file, - for standard input; may be given several times.", valueName: "file"))
     var files: [String]
     @Flag(help: "Only check: say what would be done, store nothing.") var dryRun = false
     @OptionGroup var outputOptions: OutputOptions
@@ -44,7 +46,9 @@ struct DiffCommand: AsyncParsableCommand {
         abstract: "Shows what apply would change. Exit code 1 when something would.",
         discussion: "EXAMPLES\n  vrctl diff -f networks.yaml")
 
-    @Option(name: [.customShort("f"), .customLong("file")], help: ArgumentHelp("YAML file, - for standard input; may be given several times.", valueName: "file"))
+    @Option(
+        name: [.customShort("f"), .customLong("file")],
+        help: ArgumentHelp("YAML file, - for standard input; may be given several times.", valueName: "file"))
     var files: [String]
     @OptionGroup var outputOptions: OutputOptions
     @OptionGroup var connection: ConnectionOptions
@@ -78,7 +82,8 @@ struct DiffCommand: AsyncParsableCommand {
         default: line = Style.warning("~ \(title(diff))")
         }
         let changes = (diff["changes"]?.array ?? []).map { change in
-            "    \(printable(change["field"]?.text ?? "?")): \(printable(ObjectText.cell(change["from"]))) -> \(printable(ObjectText.cell(change["to"])))\n"
+            let (field, from, to) = (change["field"]?.text ?? "?", ObjectText.cell(change["from"]), ObjectText.cell(change["to"]))
+            return "    \(printable("\(field): \(from) -> \(to)"))\n"
         }
         return line + "\n" + changes.joined()
     }

@@ -14,7 +14,9 @@ enum Documents {
                 if node.scalar?.string.isEmpty == true || node.null != nil { continue }
                 let place = "\(source):\(node.mark?.line ?? 1): document \(index + 1)"
                 guard let kind = node["kind"]?.string else { throw Failure.refused("\(place): kind: missing; name the kind of the object") }
-                guard let known = Kind(name: kind) else { throw Failure.refused("\(place): kind: '\(kind)' is unknown; there are \(Kind.allCases.map(\.rawValue).joined(separator: ", "))") }
+                guard let known = Kind(name: kind) else {
+                    throw Failure.refused("\(place): kind: '\(kind)' is unknown; there are \(Kind.allCases.map(\.rawValue).joined(separator: ", "))")
+                }
                 guard let name = node["metadata"]?["name"]?.string, !name.isEmpty else { throw Failure.refused("\(place): metadata.name: missing") }
                 out.append((known, name))
             }

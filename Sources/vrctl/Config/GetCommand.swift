@@ -109,7 +109,9 @@ struct DeleteCommand: AsyncParsableCommand {
 
     @Argument(help: "Kind of object.") var kind: Kind?
     @Argument(help: "Name of the object.") var name: String?
-    @Option(name: [.customShort("f"), .customLong("file")], help: ArgumentHelp("YAML file that names the objects, - for standard input.", valueName: "file"))
+    @Option(
+        name: [.customShort("f"), .customLong("file")],
+        help: ArgumentHelp("YAML file that names the objects, - for standard input.", valueName: "file"))
     var file: String?
     @OptionGroup var outputOptions: OutputOptions
     @OptionGroup var connection: ConnectionOptions

@@ -17,7 +17,10 @@ enum Kind: String, CaseIterable, Sendable {
 
     init?(name: String) {
         let name = name.lowercased()
-        guard let kind = Self.allCases.first(where: { [$0.rawValue.lowercased(), $0.rawValue.lowercased() + "s"].contains(name) || $0.shortNames.contains(name) })
+        guard
+            let kind = Self.allCases.first(where: {
+                [$0.rawValue.lowercased(), $0.rawValue.lowercased() + "s"].contains(name) || $0.shortNames.contains(name)
+            })
         else { return nil }
         self = kind
     }

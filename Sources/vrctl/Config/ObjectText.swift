@@ -36,7 +36,8 @@ enum ObjectText {
             for path in route["paths"]?.array ?? [] {
                 for hop in path["nextHops"]?.array ?? [] {
                     columns.add(
-                        cell(route["vrf"]), cell(route["family"]), cell(route["prefix"]), cell(path["origin"]), cell(hop["address"]), cell(hop["label"]),
+                        cell(route["vrf"]), cell(route["family"]), cell(route["prefix"]), cell(path["origin"]), cell(hop["address"]),
+                        cell(hop["label"]),
                         cell(hop["encapsulations"]), path["stale"]?.isTrue == true ? "stale" : "fresh")
                 }
             }

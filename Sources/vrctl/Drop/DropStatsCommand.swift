@@ -8,7 +8,10 @@ enum DropStatsLayout {
     }
     /// All of them, with the sentence that explains each.
     static func json(_ drops: [Dataplane_V1_DropCounter]) -> JSON {
-        ["drops": .array(drops.map { ["name": JSON($0.name), "label": JSON($0.label), "description": JSON($0.description_p), "packets": JSON($0.packets)] })]
+        [
+            "drops": .array(
+                drops.map { ["name": JSON($0.name), "label": JSON($0.label), "description": JSON($0.description_p), "packets": JSON($0.packets)] })
+        ]
     }
 }
 
@@ -28,8 +31,10 @@ struct DropStatsCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withRouter { router in
-            if clear { try await router.clearCounters(drops: true, vifs: false) }
-            else {
+            if clear {
+                try await router.clearCounters(drops: true, vifs: false)
+                if outputOptions.output == .json { Context.current.output.write((["cleared": "drops"] as JSON).pretty + "\n") }
+            } else {
                 let drops = try await router.status().drops
                 Context.current.output.write(outputOptions.output == .json ? DropStatsLayout.json(drops).pretty + "\n" : DropStatsLayout.text(drops))
             }

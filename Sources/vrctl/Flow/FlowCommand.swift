@@ -24,7 +24,9 @@ struct FlowCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("With -r: stop after this many lines.", valueName: "n")) var count: Int?
     @Flag(name: [.customShort("s"), .customLong("stat")], help: "Show sums over all flows.") var statistics = false
     @Flag(name: [.customShort("F"), .customLong("flush")], help: "Remove every flow.") var flush = false
-    @Option(name: [.customShort("i"), .customLong("invalidate")], help: ArgumentHelp("Remove the entry with this index, and its reverse.", valueName: "index"))
+    @Option(
+        name: [.customShort("i"), .customLong("invalidate")],
+        help: ArgumentHelp("Remove the entry with this index, and its reverse.", valueName: "index"))
     var invalidate: UInt32?
     @Option(name: [.customShort("f"), .customLong("forward")], help: ArgumentHelp("Set the action of this entry to forward.", valueName: "index"))
     var forward: UInt32?
@@ -44,14 +46,23 @@ struct FlowCommand: AsyncParsableCommand {
     func run() async throws {
         let json = outputOptions.output == .json
         try await connection.withRouter { router in
-            if let index = get { try await show(index, router, json: json) }
-            else if rate { try await watchRate(router, json: json) }
-            else if statistics { try await summarise(router, json: json) }
-            else if flush { try await removeAll(router, json: json) }
-            else if let index = invalidate { try await remove(index, router, json: json) }
-            else if let index = forward { try await set(.forward, index, router, json: json) }
-            else if let index = drop { try await set(.drop, index, router, json: json) }
-            else { try await dump(match.map { try FlowMatch($0) } ?? FlowMatch(), router, json: json) }
+            if let index = get {
+                try await show(index, router, json: json)
+            } else if rate {
+                try await watchRate(router, json: json)
+            } else if statistics {
+                try await summarise(router, json: json)
+            } else if flush {
+                try await removeAll(router, json: json)
+            } else if let index = invalidate {
+                try await remove(index, router, json: json)
+            } else if let index = forward {
+                try await set(.forward, index, router, json: json)
+            } else if let index = drop {
+                try await set(.drop, index, router, json: json)
+            } else {
+                try await dump(match.map { try FlowMatch($0) } ?? FlowMatch(), router, json: json)
+            }
         }
     }
 
@@ -85,7 +96,9 @@ struct FlowCommand: AsyncParsableCommand {
         var previous: (used: UInt64, at: Date)?
         var lines = 0
         while true {
-            guard let usage = try await flowUsage(router) else { throw Failure.refused("vrouter does not report the use of its flow table; update it") }
+            guard let usage = try await flowUsage(router) else {
+                throw Failure.refused("vrouter does not report the use of its flow table; update it")
+            }
             let now = context.now()
             let seconds = previous.map { now.timeIntervalSince($0.at) } ?? 0
             // Entries come and go: what shows is the net change.
@@ -95,7 +108,8 @@ struct FlowCommand: AsyncParsableCommand {
             if json {
                 context.output.write((["entries": JSON(usage.used), "rate": JSON(perSecond), "free": JSON(free)] as JSON).compact + "\n")
             } else {
-                context.output.write("\(clock(now)): Entries = \("\(usage.used)".aligned(9)) Rate = \("\(perSecond)".aligned(9)) Free = \("\(free)".aligned(9))\n")
+                context.output.write(
+                    "\(clock(now)): Entries = \("\(usage.used)".aligned(9)) Rate = \("\(perSecond)".aligned(9)) Free = \("\(free)".aligned(9))\n")
             }
             lines += 1
             if let count, lines >= count { return }
@@ -116,7 +130,9 @@ struct FlowCommand: AsyncParsableCommand {
             let results = try await router.apply(flows(page).map { deletion($0.key) })
             for result in results {
                 // Deleting an entry takes its reverse with it: not found is what was wanted.
-                guard result.code == .ok || result.code == .notFound else { throw Failure.refused("removed \(removed) flows, then: \(result.message)") }
+                guard result.code == .ok || result.code == .notFound else {
+                    throw Failure.refused("removed \(removed) flows, then: \(result.message)")
+                }
                 if result.code == .ok { removed += 1 }
             }
         }

@@ -25,9 +25,13 @@ enum FlowLayout {
         text += "(Gen: \(flow.generation), Action:\(action(flow.action)), "
         if !flow.tcpState.isEmpty { text += "TCP:\(printable(flow.tcpState)), " }
         text += "NH:\(flow.nextHop),  Stats:\(flow.packets)/\(flow.bytes),\n"
-        text += " SPort \(flow.udpSourcePort), Vif \(flow.ingressVif), Idle \(flow.idleSeconds) s, \(flow.isForward ? "forward" : "reverse"))\n\n"
+        let vif = ingress(flow).map { "\($0)" } ?? "-"
+        text += " SPort \(flow.udpSourcePort), Vif \(vif), Idle \(flow.idleSeconds) s, \(flow.isForward ? "forward" : "reverse"))\n\n"
         return text
     }
+
+    /// Nil (all ones on the wire) for an entry that no packet has taken yet.
+    private static func ingress(_ flow: API.Flow) -> UInt32? { flow.ingressVif == .max ? nil : flow.ingressVif }
 
     private static func action(_ action: Dataplane_V1_FlowAction) -> String {
         switch action {
@@ -50,7 +54,7 @@ enum FlowLayout {
             "protocol": JSON(flow.key.protocol), "source": JSON(addressText(flow.key.source)), "sourcePort": JSON(flow.key.sourcePort),
             "destination": JSON(addressText(flow.key.destination)), "destinationPort": JSON(flow.key.destinationPort), "action": JSON(action),
             "isForward": JSON(flow.isForward), "tcpState": JSON(flow.tcpState), "packets": JSON(flow.packets), "bytes": JSON(flow.bytes),
-            "nextHop": JSON(flow.nextHop), "ingressVif": JSON(flow.ingressVif), "udpSourcePort": JSON(flow.udpSourcePort),
+            "nextHop": JSON(flow.nextHop), "ingressVif": JSON(ingress(flow)), "udpSourcePort": JSON(flow.udpSourcePort),
             "idleSeconds": JSON(flow.idleSeconds), "generation": JSON(flow.generation), "cookie": JSON(cookieText(flow.cookie)),
         ]
     }
@@ -89,11 +93,13 @@ struct FlowSummary {
     }
 
     var json: JSON {
-        ["flowStatistics": [
-            "entries": JSON(entries), "forward": JSON(forward), "reverse": JSON(entries &- forward), "dropping": JSON(dropping),
-            "packets": JSON(packets), "bytes": JSON(bytes),
-            "byProtocol": .object(byProtocol.sorted { $0.key < $1.key }.map { .init(key: IPProtocolName.text($0.key), value: JSON($0.value)) }),
-            "byVrf": .object(byVRF.sorted { $0.key < $1.key }.map { .init(key: "\($0.key)", value: JSON($0.value)) }),
-        ]]
+        [
+            "flowStatistics": [
+                "entries": JSON(entries), "forward": JSON(forward), "reverse": JSON(entries &- forward), "dropping": JSON(dropping),
+                "packets": JSON(packets), "bytes": JSON(bytes),
+                "byProtocol": .object(byProtocol.sorted { $0.key < $1.key }.map { .init(key: IPProtocolName.text($0.key), value: JSON($0.value)) }),
+                "byVrf": .object(byVRF.sorted { $0.key < $1.key }.map { .init(key: "\($0.key)", value: JSON($0.value)) }),
+            ]
+        ]
     }
 }

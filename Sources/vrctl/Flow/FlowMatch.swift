@@ -90,7 +90,9 @@ extension FlowMatch.Endpoint {
     /// `10.0.0.1`, `10.0.0.1:80`, `10.0.0.1:*`, `*`, `*:80`, `fd00::1`, `[fd00::1]`, `[fd00::1]:80`.
     init?(_ text: Substring) {
         if text.first == "[" {
-            guard let close = text.firstIndex(of: "]"), let address = IPv6Address(String(text[text.index(after: text.startIndex)..<close])) else { return nil }
+            guard let close = text.firstIndex(of: "]"), let address = IPv6Address(String(text[text.index(after: text.startIndex)..<close])) else {
+                return nil
+            }
             self.address = .v6(address)
             let rest = text[text.index(after: close)...]
             guard rest.isEmpty || rest.first == ":" else { return nil }
@@ -110,7 +112,9 @@ extension FlowMatch.Endpoint {
 
     private mutating func readPort(_ text: Substring) -> Bool {
         if text == "*" { return true }
-        guard !text.isEmpty, text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let number = UInt16(text) else { return false }
+        guard !text.isEmpty, text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let number = UInt16(text) else {
+            return false
+        }
         port = number
         return true
     }

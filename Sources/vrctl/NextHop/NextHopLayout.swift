@@ -9,9 +9,8 @@ struct NextHopLayout {
     private static let indent = String(repeating: " ", count: 14)
 
     func block(_ hop: API.NextHop) -> String {
-        var lines = [
-            "Id:\("\(hop.id)".padded(11))Type:\(type(hop).padded(15))Fmly: \(family(hop).padded(8)) Rid:0  Ref_cnt:\("\(hop.references)".padded(11))Vrf:\(vrf(hop))"
-        ]
+        let (id, references) = ("\(hop.id)".padded(11), "\(hop.references)".padded(11))
+        var lines = ["Id:\(id)Type:\(type(hop).padded(15))Fmly: \(family(hop).padded(8)) Rid:0  Ref_cnt:\(references)Vrf:\(vrf(hop))"]
         func add(_ line: String) { lines.append(Self.indent + line) }
         add("Flags:" + flags(hop).map { $0 + "," }.joined(separator: " "))
         switch hop.kind {

@@ -30,13 +30,17 @@ struct PortAddCommand: AsyncParsableCommand {
 
     /// The request of the port API that OpenSDN's tools send.
     func body() throws -> JSON {
-        guard let mac = MACAddress(mac), !mac.isMulticast, mac != .zero else { throw ValidationError("--mac '\(mac)' is not a unicast MAC address; write 02:00:00:00:01:0a") }
+        guard let mac = MACAddress(mac), !mac.isMulticast, mac != .zero else {
+            throw ValidationError("--mac '\(mac)' is not a unicast MAC address; write 02:00:00:00:01:0a")
+        }
         var members: [JSON.Member] = [
             .init(key: "id", value: JSON(id)), .init(key: "system-name", value: JSON(interface)), .init(key: "vn-id", value: JSON(network)),
             .init(key: "mac-address", value: JSON(mac.description)),
         ]
         for text in address {
-            guard let address = IPAddress(text) else { throw ValidationError("--address '\(text)' is not an IP address; write 10.1.0.10 or fd00:1::10") }
+            guard let address = IPAddress(text) else {
+                throw ValidationError("--address '\(text)' is not an IP address; write 10.1.0.10 or fd00:1::10")
+            }
             let key = address.isIPv4 ? "ip-address" : "ip6-address"
             guard !members.contains(where: { $0.key == key }) else { throw ValidationError("--address: one IPv4 and one IPv6 address at most") }
             members.append(.init(key: key, value: JSON(address.description)))
@@ -61,7 +65,8 @@ struct PortDeleteCommand: AsyncParsableCommand {
     func run() async throws {
         _ = try await connection.agentEndpoint.call(.delete, ["port", id])
         Context.current.output.write(
-            outputOptions.output == .json ? (["port": ["id": JSON(id), "action": "deleted"]] as JSON).pretty + "\n" : "port \(printable(id)) deleted\n")
+            outputOptions.output == .json
+                ? (["port": ["id": JSON(id), "action": "deleted"]] as JSON).pretty + "\n" : "port \(printable(id)) deleted\n")
     }
 }
 

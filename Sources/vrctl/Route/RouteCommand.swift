@@ -20,7 +20,9 @@ struct RouteCommand: AsyncParsableCommand {
             """)
 
     @Option(name: [.customShort("d"), .customLong("dump")], help: ArgumentHelp("List the table of this VRF.", valueName: "vrf")) var dump: String?
-    @Option(name: [.customShort("g"), .customLong("get")], help: ArgumentHelp("Show the longest match of an address or prefix, or one MAC.", valueName: "prefix"))
+    @Option(
+        name: [.customShort("g"), .customLong("get")],
+        help: ArgumentHelp("Show the longest match of an address or prefix, or one MAC.", valueName: "prefix"))
     var get: String?
     @Option(help: ArgumentHelp("With --get: the VRF.", valueName: "vrf")) var vrf: String?
     @Option(help: "inet, inet6 or bridge; --get finds it by itself.") var family: RouteLayout.Family?
@@ -40,9 +42,14 @@ struct RouteCommand: AsyncParsableCommand {
 
     private func subject(_ text: String) throws -> Subject {
         let found: (Subject, RouteLayout.Family)
-        if let mac = MACAddress(text) { found = (.mac(mac), .bridge) }
-        else if let prefix = IPPrefix(text) { found = (.prefix(prefix), prefix.isIPv4 ? .inet : .inet6) }
-        else { throw ValidationError("'\(text)' is not an address, a prefix without host bits, or a MAC; write 10.1.0.10, 10.1.0.0/24 or 02:00:00:00:01:0a") }
+        if let mac = MACAddress(text) {
+            found = (.mac(mac), .bridge)
+        } else if let prefix = IPPrefix(text) {
+            found = (.prefix(prefix), prefix.isIPv4 ? .inet : .inet6)
+        } else {
+            throw ValidationError(
+                "'\(text)' is not an address, a prefix without host bits, or a MAC; write 10.1.0.10, 10.1.0.0/24 or 02:00:00:00:01:0a")
+        }
         if let family, family != found.1 { throw ValidationError("'\(text)' is not of family \(family.rawValue)") }
         return found.0
     }
@@ -102,7 +109,9 @@ struct RouteCommand: AsyncParsableCommand {
                 if prefix.contains(wanted), prefix.length >= best?.length ?? 0 { best = (route, prefix.length, parent) }
             }
         }
-        guard let best else { throw Failure.refused("no route to \(wanted) in VRF \(vrf); rt --dump \(vrf) --family \(family.rawValue) lists the table") }
+        guard let best else {
+            throw Failure.refused("no route to \(wanted) in VRF \(vrf); rt --dump \(vrf) --family \(family.rawValue) lists the table")
+        }
         switch outputOptions.output {
         case .json: Context.current.output.write((["routes": [RouteLayout.json(best.route, parentLength: best.parent)]] as JSON).pretty + "\n")
         case .table:

@@ -69,7 +69,8 @@ extension RouterClient {
         let number = UInt32(argument)
         guard let vrf = vrfs.first(where: { number == nil ? $0.name == argument : $0.id == number }) else {
             let known = vrfs.prefix(8).map { "\($0.id) (\($0.name))" }.joined(separator: ", ")
-            throw Failure.refused("no VRF \(argument); there \(vrfs.isEmpty ? "is none" : "are \(known)\(vrfs.count > 8 ? " and \(vrfs.count - 8) more" : "")")")
+            throw Failure.refused(
+                "no VRF \(argument); there \(vrfs.isEmpty ? "is none" : "are \(known)\(vrfs.count > 8 ? " and \(vrfs.count - 8) more" : "")")")
         }
         return vrf
     }

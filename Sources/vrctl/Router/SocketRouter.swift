@@ -3,7 +3,7 @@ import DataplaneAPI
 /// The programming API over vrouter's Unix socket: one connection per command.
 struct SocketRouterConnector: RouterConnector {
     /// How long one call may take before vrouter counts as not reachable.
-    var patience = Duration.seconds(30)
+    var patience = Duration.seconds(10)
 
     func withRouter<Value: Sendable>(socket: String, _ body: @Sendable (any RouterClient) async throws -> Value) async throws -> Value {
         let client: DataplaneClient

@@ -45,7 +45,10 @@ struct AgentSection {
             out.append("config     " + config.map { "\(printable($0.key)) \(cell($0.value))" }.joined(separator: "   "))
         }
         if let routes = status["routes"] {
-            out.append("routes     " + (routes.members.isEmpty ? cell(routes) : routes.members.map { "\(printable($0.key)) \(cell($0.value))" }.joined(separator: "   ")))
+            out.append(
+                "routes     "
+                    + (routes.members.isEmpty
+                        ? cell(routes) : routes.members.map { "\(printable($0.key)) \(cell($0.value))" }.joined(separator: "   ")))
         }
         out.append("ports      \(ports.count - waiting.count) active, \(waiting.count) waiting")
         for port in waiting { out.append("  \(cell(port["name"])): \(Style.warning("waiting")), \(cell(port["reason"]))") }
@@ -60,7 +63,8 @@ struct AgentSection {
     private static func text(_ refusal: JSON) -> String {
         let cell = { (value: JSON?) in printable(ObjectText.cell(value)) }
         let code = refusal["code"]?.text ?? ""
-        return "\(cell(refusal["object"])): \(Style.bad(code.isEmpty ? "refused" : printable(code))), \(cell(refusal["reason"])) (\(cell(refusal["retries"])) retries)"
+        let verdict = Style.bad(code.isEmpty ? "refused" : printable(code))
+        return "\(cell(refusal["object"])): \(verdict), \(cell(refusal["reason"])) (\(cell(refusal["retries"])) retries)"
     }
 }
 

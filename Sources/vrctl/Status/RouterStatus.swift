@@ -23,7 +23,8 @@ struct RouterSection {
 
     var lines: [String] {
         let totals = status.totals
-        var out = ["version \(printable(status.version))   up \(durationText(seconds: status.uptimeNs / 1_000_000_000))   instance \(printable(status.instance))"]
+        let uptime = durationText(seconds: status.uptimeNs / 1_000_000_000)
+        var out = ["version \(printable(status.version))   up \(uptime)   instance \(printable(status.instance))"]
         out.append(
             "packets   received \(totals.received) + generated \(totals.generated) = forwarded \(totals.forwarded) + dropped \(totals.dropped)"
                 + " + trapped \(totals.trapped) + consumed \(totals.consumed)   " + (isBalanced ? Style.good("balanced") : Style.bad("NOT BALANCED")))
@@ -51,18 +52,25 @@ struct RouterSection {
         return [
             "version": JSON(status.version), "instance": JSON(status.instance), "uptimeSeconds": JSON(status.uptimeNs / 1_000_000_000),
             "counters": counters(status.totals), "balanced": JSON(isBalanced),
-            "workers": .array(status.workers.map { worker in
-                [
-                    "id": JSON(worker.id), "core": worker.core < 0 ? .null : JSON(worker.core),
-                    "busyPercent": busyPercent(worker).map { .number(($0 * 10).rounded() / 10) } ?? .null, "counters": counters(worker.counters),
-                    "polls": JSON(worker.polls), "idlePolls": JSON(worker.idlePolls), "sleeps": JSON(worker.sleeps), "bursts": JSON(worker.bursts),
-                ]
-            }),
-            "tables": .array(status.tables.map {
-                ["name": JSON($0.name), "used": JSON($0.used), "capacity": $0.capacity > 0 ? JSON($0.capacity) : .null, "memoryBytes": JSON($0.memoryBytes)]
-            }),
+            "workers": .array(
+                status.workers.map { worker in
+                    [
+                        "id": JSON(worker.id), "core": worker.core < 0 ? .null : JSON(worker.core),
+                        "busyPercent": busyPercent(worker).map { .number(($0 * 10).rounded() / 10) } ?? .null, "counters": counters(worker.counters),
+                        "polls": JSON(worker.polls), "idlePolls": JSON(worker.idlePolls), "sleeps": JSON(worker.sleeps),
+                        "bursts": JSON(worker.bursts),
+                    ]
+                }),
+            "tables": .array(
+                status.tables.map {
+                    [
+                        "name": JSON($0.name), "used": JSON($0.used), "capacity": $0.capacity > 0 ? JSON($0.capacity) : .null,
+                        "memoryBytes": JSON($0.memoryBytes),
+                    ]
+                }),
             "buffers": ["inUse": JSON(status.buffersInUse), "capacity": JSON(status.buffersCapacity)],
-            "drops": .array(status.drops.filter { $0.packets > 0 }.map { ["name": JSON($0.name), "label": JSON($0.label), "packets": JSON($0.packets)] }),
+            "drops": .array(
+                status.drops.filter { $0.packets > 0 }.map { ["name": JSON($0.name), "label": JSON($0.label), "packets": JSON($0.packets)] }),
         ]
     }
 }

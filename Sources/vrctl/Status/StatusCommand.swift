@@ -51,7 +51,8 @@ struct StatusCommand: AsyncParsableCommand {
                 let endpoint = connection.controllerEndpoint
                 let status = try await endpoint.call(.get, ["v1", "status"])
                 let section = ControllerSection(status: status)
-                return Report(title: "Controller", key: "controller", address: endpoint.base, lines: section.lines, problems: section.problems, details: status)
+                return Report(
+                    title: "Controller", key: "controller", address: endpoint.base, lines: section.lines, problems: section.problems, details: status)
             }
         } catch {
             let failure = error as? Failure ?? .refused("\(error)")
@@ -69,7 +70,8 @@ struct StatusCommand: AsyncParsableCommand {
             let earlier = try await router.status()
             try await Context.current.pause(.milliseconds(200))
             let section = RouterSection(status: try await router.status(), earlier: earlier)
-            return Report(title: "Data plane", key: "dataplane", address: socket, lines: section.lines, problems: section.problems, details: section.json)
+            return Report(
+                title: "Data plane", key: "dataplane", address: socket, lines: section.lines, problems: section.problems, details: section.json)
         }
     }
 }
@@ -88,10 +90,15 @@ struct Report: Sendable {
 
     var text: String {
         let verdict: String
-        if failure?.kind == .unreachable { verdict = Style.bad("NOT REACHABLE") }
-        else if failure != nil { verdict = Style.bad("FAILED") }
-        else if problems.isEmpty { verdict = Style.good("healthy") }
-        else { verdict = Style.bad("NOT HEALTHY: " + problems.joined(separator: "; ")) }
+        if failure?.kind == .unreachable {
+            verdict = Style.bad("NOT REACHABLE")
+        } else if failure != nil {
+            verdict = Style.bad("FAILED")
+        } else if problems.isEmpty {
+            verdict = Style.good("healthy")
+        } else {
+            verdict = Style.bad("NOT HEALTHY: " + problems.joined(separator: "; "))
+        }
         let body = failure.map { [$0.message] } ?? lines
         return "\(Style.bold(title.padded(12))) \(printable(address))   \(verdict)\n" + body.map { "  \($0)\n" }.joined()
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DataplaneAPI
 
 /// Where the daemons listen: the option, else the environment, else the default.
 struct ConnectionOptions: ParsableArguments {
@@ -9,12 +10,14 @@ struct ConnectionOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Address of vrouter-agent (VROUTER_AGENT; \(defaultAgent)).", valueName: "url"))
     var agent: String?
 
-    static let defaultSocket = "/run/vrouter/dataplane.sock"
+    static let defaultSocket = DataplaneClient.defaultSocket
     static let defaultController = "http://127.0.0.1:8082"
     static let defaultAgent = "http://127.0.0.1:9091"
 
     var routerSocket: String { chosen(socket, "VROUTER_SOCKET", Self.defaultSocket) }
-    var controllerEndpoint: Endpoint { Endpoint(name: "vrouter-controller", option: "--controller", base: chosen(controller, "VROUTER_CONTROLLER", Self.defaultController)) }
+    var controllerEndpoint: Endpoint {
+        Endpoint(name: "vrouter-controller", option: "--controller", base: chosen(controller, "VROUTER_CONTROLLER", Self.defaultController))
+    }
     var agentEndpoint: Endpoint { Endpoint(name: "vrouter-agent", option: "--agent", base: chosen(agent, "VROUTER_AGENT", Self.defaultAgent)) }
 
     private func chosen(_ option: String?, _ variable: String, _ fallback: String) -> String {

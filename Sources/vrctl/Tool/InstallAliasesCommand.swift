@@ -5,7 +5,8 @@ struct InstallAliasesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "install-aliases",
         abstract: "Makes links named flow, vif, nh, rt, mpls, vxlan and dropstats to this program.",
-        discussion: "What is there and not a link to this program is left alone, and nothing is made.\n\nEXAMPLES\n  vrctl install-aliases /usr/local/bin")
+        discussion:
+            "What is there and not a link to this program is left alone, and nothing is made.\n\nEXAMPLES\n  vrctl install-aliases /usr/local/bin")
 
     @Argument(help: "Directory for the links.") var directory: String
     @Option(help: ArgumentHelp("What the links point to; this program when absent.", valueName: "path")) var target: String?
@@ -16,7 +17,9 @@ struct InstallAliasesCommand: ParsableCommand {
         let links = try Self.install(in: directory, target: target)
         let context = Context.current
         switch outputOptions.output {
-        case .json: context.output.write((["links": .array(links.map { ["path": JSON($0.path), "action": JSON($0.isNew ? "created" : "unchanged")] })] as JSON).pretty + "\n")
+        case .json:
+            context.output.write(
+                (["links": .array(links.map { ["path": JSON($0.path), "action": JSON($0.isNew ? "created" : "unchanged")] })] as JSON).pretty + "\n")
         case .table: context.output.write(links.map { "\($0.path) -> \(target) \($0.isNew ? "created" : "unchanged")\n" }.joined())
         }
     }
@@ -31,10 +34,14 @@ struct InstallAliasesCommand: ParsableCommand {
         let links = try CommandLineTool.classicNames.map { name -> (path: String, isNew: Bool) in
             let path = URL(fileURLWithPath: directory).appendingPathComponent(name).path
             if let destination = try? files.destinationOfSymbolicLink(atPath: path) {
-                guard destination == target else { throw Failure.refused("\(path) is a link to \(destination); remove it first, or choose another directory") }
+                guard destination == target else {
+                    throw Failure.refused("\(path) is a link to \(destination); remove it first, or choose another directory")
+                }
                 return (path, false)
             }
-            guard !files.fileExists(atPath: path) else { throw Failure.refused("\(path) exists and is not a link; remove it first, or choose another directory") }
+            guard !files.fileExists(atPath: path) else {
+                throw Failure.refused("\(path) exists and is not a link; remove it first, or choose another directory")
+            }
             return (path, true)
         }
         for link in links where link.isNew {

@@ -28,7 +28,12 @@ struct VifCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withRouter { router in
-            if clear { try await router.clearCounters(drops: false, vifs: true) } else { try await show(router) }
+            if clear {
+                try await router.clearCounters(drops: false, vifs: true)
+                if outputOptions.output == .json { Context.current.output.write((["cleared": "vifs"] as JSON).pretty + "\n") }
+            } else {
+                try await show(router)
+            }
         }
     }
 
@@ -65,7 +70,9 @@ struct VifCommand: AsyncParsableCommand {
         try await router.pages(TableQuery(table: .nextHop)) { page in
             for case .nextHop(let hop) in page {
                 guard case .encap(let encap) = hop.kind else { continue }
-                if encap.destinationMac.isEmpty { bridged[encap.vif] = min(hop.id, bridged[encap.vif] ?? hop.id) } else {
+                if encap.destinationMac.isEmpty {
+                    bridged[encap.vif] = min(hop.id, bridged[encap.vif] ?? hop.id)
+                } else {
                     routed[encap.vif] = min(hop.id, routed[encap.vif] ?? hop.id)
                 }
             }

@@ -125,22 +125,29 @@ struct VifLayout {
         add("flags", JSON(flags(vif)))
         add("nextHop", JSON(nextHops[vif.id]))
         add("cookie", JSON(cookieText(vif.cookie)))
-        add("statistics", [
-            "rxPackets": JSON(vif.stats.rxPackets), "rxBytes": JSON(vif.stats.rxBytes), "txPackets": JSON(vif.stats.txPackets),
-            "txBytes": JSON(vif.stats.txBytes), "drops": JSON(vif.stats.drops), "txErrors": JSON(vif.stats.txErrors),
-        ])
-        if let stats = port?.stats {
-            add("portStatistics", [
-                "rxPackets": JSON(stats.rxPackets), "rxBytes": JSON(stats.rxBytes), "rxMissed": JSON(stats.rxMissed), "rxErrors": JSON(stats.rxErrors),
-                "txPackets": JSON(stats.txPackets), "txBytes": JSON(stats.txBytes), "txErrors": JSON(stats.txErrors),
+        add(
+            "statistics",
+            [
+                "rxPackets": JSON(vif.stats.rxPackets), "rxBytes": JSON(vif.stats.rxBytes), "txPackets": JSON(vif.stats.txPackets),
+                "txBytes": JSON(vif.stats.txBytes), "drops": JSON(vif.stats.drops), "txErrors": JSON(vif.stats.txErrors),
             ])
+        if let stats = port?.stats {
+            add(
+                "portStatistics",
+                [
+                    "rxPackets": JSON(stats.rxPackets), "rxBytes": JSON(stats.rxBytes), "rxMissed": JSON(stats.rxMissed),
+                    "rxErrors": JSON(stats.rxErrors),
+                    "txPackets": JSON(stats.txPackets), "txBytes": JSON(stats.txBytes), "txErrors": JSON(stats.txErrors),
+                ])
         }
         if let rates {
-            add("rates", [
-                "rxPacketsPerSecond": JSON(rates.receivedPackets), "rxBitsPerSecond": JSON(rates.receivedBits),
-                "txPacketsPerSecond": JSON(rates.transmittedPackets), "txBitsPerSecond": JSON(rates.transmittedBits),
-                "dropsPerSecond": JSON(rates.drops),
-            ])
+            add(
+                "rates",
+                [
+                    "rxPacketsPerSecond": JSON(rates.receivedPackets), "rxBitsPerSecond": JSON(rates.receivedBits),
+                    "txPacketsPerSecond": JSON(rates.transmittedPackets), "txBitsPerSecond": JSON(rates.transmittedBits),
+                    "dropsPerSecond": JSON(rates.drops),
+                ])
         }
         return .object(members)
     }
