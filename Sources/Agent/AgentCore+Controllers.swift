@@ -181,16 +181,15 @@ extension AgentCore {
     /// Called before the subscription goes out: what comes after it is all there is.
     func willSubscribeConfig(_ index: Int) { if configSource == index { config.markStale() } }
 
-    func answered(_ index: Int, _ session: Session, _ request: RouteExchange.Request, refusal: String?) {
+    func answered(_ index: Int, _ session: Session, _ requests: [RouteExchange.Request], refusal: String?) {
         guard controllers[index].session === session else { return }
-        if let refusal {
+        for request in requests {
+            guard let refusal else { controllers[index].exchange.acknowledged(request); continue }
             logger.warning(
                 "controller refuses", metadata: [
                     "controller": "\(controllers[index].configuration.description)", "request": "\(request.description)", "reason": "\(refusal)",
                 ])
             controllers[index].exchange.refused(request, reason: refusal, now: now)
-        } else {
-            controllers[index].exchange.acknowledged(request)
         }
         signal.wake()
     }

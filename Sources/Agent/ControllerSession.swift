@@ -72,21 +72,24 @@ struct ControllerSession: Sendable {
 
     /// Requests of one stage, many under way at a time; a stage is answered before the next is planned, which keeps their order.
     private func send(_ requests: [RouteExchange.Request], on session: Session) async {
-        let to = service("routes")
         await withTaskGroup(of: Void.self) { group in
-            for (count, request) in requests.enumerated() {
-                if count >= 64 { await group.next() }
-                group.addTask {
-                    do {
-                        _ = try await session.request(IQ(.set, to: to, payload: request.pubsub.element))
-                        await core.answered(index, session, request, refusal: nil)
-                    } catch let error as StanzaError {
-                        await core.answered(index, session, request, refusal: error.description)
-                    } catch {
-                        // The session ended: the next one starts from nothing.
-                    }
-                }
+            for (count, batch) in RouteExchange.batches(requests).enumerated() {
+                if count >= 16 { await group.next() }
+                group.addTask { await send(batch, on: session) }
             }
+        }
+    }
+
+    private func send(_ batch: RouteExchange.Batch, on session: Session) async {
+        do {
+            _ = try await session.request(IQ(.set, to: service("routes"), payload: batch.pubsub.element))
+            await core.answered(index, session, batch.requests, refusal: nil)
+        } catch let error as StanzaError {
+            if batch.requests.count == 1 { return await core.answered(index, session, batch.requests, refusal: error.description) }
+            // One of them is at fault: each alone shows which.
+            for request in batch.requests { await send(RouteExchange.Batch(requests: [request], pubsub: request.pubsub), on: session) }
+        } catch {
+            // The session ended: the next one starts from nothing.
         }
     }
 

@@ -108,3 +108,49 @@ extension RouteExchange.Request {
         }
     }
 }
+
+extension RouteExchange {
+    /// Requests that travel in one stanza.
+    struct Batch: Hashable, Sendable {
+        var requests: [Request]
+        var pubsub: PubSub.Request
+    }
+    static let batchSize = 100
+
+    /// Packs publications and withdrawals of one route table together, as items of the table's node, a hundred to a stanza. One alone keeps
+    /// the node of its own that OpenSDN gives each route.
+    static func batches(_ requests: [Request]) -> [Batch] {
+        var alone: [Batch] = []
+        var published: [RouteNode: [RouteAdvertisement]] = [:]
+        var withdrawn: [RouteNode: [RouteStore.Key]] = [:]
+        for request in requests {
+            switch request {
+            case .publish(let route): published[RouteNode(table: route.destination.family, vrf: route.vrf), default: []].append(route)
+            case .withdraw(let key): withdrawn[RouteNode(table: key.destination.family, vrf: key.vrf), default: []].append(key)
+            case .subscribe, .unsubscribe, .endOfRIB: alone.append(Batch(requests: [request], pubsub: request.pubsub))
+            }
+        }
+        for (node, routes) in published {
+            for part in routes.chunks(of: batchSize) {
+                alone.append(pack(part.map { .publish($0) }) { .publish(node: node.description, items: part.map(\.item)) })
+            }
+        }
+        for (node, keys) in withdrawn {
+            for part in keys.chunks(of: batchSize) {
+                alone.append(pack(part.map { .withdraw($0) }) { .retract(node: node.description, ids: part.map(\.destination.description)) })
+            }
+        }
+        return alone
+    }
+
+    private static func pack(_ requests: [Request], _ together: () -> PubSub.Request) -> Batch {
+        if requests.count == 1, let only = requests.first { return Batch(requests: requests, pubsub: only.pubsub) }
+        return Batch(requests: requests, pubsub: together())
+    }
+}
+
+extension Array {
+    fileprivate func chunks(of size: Int) -> [ArraySlice<Element>] {
+        stride(from: 0, to: count, by: size).map { self[$0..<Swift.min($0 + size, count)] }
+    }
+}

@@ -3,6 +3,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import ServiceLifecycle
+import UnixSignals
 
 /// `vrouter-agent`: reads the configuration and runs the agent until SIGTERM or SIGINT. The data plane goes on forwarding after that.
 @main

@@ -115,6 +115,21 @@ import XMPP
         #expect(exchange.plan(vrfs: ["blue": 5], exports: [:], isComplete: false, now: .zero) == [.subscribe(vrf: "blue", instance: 5)])
     }
 
+    /// A hundred to a stanza, one table each; one alone on its own node.
+    @Test func batches() {
+        let routes = (0..<250).map { Fixture.route("blue", "10.1.\($0 / 250).\($0)/32", label: 5001) }
+        let other = Fixture.route("blue", "fd00:1::9/128", label: 5001)
+        let batches = RouteExchange.batches((routes + [other]).map { .publish($0) } + [.withdraw(key)])
+        #expect(batches.map(\.requests.count).sorted() == [1, 1, 50, 100, 100])
+        for batch in batches where batch.requests.count > 1 {
+            guard case .publish("1/1/blue", let items) = batch.pubsub else { Issue.record("\(batch.pubsub.node)"); continue }
+            #expect(items.count == batch.requests.count)
+        }
+        #expect(batches.contains { $0.pubsub == .publish(node: "2/1/blue/fd00:1::9/128", items: [other.item]) })
+        #expect(batches.contains { $0.pubsub == RouteExchange.Request.withdraw(key).pubsub })
+        #expect(Set(batches.flatMap(\.requests)).count == 252)
+    }
+
     @Test func wireShapes() {
         #expect(RouteExchange.Request.subscribe(vrf: "blue", instance: 4).pubsub == .subscribe(node: "blue", instanceID: 4))
         #expect(RouteExchange.Request.publish(route).pubsub.node == "1/1/blue/10.1.0.10/32")
