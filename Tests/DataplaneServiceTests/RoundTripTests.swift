@@ -240,6 +240,7 @@ import Foundation
                     let page = try await client.read(request)
                     #expect(page.objects.count <= 10_000)
                     seen += page.objects.map { ($0.route.vrf, $0.route.prefix) }
+                    try #require(seen.count <= 12_000, "a page came twice")
                     request.pageToken = page.nextPageToken
                 } while !request.pageToken.isEmpty
                 #expect(seen.map(\.0) == Array(repeating: 1, count: 6000) + Array(repeating: 3, count: 6000), "page size \(pageSize)")
