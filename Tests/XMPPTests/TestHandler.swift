@@ -17,7 +17,14 @@ final class TestHandler: SessionHandler {
     private let state = Mutex((events: [Event](), waiting: [CheckedContinuation<Void, Never>]()))
     private let answer: @Sendable (IQ, Session) async throws -> XMLElement?
 
-    init(answer: @escaping @Sendable (IQ, Session) async throws -> XMLElement? = { _, _ in throw StanzaError(.serviceUnavailable) }) {
+    /// How long it takes to be told of an end.
+    private let endDelay: Duration
+
+    init(
+        endDelay: Duration = .zero,
+        answer: @escaping @Sendable (IQ, Session) async throws -> XMLElement? = { _, _ in throw StanzaError(.serviceUnavailable) }
+    ) {
+        self.endDelay = endDelay
         self.answer = answer
     }
 
@@ -35,7 +42,10 @@ final class TestHandler: SessionHandler {
     func sessionStarted(_ session: Session) async { add(.started(session)) }
     func received(_ request: IQ, on session: Session) async throws -> XMLElement? { try await answer(request, session) }
     func received(_ message: Message, on session: Session) async { add(.message(message, session)) }
-    func sessionEnded(_ session: Session, _ reason: SessionEnd) async { add(.ended(session, reason)) }
+    func sessionEnded(_ session: Session, _ reason: SessionEnd) async {
+        try? await Task.sleep(for: endDelay)
+        add(.ended(session, reason))
+    }
 
     /// The first thing `pick` finds in the events, waiting until there is one.
     func wait<T: Sendable>(_ pick: @Sendable ([Event]) -> T?) async -> T {

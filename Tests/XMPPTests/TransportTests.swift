@@ -99,7 +99,7 @@ private let user = JID(local: "u", domain: "vrouter.local", resource: "r")!
     }
 
     @Test func aSecondLoginReplacesTheFirst() async throws {
-        let handler = TestHandler()
+        let handler = TestHandler(endDelay: .milliseconds(50))
         try await withServer(handler) { server in
             let first = TestHandler()
             try await withClient("a@vrouter.local/agent", server, first) { old in

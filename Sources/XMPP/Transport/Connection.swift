@@ -44,18 +44,22 @@ struct Connection: Sendable {
         let lastRead = Mutex(ContinuousClock.now)
         /// False while the reader waits for the deliverer: then silence is not the peer's fault.
         let isReading = Mutex(true)
-        let logger: Logger
-        init(limits: StreamLimits, logger: Logger) {
+        init(limits: StreamLimits) {
             outbox = Outbox(capacity: limits.outbound)
             inbox = BoundedQueue(capacity: limits.inbound)
-            self.logger = logger
+        }
+
+        /// The stream is over for the application, whatever the connection still does. May be called twice.
+        func finish() {
+            session.withLock { $0 }?.failRequests(outbox.end ?? .closed)
+            inbox.finish()
         }
     }
 
     /// Returns when the stream is over, the connection is closed and the handler has been told. Cancelling the task ends the stream in
     /// order, on a server with system-shutdown.
     func run(_ channel: Channel, machine: some StreamMachine, handler: some SessionHandler) async -> SessionEnd {
-        let shared = Shared(limits: limits, logger: logger)
+        let shared = Shared(limits: limits)
         // A task of its own: cancellation must not reach the writer, which still has the last words to say.
         let task = Task {
             async let delivered: Void = deliver(shared, to: handler)
@@ -85,6 +89,7 @@ struct Connection: Sendable {
                     }
                     group.addTask {
                         await shared.outbox.closed()
+                        shared.finish()
                         try? await Task.sleep(for: Self.linger)
                         return .linger
                     }
@@ -98,8 +103,7 @@ struct Connection: Sendable {
         } catch {
             shared.outbox.abandon(.disconnected("\(error)"))
         }
-        shared.session.withLock { $0 }?.failRequests(shared.outbox.end ?? .closed)
-        shared.inbox.finish()
+        shared.finish()
     }
 }
 
@@ -171,11 +175,13 @@ extension Connection {
     }
 
     private func deliver(_ shared: Shared, to handler: some SessionHandler) async {
+        var isStarted = false
         while let deliveries = await shared.inbox.next() {
             for delivery in deliveries {
                 switch delivery {
                 case .started(let session, let replaced):
                     await replaced?.over()
+                    isStarted = true
                     await handler.sessionStarted(session)
                 case .stanza(let stanza):
                     guard let session = shared.session.withLock({ $0 }) else { continue }
@@ -185,7 +191,7 @@ extension Connection {
             }
         }
         guard let session = shared.session.withLock({ $0 }) else { return }
-        await handler.sessionEnded(session, shared.outbox.end ?? .closed)
+        if isStarted { await handler.sessionEnded(session, shared.outbox.end ?? .closed) }
         session.isOver()
     }
 
