@@ -36,8 +36,12 @@ int vr_dpdk_start(int count, const char *const *arguments, vr_dpdk_failed *faile
         return -1;
     }
     argv[0] = strdup("vrouter");
-    for (int i = 0; i < count; i++) argv[i + 1] = strdup(arguments[i]);
-    vr_dpdk_log_open();
+    int is_verbose = 0;
+    for (int i = 0; i < count; i++) {
+        argv[i + 1] = strdup(arguments[i]);
+        is_verbose |= strncmp(arguments[i], "--log-level", strlen("--log-level")) == 0;
+    }
+    vr_dpdk_log_open(is_verbose);
     vr_dpdk_log_hold();
     cpu_set_t before;
     int kept = sched_getaffinity(0, sizeof before, &before) == 0;

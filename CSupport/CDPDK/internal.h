@@ -6,10 +6,11 @@
 #include <rte_mbuf.h>
 #include "vr_dpdk.h"
 
-// While held, what DPDK logs is kept, to become the text of an error; else it goes to standard error.
-void vr_dpdk_log_open(void);
+// While held, what DPDK logs is kept, to become the text of an error; else it goes to standard error. Not verbose: warnings and
+// worse alone, and not those of operations that went well.
+void vr_dpdk_log_open(int is_verbose);
 void vr_dpdk_log_hold(void);
-// Ends holding: prints what was kept.
+// Ends holding after success.
 void vr_dpdk_log_pass(void);
 // Ends holding: describes the failure with `code` (a negative or positive errno value), `what` and what was kept.
 void vr_dpdk_log_fail(vr_dpdk_failed *failed, int code, const char *what);

@@ -10,6 +10,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char kept[2048];
 static size_t kept_size;
 static int holding;
+static int verbose;
 
 static ssize_t take(void *cookie, const char *text, size_t size) {
     (void)cookie;
@@ -31,7 +32,9 @@ static ssize_t take(void *cookie, const char *text, size_t size) {
     return (ssize_t)size;
 }
 
-void vr_dpdk_log_open(void) {
+void vr_dpdk_log_open(int is_verbose) {
+    verbose = is_verbose;
+    if (!verbose) rte_log_set_global_level(RTE_LOG_WARNING);
     FILE *stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = take});
     if (!stream) return;
     setvbuf(stream, NULL, _IOLBF, 1024);
@@ -48,7 +51,8 @@ void vr_dpdk_log_hold(void) {
 void vr_dpdk_log_pass(void) {
     pthread_mutex_lock(&lock);
     holding = 0;
-    fwrite(kept, 1, kept_size, stderr);
+    // Drivers complain of much that does not hinder them (net_tap: no flow rules in this kernel): for those who asked.
+    if (verbose) fwrite(kept, 1, kept_size, stderr);
     pthread_mutex_unlock(&lock);
 }
 

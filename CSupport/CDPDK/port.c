@@ -53,7 +53,7 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
     snprintf(facts->driver, sizeof facts->driver, "%s", info.driver_name ? info.driver_name : "ethdev");
     char interface[IF_NAMESIZE];
     if (info.if_index != 0 && if_indextoname(info.if_index, interface)) snprintf(facts->interface, sizeof facts->interface, "%s", interface);
-    facts->is_virtual = is_virtual(&info);
+    int is_vdev = is_virtual(&info);
 
     uint16_t queues = (uint16_t)(request->queues > 0 ? request->queues : 1);
     if (queues > info.max_rx_queues) queues = info.max_rx_queues;
@@ -63,14 +63,14 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
 
     struct rte_eth_conf conf = {0};
     uint64_t hash = info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
-    if (queues > 1 && hash != 0 && !facts->is_virtual) {
+    if (queues > 1 && hash != 0 && !is_vdev) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf = hash;
         conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
         facts->hashes = conf.rxmode.offloads != 0;
     }
     int room = rte_pktmbuf_data_room_size(port->pool) - RTE_PKTMBUF_HEADROOM;
-    if (!facts->is_virtual && request->mtu > 0) {
+    if (!is_vdev && request->mtu > 0) {
         conf.rxmode.mtu = (uint32_t)request->mtu;
         if (request->mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN > room)
             conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
@@ -95,8 +95,8 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
         result = rte_eth_tx_queue_setup(port->id, queue, transmit_size, (unsigned)node, NULL);
         if (result != 0) return result;
     }
-    // Most vdevs know no MTU; where one does, it is told.
-    if (facts->is_virtual && request->mtu > 0) rte_eth_dev_set_mtu(port->id, (uint16_t)request->mtu);
+    // Most vdevs know no MTU; where one does, it is told. (net_af_packet passes longer frames than it says it does.)
+    if (is_vdev && request->mtu > 0 && strcmp(facts->driver, "net_af_packet") != 0) rte_eth_dev_set_mtu(port->id, (uint16_t)request->mtu);
     *what = "the device cannot be started";
     result = rte_eth_dev_start(port->id);
     if (result != 0) return result;

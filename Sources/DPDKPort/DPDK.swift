@@ -25,11 +25,12 @@ public enum DPDK {
 
     static let missing = "this build has no DPDK; build with --traits DPDK (needs libdpdk-dev), or use libpcap ports"
 
-    /// mbufs that hold a 9000-octet packet, and the number of them.
-    public static let defaultBufferSize = 10240
-    public static let defaultBufferCount = 8192
     /// An mbuf counts its octets in 16 bits. Holds every TCP frame of a kernel with default settings (GSO), which stay below 65,282 octets.
     public static let largestBufferSize = 65535
+    /// The default is the largest: a workload behind net_af_packet sends such frames unless told otherwise, and without hugepages
+    /// a buffer costs only the pages that were touched. With NICs alone, 10240 (a 9000-octet packet) is enough.
+    public static let defaultBufferSize = largestBufferSize
+    public static let defaultBufferCount = 4096
 
     /// Starts EAL with `arguments` (see `EALArguments` for what is added) and makes the pool of `count` buffers of `size` octets.
     /// A second call in a process throws.

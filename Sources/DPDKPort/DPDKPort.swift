@@ -12,7 +12,8 @@ import Synchronization
 /// MTU: a NIC is configured with it. Behind net_tap and net_af_packet is a kernel interface: that of net_tap gets the MTU, that of net_af_packet
 /// is raised to it if it is lower, and both are brought up. Elsewhere it is the number that the router goes by.
 /// net_af_packet's rings are dimensioned by the buffers (see `PacketRing`) unless the arguments give `framesz`, `blocksz` or `framecnt`: frames
-/// up to the buffer size less 256 octets pass. To let a TCP burst of the kernel's (GSO, up to 64 KiB) pass, buffers must be of 65,535 octets.
+/// up to the buffer size less 320 octets pass. So for the kernel's TCP bursts (GSO, up to 64 KiB) buffers must be of 65,535 octets, the default.
+/// An outer VLAN tag that the kernel took out is put back with TPID 0x8100, whatever it was: that driver does not look.
 ///
 /// Thread-safety: as `Port`.
 public final class DPDKPort: Port, @unchecked Sendable {
@@ -50,7 +51,7 @@ public final class DPDKPort: Port, @unchecked Sendable {
         let driver = DPDKPort.string(facts.driver), interface = DPDKPort.string(facts.interface)
         var actual = mtu > 0 ? mtu : (facts.mtu > 0 ? Int(facts.mtu) : 1500)
         if !interface.isEmpty {
-            do { actual = try DPDKPort.settle(interface, driver: driver, mtu: mtu) } catch {
+            do { actual = try DPDKPort.settle(interface, driver: driver, mtu: mtu, limit: Int(facts.mtu)) } catch {
                 vr_dpdk_port_close(opened)
                 throw PortError("port \(name): DPDK device \(device): \(error)")
             }
@@ -66,7 +67,10 @@ public final class DPDKPort: Port, @unchecked Sendable {
     }
 
     /// Brings the kernel interface behind a vdev up and sets its MTU; returns the MTU the port has.
-    private static func settle(_ interface: String, driver: String, mtu: Int) throws(PortError) -> Int {
+    private static func settle(_ interface: String, driver: String, mtu: Int, limit: Int) throws(PortError) -> Int {
+        guard driver != "net_tap" || mtu <= limit else {
+            throw PortError("net_tap of this DPDK release carries an MTU of at most \(limit); use net_af_packet on a veth, or libpcap, for \(mtu)")
+        }
         let up = vr_interface_bring_up(interface), own = Int(vr_interface_mtu(interface))
         guard up >= 0, own >= 0 else { throw PortError("interface \(interface) cannot be brought up (error \(-min(Int(up), own)))") }
         guard mtu > 0, driver == "net_tap" ? mtu != own : mtu > own else { return mtu > 0 ? mtu : min(own, 65535) }

@@ -10,7 +10,6 @@
 /// | `-a 0000:00:00.0` | a list of devices to take at start that matches none: devices are added when a port is |
 /// | `--no-huge -m <MiB>` | when fewer hugepages are free than the buffers need: ordinary memory of that size (not with a given `--in-memory`) |
 /// | `--no-telemetry` | no socket of EAL's own |
-/// | `--log-level warning` | |
 struct EALArguments {
     var given: [String]
     /// Cores this process may run on.
@@ -45,7 +44,6 @@ struct EALArguments {
             result.append(result.contains("--no-huge") ? "--no-shconf" : "--in-memory")
         }
         if !decides("--telemetry", "--no-telemetry") { result.append("--no-telemetry") }
-        if !decides("--log-level") { result += ["--log-level", "warning"] }
         return result
     }
 }

@@ -6,9 +6,9 @@ import Synchronization
 /// A live interface through libpcap: promiscuous, immediate, and deaf to what leaves by the interface, its own frames included.
 ///
 /// Opening brings the interface up. An MTU above the interface's is set on it; one below only limits what the router sends, so
-/// that the interface goes on accepting what its peer sends. When the interface goes down or disappears, that is a receive error, what
-/// is sent meanwhile are transmit errors, and the port works again within a second after the interface (or one of the same
-/// name) is back. VLAN tags that the kernel took out of the frame are put back.
+/// that the interface goes on accepting what its peer sends. While the interface is down, what is sent counts as transmit errors, and all
+/// goes on when it is up again. When it disappears, that is a receive error, and the port works again within a second
+/// after an interface of that name is back. VLAN tags that the kernel took out of the frame are put back.
 ///
 /// Thread-safety: as `Port`.
 public final class PcapLivePort: Port, @unchecked Sendable {

@@ -11,7 +11,7 @@ import Testing
     @Test func nothingGiven() {
         #expect(
             complete([]) == [
-                "--lcores", "0@(0,1,3)", "-a", "0000:00:00.0", "--no-huge", "-m", "158", "--no-shconf", "--no-telemetry", "--log-level", "warning",
+                "--lcores", "0@(0,1,3)", "-a", "0000:00:00.0", "--no-huge", "-m", "158", "--no-shconf", "--no-telemetry",
             ])
     }
 
@@ -32,7 +32,7 @@ import Testing
 
     @Test(arguments: [
         (["--no-huge", "-m", "256"], "158"), (["--in-memory"], "--no-huge"), (["--no-shconf"], "--in-memory"), (["--file-prefix=x"], "--in-memory"), (["-a", "0000:00:04.0"], "0000:00:00.0"),
-        (["--no-pci"], "-a"), (["--log-level=debug"], "warning"), (["--huge-dir", "/mnt/huge"], "--no-huge"), (["--no-telemetry"], ""),
+        (["--no-pci"], "-a"), (["--huge-dir", "/mnt/huge"], "--no-huge"), (["--no-telemetry"], ""),
     ]) func givenDecides(_ given: [String], _ absent: String) {
         let all = complete(given)
         #expect(Array(all.prefix(given.count)) == given)

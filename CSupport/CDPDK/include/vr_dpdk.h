@@ -19,7 +19,8 @@ typedef struct vr_dpdk_failed {
     char text[VR_DPDK_TEXT_SIZE];
 } vr_dpdk_failed;
 
-// EAL, once per process. `arguments` without the program's name. The calling thread's affinity is left as it was.
+// EAL, once per process. `arguments` without the program's name. The calling thread's affinity is left as it was. Without a
+// --log-level among them, DPDK logs warnings and worse, and not those of operations that went well.
 // 0, or -1 with the reason; a second attempt after a failure is not possible.
 int vr_dpdk_start(int count, const char *const *arguments, vr_dpdk_failed *failed);
 // Octets of hugepages that are free.
@@ -49,7 +50,6 @@ typedef struct vr_dpdk_facts {
     char driver[VR_DPDK_NAME_SIZE];       // "net_tap", "net_ixgbe"
     char interface[VR_DPDK_NAME_SIZE];    // kernel interface behind it; empty: none
     int mtu, queues, hashes;
-    int is_virtual;                       // a vdev: its MTU is but a number
 } vr_dpdk_facts;
 
 typedef struct vr_dpdk_counters {
