@@ -4,16 +4,20 @@ import PackageDescription
 
 // DPDK ships its own compiler flags that SwiftPM's pkg-config reader refuses (multi-line description, -include, -march),
 // so they are written out here, for the one C target that sees a DPDK header. -I paths that do not exist are harmless.
+// The drivers are not linked: EAL loads them from the plugin directory of the distribution.
+#if arch(x86_64)
+let dpdkMachine = ["-march=corei7"]
+#else
+let dpdkMachine: [String] = []
+#endif
 let dpdkFlags: [CSetting] = [
     .define("VR_DPDK", .when(traits: ["DPDK"])),
     .unsafeFlags(
-        [
-            "-I/usr/include/dpdk", "-I/usr/include/x86_64-linux-gnu/dpdk", "-I/usr/include/aarch64-linux-gnu/dpdk",
-            "-march=corei7",
-        ], .when(traits: ["DPDK"])),
+        ["-I/usr/include/dpdk", "-I/usr/include/x86_64-linux-gnu/dpdk", "-I/usr/include/aarch64-linux-gnu/dpdk"] + dpdkMachine,
+        .when(traits: ["DPDK"])),
 ]
 let dpdkLibraries: [LinkerSetting] = [
-    "rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_bus_vdev", "rte_net",
+    "rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool",
 ].map { .linkedLibrary($0, .when(traits: ["DPDK"])) }
 
 // Tests run in release, like the product, and reach internal declarations. Only our own modules are built with this, so the
@@ -76,7 +80,7 @@ let package = Package(
 
         // The packet path.
         .target(name: "Dataplane", dependencies: ["CPlatform", "NetTypes"], swiftSettings: swift),
-        .target(name: "PcapPort", dependencies: ["CPcap", "Dataplane"], swiftSettings: swift),
+        .target(name: "PcapPort", dependencies: ["CPcap", "CPlatform", "Dataplane"], swiftSettings: swift),
         .target(name: "DPDKPort", dependencies: ["CDPDK", "CPcap", "CPlatform", "Dataplane"], swiftSettings: swift),
 
         // The programming API between vrouter and its agent, and any other program.
@@ -176,8 +180,8 @@ let package = Package(
 
         .testTarget(name: "NetTypesTests", dependencies: ["NetTypes"], swiftSettings: swift),
         .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "NetTypes"], swiftSettings: swift),
-        .testTarget(name: "PcapPortTests", dependencies: ["PcapPort", "Dataplane"], swiftSettings: swift),
-        .testTarget(name: "DPDKPortTests", dependencies: ["DPDKPort", "Dataplane"], swiftSettings: swift),
+        .testTarget(name: "PcapPortTests", dependencies: ["PcapPort", "CPlatform", "Dataplane"], swiftSettings: swift),
+        .testTarget(name: "DPDKPortTests", dependencies: ["DPDKPort", "CPlatform", "Dataplane"], swiftSettings: swift),
         .testTarget(
             name: "DataplaneServiceTests",
             dependencies: [

@@ -1,7 +1,3 @@
-#if DPDK
-import CDPDK
-import Synchronization
-#endif
 public import Dataplane
 
 /// DPDK: its start, once per process, and its ports.

@@ -50,8 +50,8 @@ public final class DPDKBufferPool: BufferPool, @unchecked Sendable {
             throw PortError("DPDK: \(failed.detail); its arguments were: \(text)")
         }
         guard let made = vr_dpdk_pool_create(UInt32(count), UInt32(size), &failed) else {
-            throw PortError(
-                "DPDK: no pool of \(count) buffers of \(size) octets: \(failed.detail); lower `buffers`, or give EAL more memory (-m); its arguments were: \(text)")
+            let advice = "lower `buffers`, or give EAL more memory (-m); its arguments were: \(text)"
+            throw PortError("DPDK: no pool of \(count) buffers of \(size) octets: \(failed.detail); \(advice)")
         }
         let pool = DPDKBufferPool(made, count: count, size: size)
         state.withLock { $0.pool = pool }

@@ -31,7 +31,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (["--no-huge", "-m", "256"], "158"), (["--in-memory"], "--no-huge"), (["--no-shconf"], "--in-memory"), (["--file-prefix=x"], "--in-memory"), (["-a", "0000:00:04.0"], "0000:00:00.0"),
+        (["--no-huge", "-m", "256"], "158"), (["--in-memory"], "--no-huge"), (["--no-shconf"], "--in-memory"), (["--file-prefix=x"], "--in-memory"),
+        (["-a", "0000:00:04.0"], "0000:00:00.0"),
         (["--no-pci"], "-a"), (["--huge-dir", "/mnt/huge"], "--no-huge"), (["--no-telemetry"], ""),
     ]) func givenDecides(_ given: [String], _ absent: String) {
         let all = complete(given)

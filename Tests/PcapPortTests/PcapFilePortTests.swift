@@ -44,7 +44,7 @@ import Testing
 
     @Test func readsOtherByteOrderNanosecondsAndPcapng() throws {
         let directory = try Directory(), pool = try HeapBufferPool(bufferSize: 4096, capacity: 64), frame = Capture.frame(7)
-        let bigEndianHeaders: [UInt32] = [0xa1b2_c3d4, 0x0002_0004, 0, 0, 65535, 1, /* record */ 1, 2, 60, 60]
+        let bigEndianHeaders: [UInt32] = [0xa1b2_c3d4, 0x0002_0004, 0, 0, 65535, 1] + [1, 2, 60, 60]
         let bigEndian: [UInt8] = bigEndianHeaders.flatMap { Capture.big($0) } + frame
         let nanoseconds = Capture.header(magic: 0xa1b2_3c4d) + Capture.record(frame, fraction: 999_999_999)
         // Section header block, interface description block, enhanced packet block.
@@ -75,7 +75,8 @@ import Testing
         let directory = try Directory(), pool = try HeapBufferPool(bufferSize: 2048, capacity: 64), frame = Capture.frame(1)
         let whole = Capture.header() + Capture.record(frame) + Capture.record(frame)
         // In the second record's header, in its octets; and a length that cannot be.
-        for octets in [Array(whole.dropLast(70)), Array(whole.dropLast(1)), Capture.header() + Capture.record(frame) + [UInt8](repeating: 0xff, count: 100)] {
+        let impossible = Capture.header() + Capture.record(frame) + [UInt8](repeating: 0xff, count: 100)
+        for octets in [Array(whole.dropLast(70)), Array(whole.dropLast(1)), impossible] {
             let port = try open(octets, directory)
             #expect(receiveAll(port, pool) == [frame])
             #expect(port.statistics().receiveErrors == 1)
@@ -150,7 +151,9 @@ import Testing
             failure { _ = try PcapFilePort(name: "p", input: nil, output: nowhere) }
                 == "port p: \(nowhere) cannot be written: No such file or directory")
         let raw = try directory.write(Capture.header(linkType: 101), as: "raw.pcap")
-        #expect(failure { _ = try PcapFilePort(name: "p", input: raw, output: nil) }.contains("raw.pcap is a capture of link type RAW; only Ethernet"))
+        #expect(
+            failure { _ = try PcapFilePort(name: "p", input: raw, output: nil) }
+                .contains("raw.pcap is a capture of link type RAW; only Ethernet"))
         let text = try directory.write(Array("not a capture at all".utf8), as: "text.pcap")
         #expect(failure { _ = try PcapFilePort(name: "p", input: text, output: nil) }.contains("unknown file format"))
         let empty = try directory.write([], as: "empty.pcap")
@@ -175,6 +178,8 @@ import Testing
         #expect(
             failure { _ = try PcapPort.open(PortSpec(name: "x", driver: .pcap(interface: "no-such-if0"))) }
                 .contains("port x: interface no-such-if0 cannot be opened: there is no such interface"))
-        #expect(failure { _ = try PcapPort.open(PortSpec(name: "x", driver: .pcap(interface: "a-name-far-too-long-to-be"))) }.contains("no such interface"))
+        #expect(
+            failure { _ = try PcapPort.open(PortSpec(name: "x", driver: .pcap(interface: "a-name-far-too-long-to-be"))) }
+                .contains("no such interface"))
     }
 }

@@ -10,7 +10,8 @@ import Synchronization
 /// Each lane keeps a small stack of its own (at most 256, at most an eighth of the pool); only when that runs empty or over does it
 /// go to the shared stack, for many buffers at once. What lies in one lane's stack is out of reach of the others.
 ///
-/// Releasing a buffer that is free, or that is not the pool's, stops the process in a debug build (`checksUse`).
+/// A buffer's first word says whether it is handed out. Releasing one that is free or is not the pool's, and writing before the
+/// headroom, stop the process, in release builds too: two owners of a buffer would be worse.
 ///
 /// Thread-safety: as `BufferPool`; a lane's stack is touched by the lane alone, the shared stack under a lock.
 public final class HeapBufferPool: BufferPool, @unchecked Sendable {
@@ -18,8 +19,10 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
     public static let defaultBufferSize = 69824
     public static let defaultCapacity = 2048
 
-    /// Where frames begin: `headroom`, up to the next cache line, so that the Ethernet and IP headers lie in one.
-    private static let dataOffset = (BufferPool.headroom + cacheLine - 1) / cacheLine * cacheLine
+    /// The word that says whether the buffer is handed out: its own address, else 0.
+    private static let markSize = MemoryLayout<UInt>.size
+    /// Where frames begin: after the mark and `headroom`, up to the next cache line, so that the Ethernet and IP headers lie in one.
+    private static let dataOffset = (markSize + BufferPool.headroom + cacheLine - 1) / cacheLine * cacheLine
     private static let cacheLine = 64
     private static let laneLimit = 256
 
@@ -48,12 +51,11 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
     /// Touched under the lock of `shared`.
     private let sharedStack: Stack
     private let shared = Mutex(Shared())
-    private let checksUse: Bool
-    /// One octet per buffer, 1 while it is handed out; only with `checksUse`.
-    private let marks: UnsafeMutablePointer<UInt8>
 
-    /// `bufferSize`: octets, headroom included; `checksUse`: stop on wrong releases, by default in debug builds.
-    public init(bufferSize: Int = HeapBufferPool.defaultBufferSize, capacity: Int = HeapBufferPool.defaultCapacity, checksUse: Bool? = nil) throws(PortError) {
+    /// `bufferSize`: octets, headroom included; `laneLimit`: free buffers that a lane keeps at most, up to 256 and an eighth of the pool.
+    public init(
+        bufferSize: Int = HeapBufferPool.defaultBufferSize, capacity: Int = HeapBufferPool.defaultCapacity, laneLimit: Int = 256
+    ) throws(PortError) {
         // The upper bounds keep the products below in range; the region is only reserved, so they need not be frugal.
         guard (512...1 << 20).contains(bufferSize) else { throw PortError("a buffer size of \(bufferSize) octets is not within 512…\(1 << 20)") }
         guard (1...1 << 24).contains(capacity) else { throw PortError("a pool of \(capacity) buffers is not within 1…\(1 << 24)") }
@@ -61,19 +63,15 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         stride = (lines | 1) * Self.cacheLine
         regionSize = stride * capacity
         guard let region = vr_reserve(regionSize) else {
-            throw PortError("\(regionSize >> 20) MiB of address space for \(capacity) buffers of \(bufferSize) octets cannot be reserved; lower `buffers.count`")
+            let wanted = "\(regionSize >> 20) MiB of address space for \(capacity) buffers of \(bufferSize) octets"
+            throw PortError("\(wanted) cannot be reserved; lower `buffers.count`")
         }
         self.region = region
-        var checks = false
-        assert({ checks = true; return true }())
-        self.checksUse = checksUse ?? checks
-        laneCapacity = max(1, min(Self.laneLimit, capacity / 8))
+        laneCapacity = max(1, min(laneLimit, Self.laneLimit, capacity / 8))
         lanes = .allocate(capacity: BufferPool.laneCount)
         for lane in 0..<BufferPool.laneCount { (lanes + lane).initialize(to: Lane()) }
         laneStacks = .allocate(capacity: BufferPool.laneCount * Self.laneLimit)
         sharedStack = .allocate(capacity: capacity)
-        marks = .allocate(capacity: capacity)
-        marks.initialize(repeating: 0, count: capacity)
         super.init(bufferSize: stride, capacity: capacity)
     }
 
@@ -82,7 +80,6 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         lanes.deinitialize(count: BufferPool.laneCount)
         lanes.deallocate()
         laneStacks.deallocate()
-        marks.deallocate()
         vr_unreserve(region, regionSize)
     }
 
@@ -98,21 +95,19 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
                 if free == 0 { break }
             }
             free &-= 1
-            frames[filled] = emptyFrame(stack[free])
+            frames[filled] = handOut(stack[free])
             filled &+= 1
         }
         lanes[lane].count.store(free, ordering: .relaxed)
-        if checksUse { for index in 0..<filled { mark(frames[index].buffer, used: true) } }
         return filled
     }
 
     public override func release(lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) {
         precondition(lane >= 0 && lane < BufferPool.laneCount, "there is no lane of that number")
-        if checksUse { for index in 0..<max(count, 0) { mark(frames[index].buffer, used: false) } }
         let stack = laneStacks + lane * Self.laneLimit
         var free = lanes[lane].count.load(ordering: .relaxed)
         for index in 0..<max(count, 0) {
-            guard let buffer = frames[index].buffer else { continue }
+            let buffer = takeBack(frames[index].buffer)
             if free == laneCapacity { free = spill(stack, count: free) }
             stack[free] = buffer
             free &+= 1
@@ -126,10 +121,25 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         return max(0, capacity - free)
     }
 
-    private func emptyFrame(_ buffer: UnsafeMutableRawPointer) -> vr_frame {
-        vr_frame(
+    /// The empty frame of a free buffer.
+    private func handOut(_ buffer: UnsafeMutableRawPointer) -> vr_frame {
+        let mark = buffer.assumingMemoryBound(to: UInt.self)
+        precondition(mark.pointee == 0, "a free packet buffer was written to")
+        mark.pointee = UInt(bitPattern: buffer)
+        return vr_frame(
             buffer: buffer, data: (buffer + Self.dataOffset).assumingMemoryBound(to: UInt8.self), length: 0,
-            headroom: UInt32(truncatingIfNeeded: Self.dataOffset), tailroom: UInt32(truncatingIfNeeded: stride &- Self.dataOffset), hash: 0)
+            headroom: UInt32(truncatingIfNeeded: Self.dataOffset &- Self.markSize), tailroom: UInt32(truncatingIfNeeded: stride &- Self.dataOffset),
+            hash: 0)
+    }
+
+    private func takeBack(_ buffer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer {
+        guard let buffer, buffer >= region, buffer < region + regionSize, UInt(bitPattern: buffer) % UInt(Self.markSize) == 0 else {
+            preconditionFailure("a packet buffer was released that is not of this pool")
+        }
+        let mark = buffer.assumingMemoryBound(to: UInt.self)
+        precondition(mark.pointee == UInt(bitPattern: buffer), "a packet buffer was released twice, or written to before its headroom")
+        mark.pointee = 0
+        return buffer
     }
 
     /// Moves up to `count` free buffers into an empty lane stack; returns how many.
@@ -155,13 +165,5 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         }
         stack.update(from: stack + moved, count: count - moved)
         return count - moved
-    }
-
-    private func mark(_ buffer: UnsafeMutableRawPointer?, used: Bool) {
-        guard let buffer else { preconditionFailure("a frame without a buffer was released") }
-        let (index, rest) = (buffer - region).quotientAndRemainder(dividingBy: stride)
-        precondition(rest == 0 && index >= 0 && index < capacity, "a buffer was released that is not this pool's")
-        precondition(marks[index] == (used ? 0 : 1), used ? "a buffer was handed out twice" : "a buffer was released twice")
-        marks[index] = used ? 1 : 0
     }
 }
