@@ -169,7 +169,9 @@ extension ConfigModel {
         switch change.new {
         case .virtualNetwork(let network)?: problem(with: network)
         case .computeNode(let node)?:
-            nodeAddresses[node.address]?.subtracting([node.name]).min().map { ("\(node.address) is already the address of ComputeNode \($0)", "spec.address") }
+            nodeAddresses[node.address]?.subtracting([node.name]).min().map {
+                ("\(node.address) is already the address of ComputeNode \($0)", "spec.address")
+            }
         case .port(let port)?: problem(with: port)
         case nil: nil
         }

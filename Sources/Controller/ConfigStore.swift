@@ -127,7 +127,8 @@ public final class ConfigStore {
     private static func describe(_ error: any Error) -> String {
         guard let error = error as? DatabaseError else { return "\(error)" }
         if error.resultCode == .SQLITE_BUSY { return "is in use by another process" }
-        return "cannot be used: \(error.message ?? "SQLite error \(error.resultCode.rawValue)"); does its directory exist, and may this user write there?"
+        return
+            "cannot be used: \(error.message ?? "SQLite error \(error.resultCode.rawValue)"); does its directory exist, and may this user write there?"
     }
 }
 

@@ -1,6 +1,6 @@
-public import XMPP
 import Logging
 import Overlay
+public import XMPP
 
 /// The agents' side of the controller. A request that is refused or makes no sense is answered with a stanza error, and changes
 /// nothing; of a list of routes to withdraw, those that are there go, whichever are not.

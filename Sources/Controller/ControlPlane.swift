@@ -69,17 +69,28 @@ public actor ControlPlane {
         if dryRun { return try store.plan(located) }
         let changes: [ConfigModel.Change]
         do { changes = try store.apply(located) } catch {
-            switch error { case .config(let error): throw error; case .store(let error): throw error }
+            switch error {
+            case .config(let error): throw error;
+            case .store(let error): throw error
+            }
         }
         distribute(changes)
-        for change in changes where change.action != .unchanged { logger.info("\(change.action.rawValue)", metadata: ["object": "\(change.key)"]) }
+        let made = changes.filter { $0.action != .unchanged }
+        for change in made { logger.debug("\(change.action.rawValue)", metadata: ["object": "\(change.key)"]) }
+        if !made.isEmpty {
+            let created = made.count { $0.action == .created }
+            logger.info("applied", metadata: ["source": "\(source)", "created": "\(created)", "updated": "\(made.count - created)"])
+        }
         return changes
     }
 
     public func delete(_ key: ObjectKey) throws {
         let change: ConfigModel.Change
         do { change = try store.delete(key) } catch {
-            switch error { case .refused(let error): throw error; case .store(let error): throw error }
+            switch error {
+            case .refused(let error): throw error;
+            case .store(let error): throw error
+            }
         }
         distribute([change])
         logger.info("deleted", metadata: ["object": "\(key)"])

@@ -60,7 +60,8 @@ public struct ControllerConfiguration: Hashable, Sendable {
         let scope = try xmpp.optional("plaintextScope")?.choice(PlaintextScope.self) ?? .loopback
         if scope == .loopback, !xmppListen.isLoopback {
             throw (xmpp.optional("listen") ?? node).error(
-                "plaintext on \(xmppListen) can be read and changed by anyone on the way; listen on loopback, or say plaintextScope: any where the network is trusted")
+                "plaintext on \(xmppListen) can be read and changed by anyone on the way; listen on loopback, or say plaintextScope: any where the network is trusted"
+            )
         }
         let list = try xmpp.required("credentials")
         for entry in try list.entries() {
@@ -82,7 +83,9 @@ extension ControllerConfiguration.Listen {
     /// `10.0.0.1:5269`, `[fd00::1]:5269`, `127.0.0.1`.
     init(_ node: ConfigNode, defaultPort: Int) throws(ConfigError) {
         let text = try node.string()
-        func bad() -> ConfigError { node.error("expected ADDRESS:PORT such as 127.0.0.1:\(defaultPort) or [::1]:\(defaultPort), found '\(text.prefix(64))'") }
+        func bad() -> ConfigError {
+            node.error("expected ADDRESS:PORT such as 127.0.0.1:\(defaultPort) or [::1]:\(defaultPort), found '\(text.prefix(64))'")
+        }
         var host = text[...], port = defaultPort
         if text.hasPrefix("[") {
             guard let end = text.firstIndex(of: "]"), IPv6Address(String(text[text.index(after: text.startIndex)..<end])) != nil else { throw bad() }

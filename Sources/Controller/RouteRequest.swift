@@ -46,7 +46,8 @@ enum RouteRequest: Hashable {
 
     private static func routeNode(_ text: String) throws(StanzaError) -> RouteNode {
         guard let node = RouteNode(text) else {
-            throw StanzaError(.itemNotFound, "'\(text.prefix(80))' is not a node <afi>/<safi>/<vrf>/<prefix> of a family carried here (1/1, 2/1, 25/242)")
+            throw StanzaError(
+                .itemNotFound, "'\(text.prefix(80))' is not a node <afi>/<safi>/<vrf>/<prefix> of a family carried here (1/1, 2/1, 25/242)")
         }
         return node
     }

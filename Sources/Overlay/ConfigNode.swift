@@ -73,7 +73,9 @@ extension ConfigNode {
     /// One of the raw values of an enumeration.
     public func choice<T: RawRepresentable & CaseIterable>(_ type: T.Type = T.self) throws(ConfigError) -> T where T.RawValue == String {
         let names = T.allCases.map(\.rawValue)
-        guard case .scalar(let text, _) = content else { throw error("expected one of \(names.joined(separator: ", ")), found \(contentDescription)") }
+        guard case .scalar(let text, _) = content else {
+            throw error("expected one of \(names.joined(separator: ", ")), found \(contentDescription)")
+        }
         guard let value = T(rawValue: text) else {
             throw error("'\(text.prefix(64))' is not one of \(names.joined(separator: ", "))" + Suggestion.text(for: text, among: names))
         }
@@ -93,7 +95,9 @@ extension ConfigNode {
         }
         if let value = IPPrefix(text) { return value }
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        if parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]), let network = IPPrefix(masking: address, length: length) {
+        if parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]),
+            let network = IPPrefix(masking: address, length: length)
+        {
             throw error("'\(text)' has host bits set; the prefix is \(network)")
         }
         throw error("expected a prefix such as 10.1.0.0/24, found \(contentDescription)")
@@ -129,7 +133,9 @@ public struct ConfigMapping: Sendable {
         if let value = optional(key) { return value }
         var error = node.error("is missing")
         error.field = node.path.isEmpty ? key : "\(node.path).\(key)"
-        if let entry = entries.first(where: { $0.key == key }) { (error.line, error.column, error.message) = (entry.line, entry.column, "has no value") }
+        if let entry = entries.first(where: { $0.key == key }) {
+            (error.line, error.column, error.message) = (entry.line, entry.column, "has no value")
+        }
         throw error
     }
 
@@ -140,7 +146,9 @@ public struct ConfigMapping: Sendable {
 extension ConfigNode {
     /// The node as a mapping of these keys only.
     public func mapping(keys: [String]) throws(ConfigError) -> ConfigMapping {
-        guard case .mapping(let entries) = content else { throw error("expected a mapping of \(keys.joined(separator: ", ")), found \(contentDescription)") }
+        guard case .mapping(let entries) = content else {
+            throw error("expected a mapping of \(keys.joined(separator: ", ")), found \(contentDescription)")
+        }
         for entry in entries where isStrict && !keys.contains(entry.key) {
             var error = error("unknown field '\(entry.key.prefix(64))'" + Suggestion.text(for: entry.key, among: keys))
             if error.message.last != "?" { error.message += "; known here: \(keys.joined(separator: ", "))" }

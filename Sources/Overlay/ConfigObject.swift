@@ -72,7 +72,13 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
     case virtualNetwork = "VirtualNetwork"
     case port = "Port"
 
-    private var rank: Int { switch self { case .computeNode: 0; case .virtualNetwork: 1; case .port: 2 } }
+    private var rank: Int {
+        switch self {
+        case .computeNode: 0;
+        case .virtualNetwork: 1;
+        case .port: 2
+        }
+    }
     public static func < (a: ConfigKind, b: ConfigKind) -> Bool { a.rank < b.rank }
 }
 

@@ -127,9 +127,13 @@ extension ConfigValue {
     static func yamlScalar(_ text: String) -> String {
         let isPlain =
             text.first.map { $0.isASCII && $0.isLetter } == true
-            && text.unicodeScalars.allSatisfy { $0.isASCII && ($0.properties.isAlphabetic || ("0"..."9").contains($0) || "-_./".unicodeScalars.contains($0)) }
+            && text.unicodeScalars.allSatisfy {
+                $0.isASCII && ($0.properties.isAlphabetic || ("0"..."9").contains($0) || "-_./".unicodeScalars.contains($0))
+            }
             && !["true", "false", "yes", "no", "on", "off", "null", "y", "n"].contains(text.lowercased())
-        let isAddress = !text.contains(":") && text.split(separator: ".").count == 4 && text.unicodeScalars.allSatisfy { ("0"..."9").contains($0) || $0 == "." || $0 == "/" }
+        let isAddress =
+            !text.contains(":") && text.split(separator: ".").count == 4
+            && text.unicodeScalars.allSatisfy { ("0"..."9").contains($0) || $0 == "." || $0 == "/" }
         return isPlain || isAddress ? text : quoted(text)
     }
 }

@@ -61,7 +61,9 @@ extension ConfigNode {
     /// The name of a network interface as Linux takes it: 15 octets at most, no space, no '/'.
     public func interfaceName() throws(ConfigError) -> String {
         let text = try string()
-        guard text.utf8.count <= 15, text != ".", text != "..", text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ":") }) else {
+        guard text.utf8.count <= 15, text != ".", text != "..",
+            text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ":") })
+        else {
             throw error("'\(text.prefix(64))' is not an interface name: 1 to 15 characters, without spaces, '/' and ':'")
         }
         return text

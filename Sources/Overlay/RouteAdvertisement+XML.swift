@@ -44,7 +44,9 @@ extension RouteAdvertisement {
         guard entry.name == "entry" else { throw RouteDecodingError("<entry> expected, found <\(entry.name.prefix(64))>") }
         guard let nlri = entry.any("nlri") else { throw RouteDecodingError("<nlri> is missing") }
         let numbers = "\(nlri.any("af")?.trimmed ?? "")/\(nlri.any("safi")?.trimmed ?? "1")"
-        guard let family = RouteFamily(rawValue: numbers) else { throw RouteDecodingError("address family \(numbers.prefix(16)) is not carried here") }
+        guard let family = RouteFamily(rawValue: numbers) else {
+            throw RouteDecodingError("address family \(numbers.prefix(16)) is not carried here")
+        }
         let address = nlri.any("address")?.trimmed ?? ""
         let text = family == .evpn ? "\(nlri.any("mac")?.trimmed ?? ""),\(address.isEmpty ? Destination.noAddress : address)" : address
         guard let destination = Destination(text, family: family) else {

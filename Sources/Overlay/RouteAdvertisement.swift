@@ -11,7 +11,13 @@ public struct RouteAdvertisement: Hashable, Sendable {
     }
     public enum Encapsulation: String, CaseIterable, Hashable, Sendable, Comparable {
         case vxlan, mplsOverUDP = "udp", mplsOverGRE = "gre"
-        private var rank: Int { switch self { case .vxlan: 0; case .mplsOverUDP: 1; case .mplsOverGRE: 2 } }
+        private var rank: Int {
+            switch self {
+            case .vxlan: 0;
+            case .mplsOverUDP: 1;
+            case .mplsOverGRE: 2
+            }
+        }
         public static func < (a: Encapsulation, b: Encapsulation) -> Bool { a.rank < b.rank }
     }
     public struct NextHop: Hashable, Sendable {
@@ -92,7 +98,13 @@ extension RouteAdvertisement.Destination: CustomStringConvertible {
 /// What a route table carries, by its numbers in node names.
 public enum RouteFamily: String, CaseIterable, Hashable, Sendable {
     case inet = "1/1", inet6 = "2/1", evpn = "25/242"
-    public var afi: UInt16 { switch self { case .inet: 1; case .inet6: 2; case .evpn: 25 } }
+    public var afi: UInt16 {
+        switch self {
+        case .inet: 1;
+        case .inet6: 2;
+        case .evpn: 25
+        }
+    }
     public var safi: UInt8 { self == .evpn ? 242 : 1 }
 }
 

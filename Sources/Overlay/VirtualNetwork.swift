@@ -29,7 +29,8 @@ public struct VirtualNetwork: Hashable, Sendable {
     public var generation: Int { metadata.generation }
 
     public init(
-        metadata: ObjectMetadata, subnets: [Subnet], vni: VNI? = nil, encapsulation: Encapsulation = .vxlan, forwarding: Forwarding? = nil, mtu: Int? = nil
+        metadata: ObjectMetadata, subnets: [Subnet], vni: VNI? = nil, encapsulation: Encapsulation = .vxlan, forwarding: Forwarding? = nil,
+        mtu: Int? = nil
     ) {
         self.metadata = metadata
         self.subnets = subnets

@@ -9,7 +9,11 @@ public enum YAMLDocuments {
         public func error(_ message: String, field: String) -> ConfigError {
             var best = node
             func descend(_ node: ConfigNode) {
-                if field == node.path || field.hasPrefix(node.path + ".") || field.hasPrefix(node.path + "[") || node.path.isEmpty { best = node } else { return }
+                if field == node.path || field.hasPrefix(node.path + ".") || field.hasPrefix(node.path + "[") || node.path.isEmpty {
+                    best = node
+                } else {
+                    return
+                }
                 switch node.content {
                 case .null, .scalar: break
                 case .sequence(let items): items.forEach(descend)

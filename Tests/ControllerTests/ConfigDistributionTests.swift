@@ -35,10 +35,15 @@ import Testing
         }
         #expect(try step(demo) == [:])
         #expect(try step(port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.20")) == ["node1": ["+Port/blue1"]])
-        #expect(try step("kind: VirtualNetwork\nmetadata: {name: red}\nspec: {subnets: [{prefix: 10.2.0.0/24}], encapsulation: mplsOverUDP, mtu: 1400}\n") == ["node2": ["+VirtualNetwork/red"]])
+        #expect(
+            try step("kind: VirtualNetwork\nmetadata: {name: red}\nspec: {subnets: [{prefix: 10.2.0.0/24}], encapsulation: mplsOverUDP, mtu: 1400}\n")
+                == ["node2": ["+VirtualNetwork/red"]])
         // A network without ports concerns nobody, until a port of it appears.
         #expect(try step(network("green", "10.3.0.0/24")) == [:])
-        #expect(try step(port("green1", network: "green", mac: "02:00:00:00:03:01", address: "10.3.0.5")) == ["node1": ["+VirtualNetwork/green", "+Port/green1"]])
+        #expect(
+            try step(port("green1", network: "green", mac: "02:00:00:00:03:01", address: "10.3.0.5")) == [
+                "node1": ["+VirtualNetwork/green", "+Port/green1"]
+            ])
         // A port that moves: the old node loses it, and the network with it.
         #expect(
             try step(port("green1", network: "green", node: "node2", mac: "02:00:00:00:03:01", address: "10.3.0.5"))

@@ -42,9 +42,15 @@ import Testing
         var testDescription: String { message }
     }
     static let bad: [Bad] = [
-        Bad(text: port("p", network: "green", mac: "02:00:00:00:00:01", address: "10.1.0.5"), field: "spec.network", message: "VirtualNetwork green does not exist"),
-        Bad(text: port("p", node: "node9", mac: "02:00:00:00:00:01", address: "10.1.0.5"), field: "spec.node", message: "ComputeNode node9 does not exist"),
-        Bad(text: port("p", mac: "02:00:00:00:00:01", address: "10.9.0.5"), field: "spec.addresses[0]", message: "10.9.0.5 is in no subnet of network blue (10.1.0.0/24)"),
+        Bad(
+            text: port("p", network: "green", mac: "02:00:00:00:00:01", address: "10.1.0.5"), field: "spec.network",
+            message: "VirtualNetwork green does not exist"),
+        Bad(
+            text: port("p", node: "node9", mac: "02:00:00:00:00:01", address: "10.1.0.5"), field: "spec.node",
+            message: "ComputeNode node9 does not exist"),
+        Bad(
+            text: port("p", mac: "02:00:00:00:00:01", address: "10.9.0.5"), field: "spec.addresses[0]",
+            message: "10.9.0.5 is in no subnet of network blue (10.1.0.0/24)"),
         Bad(text: port("p", mac: "02:00:00:00:00:01", address: "10.1.0.1"), field: "spec.addresses[0]", message: "10.1.0.1 is the gateway"),
         Bad(text: port("p", mac: "02:00:00:00:00:01", address: "10.1.0.255"), field: "spec.addresses[0]", message: "broadcast address"),
         Bad(text: port("p", mac: "02:00:00:00:00:01", address: "10.1.0.11"), field: "spec.addresses[0]", message: "already an address of port blue1"),
@@ -54,7 +60,9 @@ import Testing
             message: "tap-blue1 on node1 is already the interface of port blue1"),
         Bad(text: network("green", "10.3.0.0/24", vni: 1), field: "spec.vni", message: "VNI 1 is already in use by VirtualNetwork blue"),
         Bad(text: network("blue", "10.7.0.0/24"), field: "spec.subnets", message: "port blue1: 10.1.0.11 is in no subnet"),
-        Bad(text: "kind: ComputeNode\nmetadata: {name: node3}\nspec: {address: 10.0.0.12}\n", field: "spec.address", message: "already the address of ComputeNode node2"),
+        Bad(
+            text: "kind: ComputeNode\nmetadata: {name: node3}\nspec: {address: 10.0.0.12}\n", field: "spec.address",
+            message: "already the address of ComputeNode node2"),
     ]
 
     @Test(arguments: bad) func oneBadObjectStopsAll(_ bad: Bad) throws {
@@ -70,15 +78,20 @@ import Testing
     @Test func addressesMayBeSwappedInOneApply() throws {
         var model = try ConfigModel.demo()
         try model.apply(
-            port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.13") + "---\n" + port("blue3", node: "node2", mac: "02:00:00:00:01:13", address: "10.1.0.11"))
+            port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.13") + "---\n"
+                + port("blue3", node: "node2", mac: "02:00:00:00:01:13", address: "10.1.0.11"))
         #expect(model.port("blue3")?.addresses == [IPAddress("10.1.0.11")!])
         #expect(throws: ConfigError.self) { try model.apply(port("p", mac: "02:00:00:00:00:01", address: "10.1.0.13")) }
     }
 
     @Test func deleteRefusesWhatIsUsed() throws {
         var model = try ConfigModel.demo()
-        #expect(throws: ConfigModel.DeleteError.inUse(ObjectKey(.virtualNetwork, "blue"), by: ["blue1", "blue3"])) { try model.delete(ObjectKey(.virtualNetwork, "blue")) }
-        #expect(throws: ConfigModel.DeleteError.inUse(ObjectKey(.computeNode, "node1"), by: ["blue1"])) { try model.delete(ObjectKey(.computeNode, "node1")) }
+        #expect(throws: ConfigModel.DeleteError.inUse(ObjectKey(.virtualNetwork, "blue"), by: ["blue1", "blue3"])) {
+            try model.delete(ObjectKey(.virtualNetwork, "blue"))
+        }
+        #expect(throws: ConfigModel.DeleteError.inUse(ObjectKey(.computeNode, "node1"), by: ["blue1"])) {
+            try model.delete(ObjectKey(.computeNode, "node1"))
+        }
         #expect(throws: ConfigModel.DeleteError.notFound(ObjectKey(.port, "x"))) { try model.delete(ObjectKey(.port, "x")) }
         _ = try model.delete(ObjectKey(.port, "blue1"))
         _ = try model.delete(ObjectKey(.computeNode, "node1"))

@@ -30,7 +30,8 @@ import Testing
         let path = directory.path + "/c.sqlite"
         do {
             let store = try ConfigStore(path: path)
-            let bad = try YAMLDocuments.located(text: network("fine", "10.8.0.0/24") + "---\n" + port("p", mac: "02:00:00:00:00:01", address: "10.8.0.2"), source: "")
+            let bad = try YAMLDocuments.located(
+                text: network("fine", "10.8.0.0/24") + "---\n" + port("p", mac: "02:00:00:00:00:01", address: "10.8.0.2"), source: "")
             #expect(throws: ConfigStore.ApplyError.self) { try store.apply(bad) }
             #expect(try store.plan(YAMLDocuments.located(text: demo, source: "")).count == 7)
         }

@@ -12,7 +12,9 @@ import Testing
             #expect(try await controller.json("GET", "/v1/objects").value["objects"]?.count == 0)
 
             reply = try await controller.json("POST", "/v1/apply", body: demo)
-            #expect(reply.value["results"]?[0] == .map([.init("action", .string("created")), .init("kind", .string("ComputeNode")), .init("name", .string("node1"))]))
+            #expect(
+                reply.value["results"]?[0]
+                    == .map([.init("action", .string("created")), .init("kind", .string("ComputeNode")), .init("name", .string("node1"))]))
             reply = try await controller.json("POST", "/v1/apply", body: demo)
             #expect(reply.value["results"]?[0]?["action"] == .string("unchanged"))
 
@@ -20,7 +22,10 @@ import Testing
             #expect(reply.value["objects"]?.count == 3)
             let text = try await controller.http("GET", "/v1/objects/Port/blue1").body
             #expect(text.hasPrefix(#"{"kind":"Port","metadata":{"name":"blue1","uid":""#))
-            #expect(text.hasSuffix(#","generation":1},"spec":{"network":"blue","node":"node1","mac":"02:00:00:00:01:11","addresses":["10.1.0.11"],"interface":"tap-blue1"}}"# + "\n"))
+            #expect(
+                text.hasSuffix(
+                    #","generation":1},"spec":{"network":"blue","node":"node1","mac":"02:00:00:00:01:11","addresses":["10.1.0.11"],"interface":"tap-blue1"}}"#
+                        + "\n"))
 
             reply = try await controller.json("POST", "/v1/diff", body: demo.replacing("10.1.0.13]", with: "10.1.0.14, 10.1.0.15]"))
             #expect(
@@ -30,7 +35,10 @@ import Testing
                         .init(
                             "changes",
                             .list([
-                                .map([.init("field", .string("spec.addresses[0]")), .init("from", .string("10.1.0.13")), .init("to", .string("10.1.0.14"))]),
+                                .map([
+                                    .init("field", .string("spec.addresses[0]")), .init("from", .string("10.1.0.13")),
+                                    .init("to", .string("10.1.0.14")),
+                                ]),
                                 .map([.init("field", .string("spec.addresses[1]")), .init("to", .string("10.1.0.15"))]),
                             ])), .init("kind", .string("Port")), .init("name", .string("blue3")),
                     ]))
@@ -39,7 +47,9 @@ import Testing
             #expect(try await controller.json("DELETE", "/v1/objects/Port/blue%31").status == 200)
             #expect(try await controller.json("DELETE", "/v1/objects/Port/blue1").status == 404)
             reply = try await controller.json("GET", "/v1/objects/Prt/blue1")
-            #expect(reply.status == 404 && reply.value["error"]?["message"] == .string("there is no kind 'Prt'; the kinds are ComputeNode, VirtualNetwork, Port"))
+            #expect(
+                reply.status == 404
+                    && reply.value["error"]?["message"] == .string("there is no kind 'Prt'; the kinds are ComputeNode, VirtualNetwork, Port"))
 
             reply = try await controller.json("GET", "/v1/status")
             #expect(reply.value["version"] == .string("test") && reply.value["objects"]?["Port"] == .integer(2) && reply.value["agents"]?.count == 0)
@@ -49,7 +59,8 @@ import Testing
     @Test func errorsNameTheLineAndStoreNothing() async throws {
         let directory = try TemporaryDirectory()
         try await RunningController.with(store: directory.path + "/c.sqlite") { controller in
-            let reply = try await controller.http("POST", "/v1/apply", body: demo.replacing("tap-blue1", with: "a/b"), headers: ["X-Source-Name": "net.yaml"])
+            let reply = try await controller.http(
+                "POST", "/v1/apply", body: demo.replacing("tap-blue1", with: "a/b"), headers: ["X-Source-Name": "net.yaml"])
             #expect(reply.status == 422)
             #expect(
                 reply.body

@@ -3,9 +3,12 @@ import NetTypes
 import Overlay
 import Testing
 
-func route(_ prefix: String, via address: String, vrf: String = "blue", label: UInt32 = 16, sequence: UInt32 = 0, preference: UInt32 = 100) -> RouteAdvertisement {
+func route(_ prefix: String, via address: String, vrf: String = "blue", label: UInt32 = 16, sequence: UInt32 = 0, preference: UInt32 = 100)
+    -> RouteAdvertisement
+{
     RouteAdvertisement(
-        vrf: vrf, destination: .inet(IPPrefix(prefix)!), nextHops: [.init(address: IPAddress(address)!, label: label, encapsulations: [.mplsOverUDP])], sequence: sequence,
+        vrf: vrf, destination: .inet(IPPrefix(prefix)!),
+        nextHops: [.init(address: IPAddress(address)!, label: label, encapsulations: [.mplsOverUDP])], sequence: sequence,
         localPreference: preference)
 }
 
@@ -72,9 +75,15 @@ func route(_ prefix: String, via address: String, vrf: String = "blue", label: U
             text(server.publish("n2", route("10.1.0.50/32", via: "10.0.0.2")))
                 == ["n3: +10.1.0.50/32 via 10.0.0.1 10.0.0.2", "n1: +10.1.0.50/32 via 10.0.0.2"], "n2 knows of n1 already")
         // It moved to n2.
-        #expect(text(server.publish("n2", route("10.1.0.50/32", via: "10.0.0.2", sequence: 1))) == ["n3: +10.1.0.50/32 via 10.0.0.2", "n1: +10.1.0.50/32 via 10.0.0.2"])
+        #expect(
+            text(server.publish("n2", route("10.1.0.50/32", via: "10.0.0.2", sequence: 1))) == [
+                "n3: +10.1.0.50/32 via 10.0.0.2", "n1: +10.1.0.50/32 via 10.0.0.2",
+            ])
         // Preference counts before sequence.
-        #expect(text(server.publish("n1", route("10.1.0.50/32", via: "10.0.0.1", preference: 200))) == ["n3: +10.1.0.50/32 via 10.0.0.1", "n2: +10.1.0.50/32 via 10.0.0.1"])
+        #expect(
+            text(server.publish("n1", route("10.1.0.50/32", via: "10.0.0.1", preference: 200))) == [
+                "n3: +10.1.0.50/32 via 10.0.0.1", "n2: +10.1.0.50/32 via 10.0.0.1",
+            ])
         #expect(text(server.withdraw("n1", vrf: "blue", destination)) == ["n3: +10.1.0.50/32 via 10.0.0.2", "n2: -10.1.0.50/32"])
     }
 

@@ -19,7 +19,9 @@ struct RunningController: Sendable {
         configuration.credentials = ["node1": "one", "node2": "two"]
         configuration.timing = .init(restart: .seconds(300), deferral: .milliseconds(50), quiet: .milliseconds(50))
         let (ports, continuation) = AsyncStream.makeStream(of: RunningController.self)
-        let service = ControllerService(configuration: configuration, version: "test", logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) {
+        let service = ControllerService(
+            configuration: configuration, version: "test", logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        ) {
             continuation.yield(RunningController(xmppPort: $0, httpPort: $1))
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -40,7 +42,9 @@ struct RunningController: Sendable {
 
     /// One HTTP/1.1 request: status and body.
     func http(_ method: String, _ path: String, body: String = "", headers: [String: String] = [:]) async throws -> (status: Int, body: String) {
-        let lines = ["\(method) \(path) HTTP/1.1", "Host: localhost", "Connection: close", "Content-Length: \(body.utf8.count)"] + headers.map { "\($0.key): \($0.value)" }
+        let lines =
+            ["\(method) \(path) HTTP/1.1", "Host: localhost", "Connection: close", "Content-Length: \(body.utf8.count)"]
+            + headers.map { "\($0.key): \($0.value)" }
         let request = lines.joined(separator: "\r\n") + "\r\n\r\n" + body
         // It blocks: not on a thread that the controller needs to answer.
         let reply = try await withCheckedThrowingContinuation { continuation in

@@ -58,7 +58,10 @@ import XMPP
                 try await session.ask("routes", .subscribe(node: "blue", instanceID: 1))
                 #expect(
                     await Set(listener.told(upTo: "+0/0/EndOfRib end-of-rib"))
-                        == ["+1/1/blue 10.1.0.11/32", "+1/1/blue 10.1.0.12/32", "+25/242/blue 02:00:00:00:01:11,0.0.0.0/32", "+0/0/EndOfRib end-of-rib"])
+                        == [
+                            "+1/1/blue 10.1.0.11/32", "+1/1/blue 10.1.0.12/32", "+25/242/blue 02:00:00:00:01:11,0.0.0.0/32",
+                            "+0/0/EndOfRib end-of-rib",
+                        ])
                 #expect(try RouteAdvertisement(entry: #require(listener.payload("1/1/blue 10.1.0.11/32")), vrf: "blue") == one)
                 // It is back and has one route less: only that is news.
                 try await ScriptedAgent.with("node1", password: "one", controller) { agent, session in
@@ -67,11 +70,15 @@ import XMPP
                     try await session.ask("routes", .publish(node: mac.node, items: [mac.item]))
                     session.send(
                         .message(
-                            Message(to: JID("controller@vrouter.local/routes"), payloads: [PubSub.Event(node: RouteNode.endOfRIB, changes: []).element])))
+                            Message(
+                                to: JID("controller@vrouter.local/routes"), payloads: [PubSub.Event(node: RouteNode.endOfRIB, changes: []).element])))
                     #expect(await listener.told(upTo: "-1/1/blue 10.1.0.12/32") == ["-1/1/blue 10.1.0.12/32"])
                     try await session.ask("routes", .retract(node: one.node, ids: ["10.1.0.11/32"]))
                     try await session.ask("routes", .retract(node: "25/242/blue", ids: ["02:00:00:00:01:11,0.0.0.0/32"]))
-                    #expect(await listener.told(upTo: "-25/242/blue 02:00:00:00:01:11,0.0.0.0/32") == ["-1/1/blue 10.1.0.11/32", "-25/242/blue 02:00:00:00:01:11,0.0.0.0/32"])
+                    #expect(
+                        await listener.told(upTo: "-25/242/blue 02:00:00:00:01:11,0.0.0.0/32") == [
+                            "-1/1/blue 10.1.0.11/32", "-25/242/blue 02:00:00:00:01:11,0.0.0.0/32",
+                        ])
                 }
                 let status = try await controller.json("GET", "/v1/status").value
                 #expect(status["routes"] == .integer(0))
@@ -110,7 +117,8 @@ import XMPP
                     #expect(error?.condition == condition, "\(request): \(String(describing: error))")
                 }
                 let unknown = await #expect(throws: StanzaError.self) {
-                    try await session.request(IQ(.get, to: JID("controller@vrouter.local/routes"), payload: XMLElement("query", namespace: "jabber:iq:roster")))
+                    try await session.request(
+                        IQ(.get, to: JID("controller@vrouter.local/routes"), payload: XMLElement("query", namespace: "jabber:iq:roster")))
                 }
                 #expect(unknown?.condition == .serviceUnavailable)
                 #expect(try await controller.json("GET", "/v1/status").value["routes"] == .integer(0))

@@ -42,7 +42,9 @@ import XMPP
 @Suite struct RouteXMLTests {
     static let inet = RouteAdvertisement(
         vrf: "a:b", destination: .inet(IPPrefix("10.1.0.11/32")!),
-        nextHops: [.init(address: IPAddress("10.0.0.11")!, label: 18, encapsulations: [.mplsOverUDP, .mplsOverGRE], mac: MACAddress("02:00:00:00:01:11"))], sequence: 3,
+        nextHops: [
+            .init(address: IPAddress("10.0.0.11")!, label: 18, encapsulations: [.mplsOverUDP, .mplsOverGRE], mac: MACAddress("02:00:00:00:01:11"))
+        ], sequence: 3,
         localPreference: 200)
 
     @Test func goldenBothWays() throws {
@@ -55,7 +57,8 @@ import XMPP
     }
 
     @Test func evpnAndIPv6() throws {
-        let mac = MACAddress("02:00:00:00:01:11")!, hop = RouteAdvertisement.NextHop(address: IPAddress("fd00::1")!, label: 0xFF_FFFF, encapsulations: [.vxlan])
+        let mac = MACAddress("02:00:00:00:01:11")!,
+            hop = RouteAdvertisement.NextHop(address: IPAddress("fd00::1")!, label: 0xFF_FFFF, encapsulations: [.vxlan])
         for (destination, node) in [
             (RouteAdvertisement.Destination.evpn(mac, nil), "25/242/v/02:00:00:00:01:11,0.0.0.0/32"),
             (.evpn(mac, IPPrefix("10.1.0.11/32")), "25/242/v/02:00:00:00:01:11,10.1.0.11/32"),
@@ -72,7 +75,10 @@ import XMPP
     @Test func tableNodesAndBadNodes() {
         #expect(RouteNode("1/1/default-domain:admin:vn-A:vn-A")?.vrf == "default-domain:admin:vn-A:vn-A")
         #expect(RouteNode("1/1/blue")?.destination == nil)
-        for bad in ["", "1/1", "1/1/", "1/1//10.0.0.0/8", "9/9/blue/10.0.0.0/8", "1/1/blue/", "1/1/blue/10.0.0.1/8", "2/1/blue/10.0.0.0/8", "25/242/blue/10.0.0.0/8", "0/0/EndOfRib", "blue"] {
+        for bad in [
+            "", "1/1", "1/1/", "1/1//10.0.0.0/8", "9/9/blue/10.0.0.0/8", "1/1/blue/", "1/1/blue/10.0.0.1/8", "2/1/blue/10.0.0.0/8",
+            "25/242/blue/10.0.0.0/8", "0/0/EndOfRib", "blue",
+        ] {
             #expect(RouteNode(bad) == nil, "\(bad)")
         }
     }
@@ -116,7 +122,9 @@ import XMPP
                         XMLElement("address", text: what == "next-hop-address" ? "0.0.0.0" : "10.0.0.1")
                         XMLElement("label", text: what == "label" ? "1048576" : "1048575")
                         XMLElement("mac", text: what == "mac" ? "02:00" : "")
-                        XMLElement("tunnel-encapsulation-list") { XMLElement("tunnel-encapsulation", text: what == "encapsulation" ? "geneve" : "udp") }
+                        XMLElement("tunnel-encapsulation-list") {
+                            XMLElement("tunnel-encapsulation", text: what == "encapsulation" ? "geneve" : "udp")
+                        }
                     }
                 }
             }

@@ -82,24 +82,31 @@ let blue = """
     static func network(_ spec: String) -> String { "kind: VirtualNetwork\nmetadata: {name: blue}\nspec:\n" + spec }
     static func port(_ spec: String) -> String { "kind: Port\nmetadata: {name: p}\nspec:\n  network: blue\n  node: node1\n" + spec }
     static let bad: [Bad] = [
-        Bad("kind: Prot\nmetadata: {name: a}\nspec: {}", 1, 7, "kind", "'Prot' is not one of ComputeNode, VirtualNetwork, Port; did you mean 'Port'?"),
+        Bad(
+            "kind: Prot\nmetadata: {name: a}\nspec: {}", 1, 7, "kind", "'Prot' is not one of ComputeNode, VirtualNetwork, Port; did you mean 'Port'?"),
         Bad("metadata: {name: a}\nspec: {}", 1, 1, "kind", "is missing"),
         Bad("kind: Port\nmetdata: {name: a}\nspec: {}", 2, 1, "metdata", "unknown field 'metdata'; did you mean 'metadata'?"),
         Bad("kind: Port\nmetadata: {nam: a}\nspec: {}", 2, 12, "metadata.nam", "unknown field 'nam'; did you mean 'name'?"),
         Bad("kind: Port\nmetadata: {name: a/b}\nspec: {}", 2, 18, "metadata.name", "is not a name for a Port"),
         Bad("kind: ComputeNode\nmetadata: {name: Node1}\nspec: {address: 1.2.3.4}", 2, 18, "metadata.name", "lower-case"),
-        Bad("kind: ComputeNode\nmetadata: {name: n}\nspec: {address: 10.0.0.300}", 3, 17, "spec.address", "expected an IPv4 or IPv6 address, found '10.0.0.300'"),
+        Bad(
+            "kind: ComputeNode\nmetadata: {name: n}\nspec: {address: 10.0.0.300}", 3, 17, "spec.address",
+            "expected an IPv4 or IPv6 address, found '10.0.0.300'"),
         Bad("kind: ComputeNode\nmetadata: {name: n}\nspec:\n  address:\n", 4, 3, "spec.address", "has no value"),
         Bad("kind: ComputeNode\nmetadata: {name: n}\nspec: 7", 3, 7, "spec", "expected a mapping of address, found '7'"),
         Bad("- kind: Port", 1, 1, nil, "expected a mapping of kind, metadata, spec, found a list"),
         Bad("hello", 1, 1, nil, "expected a mapping"),
         Bad(network("  subnets: [{prefix: 10.1.0.1/24}]"), 4, 22, "spec.subnets[0].prefix", "has host bits set; the prefix is 10.1.0.0/24"),
-        Bad(network("  subnets:\n    - prefix: 10.1.0.0/24\n      gateway: 10.2.0.1"), 6, 16, "spec.subnets[0].gateway", "10.2.0.1 is not in 10.1.0.0/24"),
+        Bad(
+            network("  subnets:\n    - prefix: 10.1.0.0/24\n      gateway: 10.2.0.1"), 6, 16, "spec.subnets[0].gateway",
+            "10.2.0.1 is not in 10.1.0.0/24"),
         Bad(network("  subnets: [{prefix: 10.1.0.0/24, gateway: 10.1.0.255}]"), 4, 44, "spec.subnets[0].gateway", "network or broadcast address"),
         Bad(network("  subnets: [{prefix: 10.1.0.0/24}, {prefix: 10.1.0.128/25}]"), 4, 36, "spec.subnets[1]", "overlaps 10.1.0.0/24"),
         Bad(network("  subnets: []"), 4, 12, "spec.subnets", "at least one subnet"),
         Bad(network("  subnets: 10.1.0.0/24"), 4, 12, "spec.subnets", "expected a list, found '10.1.0.0/24'"),
-        Bad(network("  subnets: [{prefix: 10.1.0.0/24}]\n  vni: 16777216"), 5, 8, "spec.vni", "expected a number from 1 to 16777215, found '16777216'"),
+        Bad(
+            network("  subnets: [{prefix: 10.1.0.0/24}]\n  vni: 16777216"), 5, 8, "spec.vni", "expected a number from 1 to 16777215, found '16777216'"
+        ),
         Bad(network("  subnets: [{prefix: 10.1.0.0/24}]\n  vni: \"5\""), 5, 8, "spec.vni", "expected a number"),
         Bad(network("  subnets: [{prefix: 10.1.0.0/24}]\n  encapsulation: mplsOverUPD"), 5, 18, "spec.encapsulation", "did you mean 'mplsOverUDP'?"),
         Bad(
@@ -111,14 +118,17 @@ let blue = """
         Bad(port("  mac: 00:00:5e:00:01:00\n  addresses: [10.0.0.1]"), 6, 8, "spec.mac", "the address of the gateway"),
         Bad(port("  mac: 02:00:00:00:01:01\n  addresses: [10.0.0.1, 10.0.0.1]"), 7, 25, "spec.addresses[1]", "listed twice"),
         Bad(port("  mac: 02:00:00:00:01:01\n  addresses: 10.0.0.1"), 7, 14, "spec.addresses", "expected a list"),
-        Bad(port("  mac: 02:00:00:00:01:01\n  addresses: [10.0.0.1]\n  interface: a-name-too-long-x"), 8, 14, "spec.interface", "not an interface name"),
+        Bad(
+            port("  mac: 02:00:00:00:01:01\n  addresses: [10.0.0.1]\n  interface: a-name-too-long-x"), 8, 14, "spec.interface",
+            "not an interface name"),
         Bad(port("  addresses: [10.0.0.1]"), 4, 3, "spec.mac", "is missing"),
         Bad("kind: Port\nkind: Port", 1, 1, nil, "the key 'kind' is given twice"),
         Bad("kind: [Port", 2, 1, nil, "not YAML"),
         Bad("kind: Port\n\tmetadata: x", 2, 1, nil, "not YAML"),
         Bad("a: &x 1\nb: *x", nil, nil, nil, "anchors and aliases are not accepted"),
         Bad(
-            "kind: ComputeNode\nmetadata: {name: n}\nspec: {address: 10.0.0.1}\n---\nkind: ComputeNode\nmetadata: {name: n}\nspec: {address: 10.0.0.2}", 6, 18,
+            "kind: ComputeNode\nmetadata: {name: n}\nspec: {address: 10.0.0.1}\n---\nkind: ComputeNode\nmetadata: {name: n}\nspec: {address: 10.0.0.2}",
+            6, 18,
             "metadata.name", "already in document 1"),
     ]
 
@@ -131,7 +141,9 @@ let blue = """
     }
 
     @Test func errorsReadLikeACompilers() throws {
-        let error = try #require(throws: ConfigError.self) { try YAMLDocuments.parse(text: blue.replacing("10.0.0.11", with: "x"), source: "net.yaml") }
+        let error = try #require(throws: ConfigError.self) {
+            try YAMLDocuments.parse(text: blue.replacing("10.0.0.11", with: "x"), source: "net.yaml")
+        }
         #expect(error.description == "net.yaml:10:17: document 2: spec.address: expected an IPv4 or IPv6 address, found 'x'")
     }
 
