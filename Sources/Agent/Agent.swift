@@ -24,7 +24,7 @@ public let agentVersion = "0.1.0"
 ///
 /// # Thread-safety
 /// `Sendable`; run once.
-public struct Agent: Service {
+public struct Agent: Service, CustomStringConvertible {
     private let configuration: AgentConfiguration
     private let core: AgentCore
     private let logger: Logger
@@ -38,19 +38,32 @@ public struct Agent: Service {
         core = AgentCore(configuration, logger: logger)
     }
 
-    /// Runs until graceful shutdown or cancellation. Throws when the HTTP interface cannot listen.
+    /// Runs until graceful shutdown or cancellation. Throws `AgentError` when the HTTP interface cannot listen.
+    ///
+    /// The HTTP interface comes first: a second agent started by mistake ends there, before it takes the first one's place at the
+    /// controllers and in the data plane.
     public func run() async throws {
-        let onListening = onListening
+        let (listening, hasStarted) = AsyncStream.makeStream(of: Int.self)
         let server = Application(
             router: PortAPI(core: core).router(),
             configuration: .init(address: .hostname("127.0.0.1", port: configuration.apiPort), serverName: "vrouter-agent"),
-            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) }, logger: logger)
+            onServerRunning: { channel in hasStarted.yield(channel.localAddress?.port ?? 0) }, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
-            group.addTask { await cancelWhenGracefulShutdown { await core.runDataplane() } }
-            for index in configuration.controllers.indices {
-                let session = ControllerSession(index: index, core: core, configuration: configuration, logger: logger)
-                group.addTask { await cancelWhenGracefulShutdown { await session.run() } }
+            group.addTask {
+                do {
+                    try await server.run()
+                } catch {
+                    throw AgentError("127.0.0.1:\(configuration.apiPort): cannot serve HTTP: \(error); is another agent running? Else set api.port")
+                }
+            }
+            group.addTask {
+                await cancelWhenGracefulShutdown {
+                    for await port in listening {
+                        await onListening(port)
+                        await work()
+                        break
+                    }
+                }
             }
             do {
                 try await group.next()
@@ -62,6 +75,26 @@ public struct Agent: Service {
         }
     }
 
+    /// The data plane's loop and one session per controller, until cancelled.
+    private func work() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await core.runDataplane() }
+            for index in configuration.controllers.indices {
+                let session = ControllerSession(index: index, core: core, configuration: configuration, logger: logger)
+                group.addTask { await session.run() }
+            }
+        }
+    }
+
+    /// For log messages about the service.
+    public var description: String { "agent of \(configuration.node)" }
+
     /// For programs that embed the agent, and tests.
     public func status() async -> AgentStatus { await core.status() }
+}
+
+/// Why the agent cannot run: what, where, and what to do.
+public struct AgentError: Error, CustomStringConvertible {
+    public var description: String
+    init(_ description: String) { self.description = description }
 }

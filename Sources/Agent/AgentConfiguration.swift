@@ -69,6 +69,12 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var logLevel: Logger.Level
 }
 
+/// Printed, logged or dumped, the password does not show.
+extension AgentConfiguration.XMPP: CustomStringConvertible, CustomReflectable {
+    public var description: String { "XMPP(domain: \(domain), password: …, plaintextScope: \(plaintextScope))" }
+    public var customMirror: Mirror { Mirror(self, children: ["domain": domain, "plaintextScope": plaintextScope]) }
+}
+
 extension AgentConfiguration {
     /// Reads the text of a configuration file. `source` is its name in error messages.
     public init(yaml text: String, source: String) throws(ConfigurationError) {

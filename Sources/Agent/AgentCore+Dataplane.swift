@@ -29,7 +29,7 @@ extension AgentCore {
             sync.disconnected()
             if Task.isCancelled { return }
             try? await Task.sleep(for: pause)
-            pause = min(pause * 3 / 2, .seconds(1))
+            pause = min(pause * 3 / 2, .milliseconds(250))
         }
     }
 

@@ -8,17 +8,33 @@ let agentCookie: UInt64 = 0x61_6765_6E74
 extension Dataplane_V1_Object {
     var isOwn: Bool { object?.cookie == agentCookie }
 
-    /// Without what only the data plane sets: statistics and reference counts.
+    /// Only what a writer sets: no statistics, no reference counts, and nothing that a newer data plane adds to its answers.
     var withoutOutput: Self {
-        var copy = self
         switch object {
-        case .port(var x): x.clearStats(); copy.port = x
-        case .vif(var x): x.clearStats(); copy.vif = x
-        case .vrf(var x): x.ipv4Routes = 0; x.ipv6Routes = 0; x.bridgeEntries = 0; copy.vrf = x
-        case .nextHop(var x): x.references = 0; copy.nextHop = x
-        case .label, .vni, .route, .bridgeEntry, .flow, nil: break
+        case .port(let x): .with { $0.port = .with { $0.name = x.name; $0.driver = x.driver; $0.mtu = x.mtu; $0.queues = x.queues; $0.cookie = x.cookie } }
+        case .vrf(let x): .vrf(VRFID(x.id), name: x.name, cookie: x.cookie)
+        case .vif(let x):
+            .with {
+                $0.vif = .with {
+                    $0.id = x.id
+                    $0.name = x.name
+                    $0.kind = x.kind
+                    $0.port = x.port
+                    $0.vrf = x.vrf
+                    $0.mac = x.mac
+                    $0.mtu = x.mtu
+                    $0.addresses = x.addresses
+                    $0.workloadMac = x.workloadMac
+                    $0.workloadAddresses = x.workloadAddresses
+                    $0.keepsFlows = x.keepsFlows
+                    $0.bridges = x.bridges
+                    $0.antispoof = x.antispoof
+                    $0.cookie = x.cookie
+                }
+            }
+        case .nextHop(let x): .with { $0.nextHop = .with { $0.id = x.id; $0.kind = x.kind; $0.cookie = x.cookie } }
+        case .label, .vni, .route, .bridgeEntry, .flow, nil: self
         }
-        return copy
     }
 
     /// Whether the data plane's object is what is wanted. A zero in a wanted field that means "you choose" accepts any answer.
@@ -77,8 +93,8 @@ extension Dataplane_V1_Object {
             }
         }
     }
-    static func vrf(_ id: VRFID, name: String) -> Self {
-        with { $0.vrf = .with { $0.id = id.rawValue; $0.name = name; $0.cookie = agentCookie } }
+    static func vrf(_ id: VRFID, name: String, cookie: UInt64 = agentCookie) -> Self {
+        with { $0.vrf = .with { $0.id = id.rawValue; $0.name = name; $0.cookie = cookie } }
     }
     static func nextHop(_ id: NextHopID, _ kind: Dataplane_V1_NextHop.OneOf_Kind) -> Self {
         with { $0.nextHop = .with { $0.id = id.rawValue; $0.kind = kind; $0.cookie = agentCookie } }

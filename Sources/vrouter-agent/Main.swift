@@ -55,7 +55,7 @@ struct VRouterAgent: AsyncParsableCommand {
         do {
             try await group.run()
         } catch {
-            throw Failure("the agent ended: \(error)")
+            throw Failure("\(error)")
         }
     }
 

@@ -39,6 +39,13 @@ import Testing
         #expect(configuration.logLevel == .debug)
     }
 
+    @Test func thePasswordIsNotPrinted() throws {
+        let configuration = try AgentConfiguration(yaml: Self.good, source: "agent.yaml")
+        var dumped = ""
+        dump(configuration, to: &dumped)
+        for text in ["\(configuration)", String(reflecting: configuration), dumped, String(describing: Optional(configuration.xmpp))] { #expect(!text.contains("secret")) }
+    }
+
     @Test func defaults() throws {
         let configuration = try AgentConfiguration(
             yaml: "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\n", source: "a")

@@ -106,6 +106,7 @@ import Testing
         answer.port.mtu = 1500
         answer.port.queues = 1
         answer.port.stats.rxPackets = 7
+        answer.port.effectiveMtu = 1500
         #expect(answer.withoutOutput.satisfies(wanted))
         var fixed = wanted
         fixed.port.mtu = 9000

@@ -60,6 +60,13 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
                     // With what only the router fills in.
                     var object = object
                     if case .vif = key { object.vif.stats.rxPackets = 7 }
+                    if case .vrf = key { object.vrf.ipv4Routes = 2 }
+                    if case .port = key {
+                        object.port.stats.rxPackets = 7
+                        object.port.deviceDriver = "memory"
+                        object.port.deviceName = object.port.name
+                        object.port.effectiveMtu = 1500
+                    }
                     if case .nextHop = key { object.nextHop.references = 1 }
                     return object
                 }
