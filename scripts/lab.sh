@@ -19,6 +19,8 @@ LAB_WORKLOAD_MTU=${LAB_WORKLOAD_MTU:-9000}
 LAB_NODES="node1 node2"
 declare -A NODE_ADDRESS=([node1]=10.0.0.11 [node2]=10.0.0.12)
 declare -A NODE_WORKLOADS=([node1]="blue1 blue2" [node2]="blue3 red1")
+# What each learns from the other: of each workload in a network that it has, too, the IPv4 and IPv6 route and the MAC with either address.
+declare -A NODE_ROUTES=([node1]=4 [node2]=8)
 declare -A WORKLOAD_MAC=([blue1]=02:00:00:00:01:11 [blue2]=02:00:00:00:01:12 [blue3]=02:00:00:00:01:13 [red1]=02:00:00:00:02:11)
 declare -A WORKLOAD_IPV4=([blue1]=10.1.0.11 [blue2]=10.1.0.12 [blue3]=10.1.0.13 [red1]=10.2.0.11)
 declare -A WORKLOAD_IPV6=([blue1]=fd00:1::11 [blue2]=fd00:1::12 [blue3]=fd00:1::13 [red1]=fd00:2::11)
@@ -124,8 +126,8 @@ END
     for node in $LAB_NODES; do
         local fabric=pcap host=pcap workloads=pcap dpdk=
         if [ "$LAB_PORTS" = dpdk ]; then
-            fabric='"net_af_packet0,iface={interface}"'
-            host='"net_af_packet1,iface={interface}"'
+            fabric='"net_af_packet{index},iface={interface}"'
+            host='"net_af_packet{index},iface={interface}"'
             workloads='"net_tap{index},iface={interface}"'
             dpdk='dpdk: {}'
         fi
@@ -143,7 +145,7 @@ dataplane: {socket: $LAB_DIR/$node/dataplane.sock}
 api: {port: 9091}
 fabric: {interface: fabric0, driver: $fabric, address: ${NODE_ADDRESS[$node]}/24, gateway: 10.0.0.1, mtu: $LAB_FABRIC_MTU, mac: "$(in_ns "$node" cat /sys/class/net/fabric0/address)"}
 host: {interface: vhost0-vr, driver: $host}
-workloads: {driver: $workloads, mtu: $LAB_WORKLOAD_MTU}
+workloads: {driver: $workloads}
 state: $LAB_DIR/$node/ports
 log: info
 END
@@ -176,10 +178,10 @@ lab_start() {
 lab_node_ready() {
     local node=$1 ports
     ports=$(wc -w <<<"${NODE_WORKLOADS[$node]}")
-    in_ns "$node" curl -sf http://127.0.0.1:9091/status | jq -e --argjson ports "$ports" '
-        .dataplane.connected and .config.endOfConfig and ([.controllers[].state] | all(. == "established"))
+    in_ns "$node" curl -sf http://127.0.0.1:9091/status | jq -e --argjson ports "$ports" --argjson routes "${NODE_ROUTES[$node]}" '
+        .dataplane.connected and .config.endOfConfig and ([.controllers[] | .state == "up" and .endOfRIB and .routesStale == 0] | all)
         and ([.ports[] | select(.state == "active")] | length == $ports) and (.refused | length == 0)
-        and .routes.endOfRIB and .routes.pending == 0'
+        and .routes.received == $routes and .routes.unresolved == 0'
 }
 
 # kill_process NAME SIGNAL: ends a process that the lab started, by its id.

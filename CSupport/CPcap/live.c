@@ -5,6 +5,7 @@
 // Descriptors that other threads or the caller's poll set hold stay the same through a reopening: `transmit_fd` is a
 // duplicate that dup2 turns over to the new socket, `poll_fd` is an epoll set whose member changes.
 #include "counters.h"
+#include <sched.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -221,6 +222,8 @@ static int inject(vr_pcap_live *live, const vr_frame *frames, int count, uint64_
     return taken;
 }
 
+enum { VR_TRANSMIT_YIELDS = 16 };
+
 int vr_pcap_live_transmit(vr_pcap_live *live, const vr_frame *frames, int count) {
     struct mmsghdr messages[VR_BURST];
     struct iovec parts[VR_BURST];
@@ -231,7 +234,7 @@ int vr_pcap_live_transmit(vr_pcap_live *live, const vr_frame *frames, int count)
         messages[i].msg_hdr.msg_iov = &parts[i];
         messages[i].msg_hdr.msg_iovlen = 1;
     }
-    int taken = 0;
+    int taken = 0, yields = 0;
     uint64_t sent = 0, bytes = 0;
     while (taken < count) {
         int done = sendmmsg(live->transmit_fd, messages + taken, (unsigned)(count - taken), MSG_DONTWAIT);
@@ -242,7 +245,12 @@ int vr_pcap_live_transmit(vr_pcap_live *live, const vr_frame *frames, int count)
             continue;
         }
         if (errno == EINTR) continue;
-        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) break;
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+            // The kernel's queue is full. Behind a veth it is emptied by the same core once we let go of it: a few turns save a burst of TCP.
+            if (yields++ == VR_TRANSMIT_YIELDS) break;
+            sched_yield();
+            continue;
+        }
         if (errno == ENOTSOCK || errno == ENOSYS) {
             taken += inject(live, frames + taken, count - taken, &sent, &bytes);
             break;

@@ -56,7 +56,7 @@ static inline void vr_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3
 static inline uint64_t vr_popcount64(uint64_t bits) {
 #if defined(__x86_64__)
     uint64_t count;
-    __asm__("popcnt %1, %0" : "=r"(count) : "rm"(bits) : "cc");
+    __asm__("popcnt %1, %0" : "=r"(count) : "r"(bits) : "cc");
     return count;
 #else
     return (uint64_t)__builtin_popcountll(bits);

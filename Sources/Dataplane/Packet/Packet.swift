@@ -54,8 +54,8 @@ struct Packet {
         static let routed = Flags(rawValue: 1 << 1)
         /// The TTL or hop limit is to be lowered here: once per passage through the virtual network, on the sender's node.
         static let lowersTTL = Flags(rawValue: 1 << 2)
-        /// Larger than its interface's MTU because the sender's kernel left segmentation to the device (GSO).
-        static let oversizedSegment = Flags(rawValue: 1 << 3)
+        /// TCP from a kernel that may have left segmentation to the device (GSO): cut where it does not fit.
+        static let mayBeSegmented = Flags(rawValue: 1 << 3)
         /// Made by the router; never causes an ICMP error.
         static let generated = Flags(rawValue: 1 << 4)
         /// A fragment that is not the first.

@@ -38,7 +38,7 @@ open class Port: @unchecked Sendable {
     /// Each frame has at least `BufferPool.headroom` octets before `data`. Never blocks.
     open func receive(queue: Int, pool: BufferPool, lane: Int, into frames: UnsafeMutablePointer<vr_frame>, capacity: Int) -> Int { 0 }
 
-    /// Sends `count` frames in order and returns how many were taken, from the front. The driver owns (and releases to `pool`)
+    /// Sends `count` (≤ `VR_BURST`) frames in order and returns how many were taken, from the front. The driver owns (and releases to `pool`)
     /// the buffers of those it took; the caller keeps the rest. Never blocks; a full queue takes fewer.
     open func transmit(queue: Int, pool: BufferPool, lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) -> Int { 0 }
 

@@ -9,7 +9,7 @@ extension Worker {
     /// How an IP packet gets through an MTU (octets of IP packet).
     func fit(_ packet: Packet, _ mtu: Int) -> Fit {
         guard packet.networkLength > mtu else { return .fits }
-        if packet.flags.contains(.oversizedSegment), packet.l4 != 0 { return .segments }
+        if packet.flags.contains(.mayBeSegmented), packet.l4 != 0 { return .segments }
         return packet.family == .ipv4 && !IPv4(packet.network).doNotFragment ? .fragments : .refused
     }
 

@@ -136,9 +136,10 @@ extension Worker {
         guard reason == nil else { return reason }
         let vif = packet.ingress
         if vif.pointee.flags.contains(.unfinishedChecksums) { _ = ChecksumOffload.finish(packet.data, length: packet.length) }
+        // Whether a TCP packet is one segment of the sender's or several that its kernel left uncut cannot be told, not even by its size: the segment size
+        // they agreed on may be far below the MTU. Cutting either where it does not fit is right: TCP is a stream of octets.
         if vif.pointee.flags.contains(.oversizedSegments), packet.proto == IPProtocol.tcp.rawValue, !packet.flags.contains(.fragment) {
-            // From a tunnel, too: a kernel's tunnel device hands over segments that its fabric interface never cut.
-            if packet.networkLength > Int(vif.pointee.mtu) || packet.flags.contains(.tunneled) { packet.flags.insert(.oversizedSegment) }
+            packet.flags.insert(.mayBeSegmented)
         }
         return nil
     }

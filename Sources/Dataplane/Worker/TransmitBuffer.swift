@@ -3,7 +3,7 @@ import CPlatform
 /// Frames a worker has ready for each port, kept until the end of its loop turn so that a port sees full bursts.
 /// Owned by one worker.
 struct TransmitBuffer: ~Copyable {
-    static let capacity = 64
+    static let capacity = Int(VR_BURST)
 
     let frames = UnsafeMutablePointer<vr_frame>.allocate(capacity: TransmitBuffer.capacity)
     /// The vif each frame leaves by, for its counters.
