@@ -52,7 +52,10 @@ plug() {
 }
 
 # Interfaces that belong to the router carry no address of the kernel's, not even a link-local one.
-no_kernel_ip() { in_ns "$1" sysctl -qw "net.ipv6.conf.$2.disable_ipv6=1" "net.ipv6.conf.$2.accept_ra=0"; }
+# With strict reverse-path filtering the kernel takes no IPv4 there either: without it, it would answer ARP for vhost0's address a second time.
+no_kernel_ip() {
+    in_ns "$1" sysctl -qw "net.ipv6.conf.$2.disable_ipv6=1" "net.ipv6.conf.$2.accept_ra=0" "net.ipv4.conf.$2.rp_filter=1" "net.ipv4.conf.$2.arp_ignore=8"
+}
 
 lab_network() {
     mkdir -p "$LAB_DIR/log"
@@ -196,7 +199,7 @@ kill_process() {
         [ $tries -lt 150 ] || { kill -KILL "$pid" 2>/dev/null || true; break; }
         sleep 0.02
     done
-    wait "$pid" 2>/dev/null || true
+    { wait "$pid"; } 2>/dev/null || true
     rm -f "$file"
 }
 

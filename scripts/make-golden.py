@@ -90,7 +90,7 @@ packets["fromHost"] = Ether(dst=PEER, src=FABRIC) / IP(src="10.0.0.11", dst="10.
 packets["dhcp"] = Ether(dst="ff:ff:ff:ff:ff:ff", src=A) / IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / Raw(bytes(240))
 packets["toRed"] = Ether(dst=GATEWAY, src=A) / IP(src="10.1.0.11", dst="10.2.0.11", id=3) / ICMP(id=1) / echo
 
-print("// Made by scripts/make-golden.py with scapy. Do not edit.\n")
+print("// swift-format-ignore-file\n// Made by scripts/make-golden.py with scapy. Do not edit.\n")
 print("enum Golden {")
 for name, packet in packets.items():
     octets = bytes(packet).hex()

@@ -4,7 +4,8 @@ import NetTypes
 extension Router {
     func upsert(_ spec: VRFSpec, _ state: inout State) -> RouterOutcome {
         guard Int(spec.id.rawValue) < configuration.vrfCapacity else {
-            return .tableFull("VRF \(spec.id) (\(spec.name)): the VRF table holds \(configuration.vrfCapacity) (ids 0 to \(configuration.vrfCapacity - 1))")
+            return .tableFull(
+                "VRF \(spec.id) (\(spec.name)): the VRF table holds \(configuration.vrfCapacity) (ids 0 to \(configuration.vrfCapacity - 1))")
         }
         if state.vrfs[spec.id] == nil {
             let ipv4 = tables.routes.createRoot(), ipv6 = tables.routes.createRoot()
@@ -21,12 +22,16 @@ extension Router {
     func deleteVRF(_ id: VRFID, _ state: inout State) -> RouterOutcome {
         guard let spec = state.vrfs[id] else { return .notFound("VRF \(id): does not exist") }
         let what = "VRF \(id) (\(spec.name))"
-        if let vif = state.vifs.values.first(where: { $0.vrf == id }) { return .inUse("\(what): vif \(vif.id.rawValue) (\(vif.name)) is in it; delete the vif first") }
+        if let vif = state.vifs.values.first(where: { $0.vrf == id }) {
+            return .inUse("\(what): vif \(vif.id.rawValue) (\(vif.name)) is in it; delete the vif first")
+        }
         if let nextHop = state.nextHops.values.first(where: { if case .vrf(let vrf, _) = $0.kind { vrf == id } else { false } }) {
             return .inUse("\(what): next hop \(nextHop.id) leads to it; delete the next hop first")
         }
         let roots = tables.roots(id.rawValue)
-        guard tables.routes.routeCount(roots.ipv4) == 0, tables.routes.routeCount(roots.ipv6) == 0 else { return .inUse("\(what): it has routes; delete them first") }
+        guard tables.routes.routeCount(roots.ipv4) == 0, tables.routes.routeCount(roots.ipv6) == 0 else {
+            return .inUse("\(what): it has routes; delete them first")
+        }
         guard tables.bridge.count(vrf: id.rawValue) == 0 else { return .inUse("\(what): it has bridge entries; delete them first") }
         tables.setRoots(id.rawValue, .init(ipv4: RouteTable.none, ipv6: RouteTable.none))
         let routes = tables.routes
@@ -69,7 +74,9 @@ extension Router {
             guard case .v4(let source) = tunnel.source, case .v4(let destination) = tunnel.destination else {
                 return .unsupported("\(what): tunnels run over IPv4 only so far; \(tunnel.source) to \(tunnel.destination) is not")
             }
-            guard state.vifs[tunnel.vif]?.kind == .physical else { return .invalid("\(what): a tunnel leaves by a physical vif; vif \(tunnel.vif.rawValue) is not one") }
+            guard state.vifs[tunnel.vif]?.kind == .physical else {
+                return .invalid("\(what): a tunnel leaves by a physical vif; vif \(tunnel.vif.rawValue) is not one")
+            }
             record = NextHop(tunnel: tunnel, id: spec.id.rawValue, source: source, destination: destination)
         case .vrf(let vrf, let bridges):
             guard state.vrfs[vrf] != nil else { return .notFound("\(what): VRF \(vrf) does not exist; create it first") }
@@ -79,7 +86,9 @@ extension Router {
         case .ecmp(let list):
             guard (1...256).contains(list.count) else { return .invalid("\(what): an ECMP next hop has 1 to 256 members, not \(list.count)") }
             for member in list {
-                guard let target = state.nextHops[member.nextHop] else { return .notFound("\(what): member \(member.nextHop) does not exist; create it first") }
+                guard let target = state.nextHops[member.nextHop] else {
+                    return .notFound("\(what): member \(member.nextHop) does not exist; create it first")
+                }
                 if case .ecmp = target.kind { return .invalid("\(what): member \(member.nextHop) is an ECMP next hop itself") }
                 if let label = member.label, label > VNI.maximum { return .invalid("\(what): member label \(label) is larger than 24 bits") }
             }
@@ -104,7 +113,9 @@ extension Router {
         guard id != .discard else { return .invalid("next hop 0: is the discard next hop and cannot be deleted") }
         guard let spec = state.nextHops[id] else { return .notFound("next hop \(id): does not exist") }
         let references = state.references[id] ?? 0
-        guard references == 0 else { return .inUse("next hop \(id): \(references) objects (routes, bridge entries, labels, VNIs or ECMP next hops) use it; delete them first") }
+        guard references == 0 else {
+            return .inUse("next hop \(id): \(references) objects (routes, bridge entries, labels, VNIs or ECMP next hops) use it; delete them first")
+        }
         forgetMembers(spec, &state)
         retireMembers(of: id)
         _ = tables.nextHops.remove(id.rawValue)

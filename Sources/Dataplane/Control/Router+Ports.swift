@@ -29,7 +29,7 @@ extension Router {
             lock.initialize(to: Atomic(false))
             state.transmitLocks[index] = lock
         }
-        state.ports[spec.name] = PortEntry(spec: spec, port: port, index: index)
+        state.ports[spec.name] = PortEntry(spec: spec, port: port, index: index, receiveWorkers: chooseWorkers(port.receiveQueueCount, state))
         publishPlans(&state)
         return .ok
     }
@@ -48,19 +48,27 @@ extension Router {
         return .ok
     }
 
-    /// Gives every worker its receive queues, round robin in port order, and the transmit queues.
+    /// For each new receive queue the worker that has the fewest.
+    private func chooseWorkers(_ queues: Int, _ state: State) -> [Int] {
+        var load = Array(repeating: 0, count: workers.count)
+        for entry in state.ports.values { for worker in entry.receiveWorkers { load[worker] += 1 } }
+        return (0..<queues).map { _ in
+            let worker = load.indices.min { load[$0] < load[$1] } ?? 0
+            load[worker] += 1
+            return worker
+        }
+    }
+
+    /// Gives every worker its receive queues and the transmit queues.
     func publishPlans(_ state: inout State) {
         var receive: [[WorkerPlan.ReceiveQueue]] = workers.map { _ in [] }
-        var next = 0
         let vifByPort = Dictionary(state.vifs.values.map { ($0.port, $0.id.rawValue) }, uniquingKeysWith: min)
-        for port in state.portSlots {
-            guard let port else { continue }
-            for queue in 0..<port.receiveQueueCount {
-                receive[next % workers.count].append(
+        for entry in state.ports.values.sorted(by: { $0.index < $1.index }) {
+            for (queue, worker) in entry.receiveWorkers.enumerated() {
+                receive[worker].append(
                     WorkerPlan.ReceiveQueue(
-                        port: .passUnretained(port), queue: queue, vif: vifByPort[port.name] ?? WorkerPlan.noVif,
-                        descriptor: port.pollDescriptor(queue: queue)))
-                next += 1
+                        port: .passUnretained(entry.port), queue: queue, vif: vifByPort[entry.spec.name] ?? WorkerPlan.noVif,
+                        descriptor: entry.port.pollDescriptor(queue: queue)))
             }
         }
         let ports = state.portSlots.compactMap { $0 }
@@ -101,7 +109,9 @@ extension Router {
         if let other = state.vifs.values.first(where: { $0.port == spec.port && $0.id != spec.id }) {
             return .inUse("\(what): vif \(other.id.rawValue) (\(other.name)) already sits on port \(spec.port)")
         }
-        guard spec.vrf.rawValue == 0 || state.vrfs[spec.vrf] != nil else { return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first") }
+        guard spec.vrf.rawValue == 0 || state.vrfs[spec.vrf] != nil else {
+            return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first")
+        }
         guard (0...65_535).contains(spec.mtu) else { return .invalid("\(what): MTU \(spec.mtu) is not within 0 to 65535") }
         let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
         let ipv6 = spec.addresses.compactMap { if case .v6(let a) = $0 { a } else { nil } }

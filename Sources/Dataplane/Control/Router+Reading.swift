@@ -69,7 +69,8 @@ extension Router {
             tables.bridge.forEach(vrf: vrf.rawValue, after: after?.rawValue) { mac, nextHop, label, cookie in
                 out.append(
                     BridgeEntrySpec(
-                        vrf: vrf, mac: MACAddress(rawValue: mac), nextHop: NextHopID(nextHop), label: label == Packet.noLabel ? nil : label, cookie: cookie))
+                        vrf: vrf, mac: MACAddress(rawValue: mac), nextHop: NextHopID(nextHop), label: label == Packet.noLabel ? nil : label,
+                        cookie: cookie))
                 return out.count < limit
             }
             return out
@@ -103,7 +104,9 @@ extension Router {
             var at = tables.flows.firstLive(from: from)
             let now = milliseconds
             while let index = at, out.count < limit {
-                if let entry = tables.flows.snapshot(index) { out.append(FlowReading(index: index, entry, reverse: tables.flows.snapshot(entry.reverse), now: now)) }
+                if let entry = tables.flows.snapshot(index) {
+                    out.append(FlowReading(index: index, entry, reverse: tables.flows.snapshot(entry.reverse), now: now))
+                }
                 at = index == .max ? nil : tables.flows.firstLive(from: index + 1)
             }
             return (out, at)
@@ -134,7 +137,8 @@ extension Router {
                 totals.add(counters)
                 readings.append(
                     WorkerReading(
-                        id: worker.id, core: worker.core, counters: counters, polls: field(.polls), idlePolls: field(.idlePolls), sleeps: field(.sleeps),
+                        id: worker.id, core: worker.core, counters: counters, polls: field(.polls), idlePolls: field(.idlePolls),
+                        sleeps: field(.sleeps),
                         busyCycles: field(.busyCycles), bursts: field(.bursts)))
             }
             return RouterStatus(
@@ -148,7 +152,8 @@ extension Router {
         [
             TableUsage(name: "vif", used: state.vifs.count, capacity: configuration.vifCapacity, memoryBytes: tables.vifs.memoryBytes),
             TableUsage(name: "vrf", used: state.vrfs.count, capacity: configuration.vrfCapacity, memoryBytes: configuration.vrfCapacity * 8),
-            TableUsage(name: "nexthop", used: state.nextHops.count, capacity: configuration.nextHopCapacity, memoryBytes: tables.nextHops.memoryBytes),
+            TableUsage(
+                name: "nexthop", used: state.nextHops.count, capacity: configuration.nextHopCapacity, memoryBytes: tables.nextHops.memoryBytes),
             // Routes are bounded by memory alone: capacity 0.
             TableUsage(
                 name: "route", used: tables.routes.routeCount, capacity: 0,
@@ -218,7 +223,8 @@ extension FlowReading {
         self.init(
             spec: FlowSpec(key: entry.key.spec, action: FlowAction(rawValue: entry.action) ?? .drop, cookie: entry.cookie), index: index,
             reverseIndex: reverse == nil ? nil : entry.reverse, generation: entry.generation, packets: entry.packets, bytes: entry.bytes,
-            tcpState: entry.proto == IPProtocol.tcp.rawValue ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "", ingressVif: VifID(entry.ingressVif),
+            tcpState: entry.proto == IPProtocol.tcp.rawValue ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
+            ingressVif: VifID(entry.ingressVif),
             nextHop: NextHopID(entry.nextHop), idleSeconds: Int(now &- entry.lastSeen) / 1000, isForward: entry.flags.contains(.forward),
             udpSourcePort: entry.udpSourcePort)
     }

@@ -4,13 +4,17 @@ import NetTypes
 extension Router {
     func upsert(_ spec: RouteSpec, _ state: inout State) -> RouterOutcome {
         guard state.vrfs[spec.vrf] != nil else { return .notFound("route \(spec.prefix): VRF \(spec.vrf) does not exist; create it first") }
-        guard state.nextHops[spec.nextHop] != nil else { return .notFound("route \(spec.prefix): next hop \(spec.nextHop) does not exist; create it first") }
+        guard state.nextHops[spec.nextHop] != nil else {
+            return .notFound("route \(spec.prefix): next hop \(spec.nextHop) does not exist; create it first")
+        }
         if let label = spec.label, label > VNI.maximum { return .invalid("route \(spec.prefix): label \(label) is larger than 24 bits") }
         let leaf = tables.leaves.intern(
             RouteLeaf(
                 nextHop: spec.nextHop.rawValue, label: spec.label ?? RouteLeaf.noLabel, mac: spec.mac?.rawValue ?? 0,
                 flags: spec.proxies ? RouteLeaf.proxies : 0, cookie: spec.cookie))
-        guard leaf != 0 else { return .tableFull("route \(spec.prefix): no room for another distinct route result (\(tables.leaves.count) are in use)") }
+        guard leaf != 0 else {
+            return .tableFull("route \(spec.prefix): no room for another distinct route result (\(tables.leaves.count) are in use)")
+        }
         let old = tables.routes.insert(root(spec.vrf, spec.prefix), RouteKey(spec.prefix), leaf: leaf)
         guard old != RouteTable.none else {
             tables.leaves.release(leaf)
@@ -48,7 +52,8 @@ extension Router {
         let old = tables.bridge.entry(vrf: spec.vrf.rawValue, mac: spec.mac.rawValue)
         guard
             tables.bridge.insert(
-                vrf: spec.vrf.rawValue, mac: spec.mac.rawValue, nextHop: spec.nextHop.rawValue, label: spec.label ?? Packet.noLabel, cookie: spec.cookie)
+                vrf: spec.vrf.rawValue, mac: spec.mac.rawValue, nextHop: spec.nextHop.rawValue, label: spec.label ?? Packet.noLabel,
+                cookie: spec.cookie)
         else { return .tableFull("\(what): the bridge table is full (\(tables.bridge.count) entries)") }
         reference(spec.nextHop, &state)
         if let old { dereference(NextHopID(old.nextHop), &state) }
@@ -75,7 +80,9 @@ extension Router {
         return bind(tables.vnis, spec.vni.rawValue, spec.nextHop, spec.cookie, "VNI \(spec.vni)", &state)
     }
 
-    private func bind(_ table: IndexTable, _ key: UInt32, _ nextHop: NextHopID, _ cookie: UInt64, _ what: String, _ state: inout State) -> RouterOutcome {
+    private func bind(_ table: IndexTable, _ key: UInt32, _ nextHop: NextHopID, _ cookie: UInt64, _ what: String, _ state: inout State)
+        -> RouterOutcome
+    {
         guard state.nextHops[nextHop] != nil else { return .notFound("\(what): next hop \(nextHop) does not exist; create it first") }
         let old = table.lookup(key)
         guard table.set(key, nextHop: nextHop.rawValue, cookie: cookie) else { return .invalid("\(what): is out of range") }
@@ -149,7 +156,8 @@ extension FlowKey {
         case (.v6(let source), .v6(let destination)):
             self.init(
                 vrf: spec.vrf.rawValue, proto: spec.proto, source: IPv6Words(high: source.high, low: source.low),
-                destination: IPv6Words(high: destination.high, low: destination.low), sourcePort: spec.sourcePort, destinationPort: spec.destinationPort)
+                destination: IPv6Words(high: destination.high, low: destination.low), sourcePort: spec.sourcePort,
+                destinationPort: spec.destinationPort)
         default: return nil
         }
     }

@@ -49,6 +49,8 @@ public final class Router: @unchecked Sendable {
         var spec: PortSpec
         var port: Port
         var index: Int
+        /// The worker of each receive queue. It stays the same while the port is there: two workers must never poll one queue, not even during a change of plans.
+        var receiveWorkers: [Int]
     }
 
     struct TrapListeners {
@@ -84,25 +86,28 @@ public final class Router: @unchecked Sendable {
     public func start() {
         threads.withLock { threads in
             for worker in workers {
-                threads.append(startThread { [worker] in
-                    vr_name_thread("worker-\(worker.id)")
-                    if let core = worker.core { _ = vr_pin_thread(Int32(core)) }
-                    worker.run()
-                })
+                threads.append(
+                    startThread { [worker] in
+                        vr_name_thread("worker-\(worker.id)")
+                        if let core = worker.core { _ = vr_pin_thread(Int32(core)) }
+                        worker.run()
+                    })
             }
         }
-        trapThread.withLock { $0 = startThread { [self] in
-            vr_name_thread("traps")
-            while !isStopping.load(ordering: .relaxed) {
-                withUnsafeTemporaryAllocation(of: Int32.self, capacity: 1) { descriptors in
-                    descriptors[0] = trapBell.descriptor
-                    _ = vr_wait_readable(descriptors.baseAddress, 1, 200_000_000)
+        trapThread.withLock {
+            $0 = startThread { [self] in
+                vr_name_thread("traps")
+                while !isStopping.load(ordering: .relaxed) {
+                    withUnsafeTemporaryAllocation(of: Int32.self, capacity: 1) { descriptors in
+                        descriptors[0] = trapBell.descriptor
+                        _ = vr_wait_readable(descriptors.baseAddress, 1, 200_000_000)
+                    }
+                    trapBell.answer()
+                    deliverTraps()
+                    state.withLock { _ in tables.quiescence.reclaim() }
                 }
-                trapBell.answer()
-                deliverTraps()
-                state.withLock { _ in tables.quiescence.reclaim() }
             }
-        } }
+        }
     }
 
     /// Stops and joins the workers, closes the ports. The tables stay readable.
@@ -117,7 +122,9 @@ public final class Router: @unchecked Sendable {
         }
         isStopping.store(true, ordering: .relaxed)
         trapBell.ring()
-        trapThread.withLock { if let thread = $0 { pthread_join(thread, nil) }; $0 = nil }
+        trapThread.withLock {
+            if let thread = $0 { pthread_join(thread, nil) }; $0 = nil
+        }
         state.withLock { state in
             for port in state.portSlots { port?.close() }
             state.portSlots = state.portSlots.map { _ in nil }

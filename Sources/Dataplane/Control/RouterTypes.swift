@@ -66,7 +66,9 @@ public struct VifCounters: Hashable, Sendable {
     public init() {}
 }
 
-public struct PortReading: Sendable { public var spec: PortSpec; public var statistics: PortStatistics; public var device: String; public var driver: String; public var mtu: Int }
+public struct PortReading: Sendable {
+    public var spec: PortSpec; public var statistics: PortStatistics; public var device: String; public var driver: String; public var mtu: Int
+}
 public struct VifReading: Sendable { public var spec: VifSpec; public var counters: VifCounters }
 public struct VRFReading: Sendable { public var spec: VRFSpec; public var ipv4Routes: Int; public var ipv6Routes: Int; public var bridgeEntries: Int }
 public struct NextHopReading: Sendable { public var spec: NextHopSpec; public var references: Int }

@@ -13,7 +13,9 @@ extension Worker {
         guard ARP.check(packet.data + Ethernet.size, available: packet.length &- Ethernet.size) else { return packet.settle(.drop(.invalidARP)) }
         let arp = ARP(packet.data + Ethernet.size)
         let vif = packet.ingress
-        if vif.pointee.flags.contains(.antispoof), arp.senderMAC != vif.pointee.workloadMAC || (arp.sender != 0 && !vif.pointee.isWorkloadAddress(Vif.mapped(arp.sender))) {
+        if vif.pointee.flags.contains(.antispoof),
+            arp.senderMAC != vif.pointee.workloadMAC || (arp.sender != 0 && !vif.pointee.isWorkloadAddress(Vif.mapped(arp.sender)))
+        {
             return packet.settle(.drop(.invalidSource))
         }
         // Replies and announcements teach us nothing: addresses come from the control plane.
@@ -34,7 +36,9 @@ extension Worker {
     /// The MAC to answer with for an address under this route; nil: no answer is due (the asker's own address, or a route that does not proxy).
     private func proxyMAC(_ leaf: UInt32, _ vif: UnsafePointer<Vif>) -> UInt64? {
         guard tables.leaves.flags(leaf) & RouteLeaf.proxies != 0 else { return nil }
-        if let nextHop = tables.nextHops.load(tables.leaves.nextHop(leaf)), nextHop.pointee.kind == .encap, nextHop.pointee.vif == vif.pointee.id { return nil }
+        if let nextHop = tables.nextHops.load(tables.leaves.nextHop(leaf)), nextHop.pointee.kind == .encap, nextHop.pointee.vif == vif.pointee.id {
+            return nil
+        }
         let mac = tables.leaves.mac(leaf)
         return mac == 0 ? vif.pointee.mac : mac
     }
@@ -51,7 +55,13 @@ extension Worker {
         let type = ICMPv6(packet.transport).type
         guard type == .neighbourSolicitation else {
             // Advertisements teach us nothing; a redirect from a workload is refused.
-            if type == .neighbourAdvertisement { packet.settle(.consumed) } else if type == .redirect { packet.settle(.drop(.invalidSource)) } else { return false }
+            if type == .neighbourAdvertisement {
+                packet.settle(.consumed)
+            } else if type == .redirect {
+                packet.settle(.drop(.invalidSource))
+            } else {
+                return false
+            }
             return true
         }
         guard let solicitation = NeighbourSolicitation(packet.data, length: packet.length) else {

@@ -62,10 +62,16 @@ extension Worker {
         var length = 0
         if packet.family == .ipv4 {
             let source = gatewayIPv4(address, for: IPv4(packet.network).source)
-            if source != 0 { length = ICMPError.makeIPv4(kind, about: packet.data, length: packet.length, into: frame.start, capacity: capacity, mac: mac, address: source) }
+            if source != 0 {
+                length = ICMPError.makeIPv4(
+                    kind, about: packet.data, length: packet.length, into: frame.start, capacity: capacity, mac: mac, address: source)
+            }
         } else {
             let source = address.pointee.ipv6
-            if !source.isUnspecified { length = ICMPError.makeIPv6(kind, about: packet.data, length: packet.length, into: frame.start, capacity: capacity, mac: mac, address: source) }
+            if !source.isUnspecified {
+                length = ICMPError.makeIPv6(
+                    kind, about: packet.data, length: packet.length, into: frame.start, capacity: capacity, mac: mac, address: source)
+            }
         }
         guard length > 0 else { return release(frame) }
         frame.length = UInt32(truncatingIfNeeded: length)

@@ -28,7 +28,11 @@ extension Worker {
             if let reason = checkOuter(ip) { return packet.settle(.drop(reason)) }
             let payload = transport &+ UDP.size
             packet.trim(to: Ethernet.size &+ ip.totalLength)
-            if port == UDP.vxlanPort { decapsulateVXLAN(&packet, at: payload, ecn: ip.ecn) } else { decapsulateMPLS(&packet, at: payload, ecn: ip.ecn) }
+            if port == UDP.vxlanPort {
+                decapsulateVXLAN(&packet, at: payload, ecn: ip.ecn)
+            } else {
+                decapsulateMPLS(&packet, at: payload, ecn: ip.ecn)
+            }
         case .gre:
             guard available >= GRE.size, GRE.check(packet.data + transport, available: available) else { return packet.settle(.drop(.invalidPacket)) }
             let gre = GRE(packet.data + transport)
@@ -86,7 +90,8 @@ extension Worker {
         let version = (packet.data + payload).load(as: UInt8.self) >> 4
         guard version == 4 || version == 6 else { return packet.settle(.drop(.invalidProtocol)) }
         packet.pull(payload &- Ethernet.size)
-        Ethernet.Fields(destination: MACAddress.gateway.rawValue, source: MACAddress.gateway.rawValue, type: version == 4 ? .ipv4 : .ipv6).emit(to: packet.data)
+        Ethernet.Fields(destination: MACAddress.gateway.rawValue, source: MACAddress.gateway.rawValue, type: version == 4 ? .ipv4 : .ipv6).emit(
+            to: packet.data)
         packet.flags.insert([.tunneled, .routed])
         if nextHop.pointee.kind == .vrf {
             packet.vrf = nextHop.pointee.vrf

@@ -32,7 +32,9 @@ final class WorkerCounters: @unchecked Sendable {
     }
 
     @inline(__always) func add(_ field: Field, _ amount: Int = 1) { own[field.rawValue] &+= UInt64(truncatingIfNeeded: amount) }
-    @inline(__always) func drop(_ reason: DropReason, _ amount: Int = 1) { own[WorkerCounters.dropBase &+ Int(reason.rawValue)] &+= UInt64(truncatingIfNeeded: amount) }
+    @inline(__always) func drop(_ reason: DropReason, _ amount: Int = 1) {
+        own[WorkerCounters.dropBase &+ Int(reason.rawValue)] &+= UInt64(truncatingIfNeeded: amount)
+    }
 
     /// Called by the worker when no packet is in its hands.
     func publish() {

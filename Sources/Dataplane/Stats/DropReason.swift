@@ -1,11 +1,35 @@
 /// Why a packet was dropped. One enum, one sentence each; the CLI's text, the API and the documentation derive from it.
 /// Raw values are stable and never reused. Labels are those that `dropstats` users know.
 public enum DropReason: UInt8, CaseIterable, Sendable {
-    case invalidInterface = 1, invalidARP, interfaceTransmitDiscard, interfaceDrop, interfaceReceiveDiscard
-    case flowUnusable, flowTableFull, flowActionDrop, discards, ttlExceeded, invalidNextHop, invalidLabel, invalidProtocol
-    case rewriteFail, packetLoop, push, pull, duplicate, headAllocation, invalidPacket, misc, nowhereToGo, checksumError
-    case invalidVNI, fragmentError, invalidSource, noL2Route, memoryFailure, icmpError, noRoute, transmitQueueFull
-    case packetTooBig, trapNoListener, trapQueueFull, invalidDestination, tunnelUnknownSource
+    case invalidInterface = 1
+    case invalidARP = 2
+    case interfaceTransmitDiscard = 3
+    case interfaceDrop = 4
+    case flowTableFull = 7
+    case flowActionDrop = 8
+    case discards = 9
+    case ttlExceeded = 10
+    case invalidNextHop = 11
+    case invalidLabel = 12
+    case invalidProtocol = 13
+    case packetLoop = 15
+    case push = 16
+    case pull = 17
+    case headAllocation = 19
+    case invalidPacket = 20
+    case misc = 21
+    case nowhereToGo = 22
+    case checksumError = 23
+    case invalidVNI = 24
+    case fragmentError = 25
+    case invalidSource = 26
+    case noL2Route = 27
+    case noRoute = 30
+    case transmitQueueFull = 31
+    case packetTooBig = 32
+    case trapNoListener = 33
+    case trapQueueFull = 34
+    case invalidDestination = 35
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -28,8 +52,6 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .invalidARP: "Invalid ARP"
         case .interfaceTransmitDiscard: "IF TX Discard"
         case .interfaceDrop: "IF Drop"
-        case .interfaceReceiveDiscard: "IF RX Discard"
-        case .flowUnusable: "Flow Unusable"
         case .flowTableFull: "Flow Table Full"
         case .flowActionDrop: "Flow Action Drop"
         case .discards: "Discards"
@@ -37,11 +59,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .invalidNextHop: "Invalid NH"
         case .invalidLabel: "Invalid Label"
         case .invalidProtocol: "Invalid Protocol"
-        case .rewriteFail: "Rewrite Fail"
         case .packetLoop: "Packet Loop"
         case .push: "Push Fails"
         case .pull: "Pull Fails"
-        case .duplicate: "Duplicate"
         case .headAllocation: "Head Alloc Fails"
         case .invalidPacket: "Invalid Packets"
         case .misc: "Misc"
@@ -51,15 +71,12 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .fragmentError: "Fragment errors"
         case .invalidSource: "Invalid Source"
         case .noL2Route: "No L2 Route"
-        case .memoryFailure: "Memory Failures"
-        case .icmpError: "ICMP errors"
         case .noRoute: "No Route"
         case .transmitQueueFull: "TX Queue Full"
         case .packetTooBig: "Packet Too Big"
         case .trapNoListener: "Trap No IF"
         case .trapQueueFull: "Trap Queue Full"
         case .invalidDestination: "Invalid Destination"
-        case .tunnelUnknownSource: "Unknown Tunnel Source"
         }
     }
 
@@ -70,8 +87,6 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .invalidARP: "the ARP packet is malformed, or asks what a workload may not ask"
         case .interfaceTransmitDiscard: "the outgoing vif is down or refuses packets"
         case .interfaceDrop: "the vif does not take this kind of packet"
-        case .interfaceReceiveDiscard: "the vif receives nothing while it is set up or torn down"
-        case .flowUnusable: "the flow entry is being removed"
         case .flowTableFull: "the flow table has no room for a new flow"
         case .flowActionDrop: "the flow's action is drop"
         case .discards: "the next hop is the discard next hop"
@@ -79,11 +94,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .invalidNextHop: "the next hop does not exist or does not fit the packet"
         case .invalidLabel: "no next hop is bound to the MPLS label, or the label stack is malformed"
         case .invalidProtocol: "the protocol is not one that is forwarded here"
-        case .rewriteFail: "the link-layer header could not be written"
         case .packetLoop: "the packet passed through too many VRFs or next hops"
         case .push: "there is no headroom for another header"
         case .pull: "a header is longer than the packet"
-        case .duplicate: "the port sent us our own packet back"
         case .headAllocation: "no buffer was free for a packet the router makes"
         case .invalidPacket: "a header is malformed or a length field contradicts the frame"
         case .misc: "no other reason fits"
@@ -93,15 +106,12 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .fragmentError: "the packet could not be fragmented"
         case .invalidSource: "the source MAC or address is not the workload's (antispoofing), or not a unicast address"
         case .noL2Route: "the bridge table does not know the destination MAC"
-        case .memoryFailure: "memory ran out"
-        case .icmpError: "an ICMP error is about a packet that may not cause one"
         case .noRoute: "the VRF has no route to the destination"
         case .transmitQueueFull: "the port's transmit queue took no more packets"
         case .packetTooBig: "the packet is larger than the outgoing MTU and may not be fragmented; the sender was told"
         case .trapNoListener: "the packet is for the control program, and none is connected"
         case .trapQueueFull: "the control program does not keep up with trapped packets"
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
-        case .tunnelUnknownSource: "the tunnel packet did not come from a known tunnel endpoint"
         }
     }
 }

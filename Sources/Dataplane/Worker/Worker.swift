@@ -59,7 +59,10 @@ final class Worker: @unchecked Sendable {
 
     static let portCapacity = 4352
 
-    init(id: Int, core: Int?, configuration: RouterConfiguration, tables: ForwardingTables, pool: BufferPool, plan: WorkerPlan, trapBell: Doorbell, startTSC: UInt64) {
+    init(
+        id: Int, core: Int?, configuration: RouterConfiguration, tables: ForwardingTables, pool: BufferPool, plan: WorkerPlan, trapBell: Doorbell,
+        startTSC: UInt64
+    ) {
         self.id = id
         self.core = core
         self.tables = tables

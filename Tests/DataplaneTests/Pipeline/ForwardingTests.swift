@@ -86,7 +86,9 @@ import Testing
 
     // MARK: Neighbours
 
-    @Test(arguments: [(Golden.arpGateway, Golden.arpGatewayReply), (Golden.arpNeighbour, Golden.arpNeighbourReply), (Golden.solicitation, Golden.advertisement)])
+    @Test(arguments: [
+        (Golden.arpGateway, Golden.arpGatewayReply), (Golden.arpNeighbour, Golden.arpNeighbourReply), (Golden.solicitation, Golden.advertisement),
+    ])
     func answersForKnownAddresses(question: [UInt8], answer: [UInt8]) {
         let test = TestRouter()
         test.send(question, from: test.blue1)
@@ -189,7 +191,11 @@ import Testing
         #expect(flows.count == 2)
         let forward = flows.first { $0.isForward }, reverse = flows.first { !$0.isForward }
         #expect(forward?.packets == 2 && forward?.bytes == UInt64(2 * Golden.bridged.count) && reverse?.packets == 1)
-        #expect(forward?.spec.key == FlowKeySpec(vrf: .init(1), source: IPAddress("10.1.0.11")!, destination: IPAddress("10.1.0.13")!, proto: 1, sourcePort: 7, destinationPort: 7))
+        #expect(
+            forward?.spec.key
+                == FlowKeySpec(
+                    vrf: .init(1), source: IPAddress("10.1.0.11")!, destination: IPAddress("10.1.0.13")!, proto: 1, sourcePort: 7, destinationPort: 7)
+        )
         #expect(forward?.reverseIndex == reverse?.index && forward?.ingressVif == VifID(3))
         var spec = forward!.spec
         spec.action = .drop
@@ -197,7 +203,8 @@ import Testing
         _ = test.fabric.take()
         test.send(Golden.bridged, from: test.blue1)
         #expect(test.fabric.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
-        #expect(test.router.apply([.delete(.flow(spec.key)), .delete(.flow(spec.key))]).map { if case .ok = $0 { true } else { false } } == [true, false])
+        #expect(
+            test.router.apply([.delete(.flow(spec.key)), .delete(.flow(spec.key))]).map { if case .ok = $0 { true } else { false } } == [true, false])
         test.send(Golden.bridged, from: test.blue1)
         #expect(test.fabric.take().count == 1)
     }
@@ -233,15 +240,22 @@ import Testing
         let test = TestRouter(withHost: true, workloadTraits: [.unfinishedChecksums, .oversizedSegments])
         var random = SystemRandomNumberGenerator()
         let seeds = [
-            Golden.bridged, Golden.bridgedBackInVXLAN, Golden.routed, Golden.backInMPLSoUDP, Golden.backInMPLSoGRE, Golden.backInVXLAN, Golden.arpGateway,
+            Golden.bridged, Golden.bridgedBackInVXLAN, Golden.routed, Golden.backInMPLSoUDP, Golden.backInMPLSoGRE, Golden.backInVXLAN,
+            Golden.arpGateway,
             Golden.solicitation, Golden.big, Golden.big6, Golden.syn, Golden.dhcp, Golden.toHost, Golden.fabricARPReply,
         ]
         for round in 0..<40_000 {
             var frame = seeds[round % seeds.count]
             switch round / seeds.count % 4 {
             case 0: frame = Array(frame.prefix(Int.random(in: 0...frame.count, using: &random)))
-            case 1: for _ in 0..<Int.random(in: 1...8) { frame[Int.random(in: 0..<frame.count, using: &random)] ^= 1 << UInt8.random(in: 0..<8, using: &random) }
-            case 2: for _ in 0..<Int.random(in: 1...4) { frame[Int.random(in: 12..<min(60, frame.count), using: &random)] = .random(in: 0...255, using: &random) }
+            case 1:
+                for _ in 0..<Int.random(in: 1...8) {
+                    frame[Int.random(in: 0..<frame.count, using: &random)] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+                }
+            case 2:
+                for _ in 0..<Int.random(in: 1...4) {
+                    frame[Int.random(in: 12..<min(60, frame.count), using: &random)] = .random(in: 0...255, using: &random)
+                }
             default: frame = (0..<Int.random(in: 0...200, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
             }
             if frame.isEmpty { frame = [0] }

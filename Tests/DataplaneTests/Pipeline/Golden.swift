@@ -1,3 +1,4 @@
+// swift-format-ignore-file
 // Made by scripts/make-golden.py with scapy. Do not edit.
 
 enum Golden {

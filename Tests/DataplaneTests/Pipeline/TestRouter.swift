@@ -66,7 +66,10 @@ final class TestRouter {
     static let fabricMAC = MACAddress("02:00:00:00:0f:01")!, peerMAC = MACAddress("02:00:00:00:0f:02")!
     static let a = MACAddress("02:00:00:00:01:11")!, b = MACAddress("02:00:00:00:01:13")!, c = MACAddress("02:00:00:00:01:12")!
 
-    init(withHost: Bool = false, remote: Encapsulation = .vxlan, workloadMTU: Int = 9000, workloadTraits: PortTraits = [], antispoof: Bool = false, flows: Int = 4096) {
+    init(
+        withHost: Bool = false, remote: Encapsulation = .vxlan, workloadMTU: Int = 9000, workloadTraits: PortTraits = [], antispoof: Bool = false,
+        flows: Int = 4096
+    ) {
         let ports = [
             "fabric": TestPort("fabric"), "host": TestPort("host"), "blue1": TestPort("blue1", mtu: workloadMTU, traits: workloadTraits),
             "blue2": TestPort("blue2", mtu: 1500),
@@ -95,13 +98,17 @@ final class TestRouter {
                 .vif(
                     VifSpec(
                         id: .init(id), name: name, kind: .virtual, port: name, vrf: .init(1), mac: .gateway,
-                        addresses: [IPAddress("10.1.0.1")!, IPAddress("fd00:1::1")!], workloadMAC: mac, workloadAddresses: addresses.compactMap(IPAddress.init),
+                        addresses: [IPAddress("10.1.0.1")!, IPAddress("fd00:1::1")!], workloadMAC: mac,
+                        workloadAddresses: addresses.compactMap(IPAddress.init),
                         keepsFlows: true, antispoof: antispoof)),
                 .nextHop(NextHopSpec(id: .init(id * 10), kind: .encap(vif: .init(id), destination: mac, source: .gateway))),
                 .nextHop(NextHopSpec(id: .init(id * 10 + 1), kind: .encap(vif: .init(id), destination: nil, source: .gateway))),
                 .bridgeEntry(BridgeEntrySpec(vrf: .init(1), mac: mac, nextHop: .init(id * 10 + 1))),
                 .label(LabelSpec(label: .init(id + 13), nextHop: .init(id * 10))),
-            ] + addresses.map { .route(RouteSpec(vrf: .init(1), prefix: IPPrefix(host: IPAddress($0)!), nextHop: .init(id * 10), proxies: true, mac: mac)) }
+            ]
+                + addresses.map {
+                    .route(RouteSpec(vrf: .init(1), prefix: IPPrefix(host: IPAddress($0)!), nextHop: .init(id * 10), proxies: true, mac: mac))
+                }
         }
         func route(_ prefix: String, _ nextHop: UInt32, _ label: UInt32? = nil, proxies: Bool = false, mac: MACAddress? = nil) -> RouterObject {
             .route(RouteSpec(vrf: .init(1), prefix: IPPrefix(prefix)!, nextHop: .init(nextHop), label: label, proxies: proxies, mac: mac))
@@ -109,7 +116,10 @@ final class TestRouter {
         var objects: [RouterObject] = [
             .port(PortSpec(name: "fabric", driver: .loopback)), .port(PortSpec(name: "blue1", driver: .loopback)),
             .port(PortSpec(name: "blue2", driver: .loopback)), .vrf(VRFSpec(id: .init(1), name: "blue")), .vrf(VRFSpec(id: .init(2), name: "red")),
-            .vif(VifSpec(id: .init(0), name: "fabric0", kind: .physical, port: "fabric", vrf: .init(0), mac: Self.fabricMAC, addresses: [IPAddress("10.0.0.11")!])),
+            .vif(
+                VifSpec(
+                    id: .init(0), name: "fabric0", kind: .physical, port: "fabric", vrf: .init(0), mac: Self.fabricMAC,
+                    addresses: [IPAddress("10.0.0.11")!])),
         ]
         if withHost {
             objects += [
@@ -121,8 +131,10 @@ final class TestRouter {
         objects += [
             tunnel(1, .vxlan), tunnel(2, remote), .nextHop(NextHopSpec(id: .init(5), kind: .vrf(.init(1), bridges: true))),
             .nextHop(NextHopSpec(id: .init(6), kind: .receive(vif: .init(3)))), .vni(VNISpec(vni: .init(5001), nextHop: .init(5))),
-            .bridgeEntry(BridgeEntrySpec(vrf: .init(1), mac: Self.b, nextHop: .init(1), label: 5001)), route("10.1.0.13/32", 1, 5001, proxies: true, mac: Self.b),
-            route("fd00:1::13", 1, 5001, proxies: true, mac: Self.b), route("10.3.0.0/24", 2, label), route("10.1.0.0/24", 0), route("10.1.0.1/32", 6, proxies: true),
+            .bridgeEntry(BridgeEntrySpec(vrf: .init(1), mac: Self.b, nextHop: .init(1), label: 5001)),
+            route("10.1.0.13/32", 1, 5001, proxies: true, mac: Self.b),
+            route("fd00:1::13", 1, 5001, proxies: true, mac: Self.b), route("10.3.0.0/24", 2, label), route("10.1.0.0/24", 0),
+            route("10.1.0.1/32", 6, proxies: true),
             route("fd00:1::1", 6, proxies: true),
         ]
         let outcomes = router.apply(objects.map(RouterOperation.upsert))
@@ -143,7 +155,9 @@ final class TestRouter {
     }
 
     func drops(_ reason: DropReason) -> UInt64 { router.status().drops.first { $0.reason == reason }?.packets ?? 0 }
-    var allDrops: [String: UInt64] { Dictionary(uniqueKeysWithValues: router.status().drops.filter { $0.packets > 0 }.map { ($0.reason.name, $0.packets) }) }
+    var allDrops: [String: UInt64] {
+        Dictionary(uniqueKeysWithValues: router.status().drops.filter { $0.packets > 0 }.map { ($0.reason.name, $0.packets) })
+    }
 }
 
 /// The frame with its outer UDP source port (octets 34 and 35, which come from a seeded hash) set to 49152, after a check of its range.
