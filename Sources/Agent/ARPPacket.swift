@@ -54,7 +54,8 @@ struct ARPPacket: Hashable, Sendable {
 
     /// The frame, padded to the Ethernet minimum of 60 octets (without FCS).
     var frame: [UInt8] {
-        var bytes = destination.bytes + source.bytes + [0x08, 0x06, 0x00, 0x01, 0x08, 0x00, 6, 4, 0x00, UInt8(truncatingIfNeeded: operation.rawValue)]
+        var bytes =
+            destination.bytes + source.bytes + [0x08, 0x06, 0x00, 0x01, 0x08, 0x00, 6, 4, 0x00, UInt8(truncatingIfNeeded: operation.rawValue)]
         bytes += senderMAC.bytes + senderAddress.bytes + targetMAC.bytes + targetAddress.bytes
         return bytes + Array(repeating: 0, count: 60 - Self.size)
     }

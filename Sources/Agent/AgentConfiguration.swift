@@ -88,7 +88,9 @@ extension AgentConfiguration {
         }
         guard let root else { throw ConfigurationError(source: source, field: "", message: "is empty; `node`, `xmpp` and `fabric` are needed") }
         var top = try StrictMapping(root, source: source, path: "")
-        guard let name = try top.value("node", form: "a node name: letters, digits, '-', '_' and '.'", Self.name) else { throw Self.missingError(top, "node") }
+        guard let name = try top.value("node", form: "a node name: letters, digits, '-', '_' and '.'", Self.name) else {
+            throw Self.missingError(top, "node")
+        }
         node = name
         controllers = []
         for var entry in try top.mappings("controllers") {
@@ -187,7 +189,8 @@ extension AgentConfiguration {
     }
 
     private static func name(_ text: String) -> String? {
-        text.utf8.count <= 253 && text.utf8.allSatisfy { ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || (0x30...0x39).contains($0) || [0x2D, 0x2E, 0x5F].contains($0) }
+        text.utf8.count <= 253
+            && text.utf8.allSatisfy { ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || (0x30...0x39).contains($0) || [0x2D, 0x2E, 0x5F].contains($0) }
             ? text : nil
     }
 

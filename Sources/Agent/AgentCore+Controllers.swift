@@ -99,7 +99,8 @@ extension AgentCore {
         case .configRemoved(let key): config.remove(key)
         case .endOfConfig:
             config.endOfConfig()
-            logger.info("end of configuration", metadata: ["networks": "\(config.networks.count)", "ports": "\(config.ports(of: configuration.node).count)"])
+            logger.info(
+                "end of configuration", metadata: ["networks": "\(config.networks.count)", "ports": "\(config.ports(of: configuration.node).count)"])
         case .route, .withdrawn, .endOfRIB, .malformed: break
         }
     }
@@ -186,7 +187,8 @@ extension AgentCore {
         for request in requests {
             guard let refusal else { controllers[index].exchange.acknowledged(request); continue }
             logger.warning(
-                "controller refuses", metadata: [
+                "controller refuses",
+                metadata: [
                     "controller": "\(controllers[index].configuration.description)", "request": "\(request.description)", "reason": "\(refusal)",
                 ])
             controllers[index].exchange.refused(request, reason: refusal, now: now)

@@ -163,7 +163,8 @@ extension AgentCore {
         let path = "/sys/class/net/\(interface)/address"
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
             throw ConfigurationError(
-                source: path, field: "fabric.interface", message: "there is no interface \(interface); create it, or set fabric.mac for a device the kernel does not see")
+                source: path, field: "fabric.interface",
+                message: "there is no interface \(interface); create it, or set fabric.mac for a device the kernel does not see")
         }
         guard let mac = MACAddress(text.trimmingCharacters(in: .whitespacesAndNewlines)), mac != .zero else {
             throw ConfigurationError(source: path, field: "fabric.interface", message: "\(interface) has no Ethernet address; set fabric.mac")

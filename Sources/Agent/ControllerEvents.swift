@@ -49,7 +49,9 @@ enum ControllerEvent: Hashable, Sendable {
             guard let payload = item.payload else { return .malformed("\(table): item '\(item.id?.prefix(128) ?? "")' is empty") }
             do throws(RouteDecodingError) {
                 let route = try RouteAdvertisement(entry: payload, vrf: table.vrf)
-                guard route.destination.family == table.family else { return .malformed("\(table): an entry of family \(route.destination.family.rawValue)") }
+                guard route.destination.family == table.family else {
+                    return .malformed("\(table): an entry of family \(route.destination.family.rawValue)")
+                }
                 return .route(route)
             } catch {
                 return .malformed("\(table): item '\(item.id?.prefix(128) ?? "")': \(error)")

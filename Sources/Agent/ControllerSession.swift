@@ -65,7 +65,8 @@ struct ControllerSession: Sendable {
             _ = try await session.request(IQ(.set, to: service("config"), payload: request.element))
             await core.configSubscribed(index, session)
         } catch {
-            logger.warning("controller refuses the configuration subscription", metadata: ["controller": "\(controller.description)", "reason": "\(error)"])
+            logger.warning(
+                "controller refuses the configuration subscription", metadata: ["controller": "\(controller.description)", "reason": "\(error)"])
             try? await Task.sleep(for: .seconds(1))
         }
     }

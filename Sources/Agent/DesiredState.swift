@@ -77,26 +77,28 @@ struct DesiredState: Sendable {
         let configuration = inputs.configuration, fabric = configuration.fabric
         add(.vrf(Self.fabricVRF, name: Self.fabricVRFName))
         add(.port(fabric.interface, driver: fabric.driver, index: Self.fabricVif, mtu: fabric.mtu))
-        add(.with {
-            $0.vif.id = Self.fabricVif.rawValue
-            $0.vif.name = fabric.interface
-            $0.vif.kind = .physical
-            $0.vif.port = fabric.interface
-            $0.vif.macAddress = inputs.fabricMAC
-            $0.vif.ipAddresses = [.v4(fabric.address)]
-            $0.vif.mtu = UInt32(clamping: fabric.mtu)
-            $0.vif.cookie = agentCookie
-        })
+        add(
+            .with {
+                $0.vif.id = Self.fabricVif.rawValue
+                $0.vif.name = fabric.interface
+                $0.vif.kind = .physical
+                $0.vif.port = fabric.interface
+                $0.vif.macAddress = inputs.fabricMAC
+                $0.vif.ipAddresses = [.v4(fabric.address)]
+                $0.vif.mtu = UInt32(clamping: fabric.mtu)
+                $0.vif.cookie = agentCookie
+            })
         guard let host = configuration.host else { return }
         add(.port(host.interface, driver: host.driver, index: Self.hostVif))
-        add(.with {
-            $0.vif.id = Self.hostVif.rawValue
-            $0.vif.name = host.interface
-            $0.vif.kind = .host
-            $0.vif.port = host.interface
-            $0.vif.macAddress = inputs.fabricMAC
-            $0.vif.cookie = agentCookie
-        })
+        add(
+            .with {
+                $0.vif.id = Self.hostVif.rawValue
+                $0.vif.name = host.interface
+                $0.vif.kind = .host
+                $0.vif.port = host.interface
+                $0.vif.macAddress = inputs.fabricMAC
+                $0.vif.cookie = agentCookie
+            })
     }
 
     // MARK: - Networks and their local ports
@@ -114,7 +116,13 @@ struct DesiredState: Sendable {
         let bridges = network.forwarding == .l2l3
         add(.vrf(vrf, name: network.name))
         if network.encapsulation == .vxlan, let vni = network.vni {
-            add(.nextHop(vrfNextHop, .vrf(.with { $0.vrf = vrf.rawValue; $0.bridges = bridges })))
+            add(
+                .nextHop(
+                    vrfNextHop,
+                    .vrf(
+                        .with {
+                            $0.vrf = vrf.rawValue; $0.bridges = bridges
+                        })))
             add(.vni(vni, nextHop: vrfNextHop))
         }
         if !network.subnets.isEmpty { add(.nextHop(gateway, .receive(.with { $0.vif = Self.fabricVif.rawValue }))) }
@@ -145,30 +153,43 @@ struct DesiredState: Sendable {
         }
         let bridges = network.forwarding == .l2l3
         add(.port(interface, driver: inputs.configuration.workloadDriver, index: vif))
-        add(.with {
-            $0.vif.id = vif.rawValue
-            $0.vif.name = interface
-            $0.vif.kind = .virtual
-            $0.vif.port = interface
-            $0.vif.vrf = vrf.rawValue
-            $0.vif.macAddress = .gateway
-            // The gateways this workload can see; a vif holds few addresses, a network may have many subnets.
-            $0.vif.ipAddresses = network.subnets.filter { subnet in port.addresses.contains { subnet.prefix.contains($0) } }.map(\.gateway)
-            $0.vif.workloadMACAddress = port.mac
-            $0.vif.workloadIPAddresses = port.addresses
-            $0.vif.mtu = UInt32(clamping: network.mtu ?? 0)
-            $0.vif.keepsFlows = true
-            $0.vif.bridges = bridges
-            $0.vif.antispoof = inputs.configuration.antispoof
-            $0.vif.cookie = agentCookie
-        })
-        add(.nextHop(routed, .encap(.with { $0.vif = vif.rawValue; $0.destination = port.mac; $0.sourceAddress = .gateway })))
+        add(
+            .with {
+                $0.vif.id = vif.rawValue
+                $0.vif.name = interface
+                $0.vif.kind = .virtual
+                $0.vif.port = interface
+                $0.vif.vrf = vrf.rawValue
+                $0.vif.macAddress = .gateway
+                // The gateways this workload can see; a vif holds few addresses, a network may have many subnets.
+                $0.vif.ipAddresses = network.subnets.filter { subnet in port.addresses.contains { subnet.prefix.contains($0) } }.map(\.gateway)
+                $0.vif.workloadMACAddress = port.mac
+                $0.vif.workloadIPAddresses = port.addresses
+                $0.vif.mtu = UInt32(clamping: network.mtu ?? 0)
+                $0.vif.keepsFlows = true
+                $0.vif.bridges = bridges
+                $0.vif.antispoof = inputs.configuration.antispoof
+                $0.vif.cookie = agentCookie
+            })
+        add(
+            .nextHop(
+                routed,
+                .encap(
+                    .with {
+                        $0.vif = vif.rawValue; $0.destination = port.mac; $0.sourceAddress = .gateway
+                    })))
         add(.label(label, nextHop: routed))
         for address in port.addresses {
             add(.route(vrf, IPPrefix(host: address), nextHop: routed, proxies: true, mac: bridges ? port.mac : nil))
         }
         if bridges {
-            add(.nextHop(bridged, .encap(.with { $0.vif = vif.rawValue; $0.sourceAddress = .gateway })))
+            add(
+                .nextHop(
+                    bridged,
+                    .encap(
+                        .with {
+                            $0.vif = vif.rawValue; $0.sourceAddress = .gateway
+                        })))
             add(.bridgeEntry(vrf, port.mac, nextHop: bridged))
         }
         ports.append(PortState(binding: binding, vif: vif))
@@ -253,15 +274,19 @@ struct DesiredState: Sendable {
                 }
             guard let id = allocator.nextHop(.tunnel(.v4(endpoint), kind)) else { return nil }
             if objects[.nextHop(id)] == nil {
-                add(.nextHop(id, .tunnel(.with {
-                    $0.encapsulation = kind
-                    $0.sourceAddress = .v4(own)
-                    $0.destinationAddress = .v4(endpoint)
-                    $0.vif = Self.fabricVif.rawValue
-                    $0.destinationMac = mac.octets
-                    $0.sourceMac = inputs.fabricMAC.octets
-                    $0.routerMac = MACAddress.gateway.octets
-                })))
+                add(
+                    .nextHop(
+                        id,
+                        .tunnel(
+                            .with {
+                                $0.encapsulation = kind
+                                $0.sourceAddress = .v4(own)
+                                $0.destinationAddress = .v4(endpoint)
+                                $0.vif = Self.fabricVif.rawValue
+                                $0.destinationMac = mac.octets
+                                $0.sourceMac = inputs.fabricMAC.octets
+                                $0.routerMac = MACAddress.gateway.octets
+                            })))
             }
             return ((id, encapsulation), nextHop.label)
         }

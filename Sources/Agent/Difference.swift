@@ -50,7 +50,9 @@ enum Difference {
         var previous = 0
         while closed.count != previous {
             previous = closed.count
-            for (key, object) in actual where object.isOwn && !closed.contains(key) && object.dependencies.contains(where: closed.contains) { closed.insert(key) }
+            for (key, object) in actual where object.isOwn && !closed.contains(key) && object.dependencies.contains(where: closed.contains) {
+                closed.insert(key)
+            }
         }
         return closed
     }

@@ -121,7 +121,11 @@ struct IdentifierAllocator: Sendable {
             case .vrf(let x): vrfs.recover(x.id, for: x.name)
             case .vif(let x): vifs.recover(x.id, for: x.name)
             case .label(let x):
-                if x.cookie == agentCookie, case .encap(let vif, _)? = identities[x.nextHop] { labels.recover(x.label, for: vif) } else { labels.reserve(x.label) }
+                if x.cookie == agentCookie, case .encap(let vif, _)? = identities[x.nextHop] {
+                    labels.recover(x.label, for: vif)
+                } else {
+                    labels.reserve(x.label)
+                }
             case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, nil: break
             }
         }

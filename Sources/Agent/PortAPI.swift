@@ -48,7 +48,9 @@ struct PortAPI: Sendable {
         for (index, element) in elements.enumerated() {
             do {
                 let port = try PortRequest(element)
-                guard !ports.contains(where: { $0.id == port.id }) else { throw PortRequestError(field: "id", message: "\(port.id) is in the array twice") }
+                guard !ports.contains(where: { $0.id == port.id }) else {
+                    throw PortRequestError(field: "id", message: "\(port.id) is in the array twice")
+                }
                 ports.append(port)
             } catch let error as PortRequestError {
                 let field = isList ? "[\(index)]" + (error.field.isEmpty ? "" : ".\(error.field)") : error.field
@@ -81,7 +83,9 @@ struct PortAPI: Sendable {
     private func health() async -> Response {
         let answer = await withTaskGroup(of: AgentHealth?.self) { group in
             group.addTask { await core.health() }
-            group.addTask { try? await Task.sleep(for: .seconds(2)); return nil }
+            group.addTask {
+                try? await Task.sleep(for: .seconds(2)); return nil
+            }
             defer { group.cancelAll() }
             return await group.next() ?? nil
         }

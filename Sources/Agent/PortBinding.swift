@@ -27,7 +27,8 @@ struct PortBinding: Hashable, Sendable {
         }
         for request in unmatched {
             bindings.append(
-                PortBinding(name: request.id, port: nil, request: request, state: .waiting(reason: "no Port of this id or name in the configuration yet")))
+                PortBinding(
+                    name: request.id, port: nil, request: request, state: .waiting(reason: "no Port of this id or name in the configuration yet")))
         }
         var owners: [String: String] = [:]
         for index in bindings.indices {
@@ -51,7 +52,8 @@ struct PortBinding: Hashable, Sendable {
         // What was posted must agree with the configuration: forwarding for another MAC or address would only lose packets.
         if let mac = request.mac, mac != port.mac { return .waiting(reason: "posted mac-address \(mac) is not the configured \(port.mac)") }
         for address in request.addresses where !port.addresses.contains(address) {
-            return .waiting(reason: "posted address \(address) is not among the configured \(port.addresses.map(\.description).joined(separator: ", "))")
+            return .waiting(
+                reason: "posted address \(address) is not among the configured \(port.addresses.map(\.description).joined(separator: ", "))")
         }
         if let interface = port.interface, interface != request.interface {
             return .waiting(reason: "posted system-name \(request.interface) is not the configured interface \(interface)")

@@ -52,7 +52,8 @@ extension PortRequest {
         }
         id = try required("id")
         guard id.utf8.count <= 200, id.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }), !id.hasPrefix(".") else {
-            throw PortRequestError(field: "id", message: "must be a UUID or a port name: 1 to 200 printable characters without spaces and '/', not beginning with '.'")
+            throw PortRequestError(
+                field: "id", message: "must be a UUID or a port name: 1 to 200 printable characters without spaces and '/', not beginning with '.'")
         }
         interface = try required("system-name")
         guard interface.utf8.count <= 15, interface.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ":") }),
@@ -79,11 +80,13 @@ extension PortRequest {
         }
         for name in ["rx-vlan-id", "tx-vlan-id"] {
             if let vlan = try integer(name), vlan != -1, vlan != 0 {
-                throw PortRequestError(field: name, message: "\(vlan) asks for VLAN sub-interfaces, which this agent does not offer; leave it out, or -1")
+                throw PortRequestError(
+                    field: name, message: "\(vlan) asks for VLAN sub-interfaces, which this agent does not offer; leave it out, or -1")
             }
         }
         if let mode = try integer("vhostuser-mode"), mode != 0 {
-            throw PortRequestError(field: "vhostuser-mode", message: "\(mode) asks for a vhost-user socket, which this agent does not offer; leave it out, or 0")
+            throw PortRequestError(
+                field: "vhostuser-mode", message: "\(mode) asks for a vhost-user socket, which this agent does not offer; leave it out, or 0")
         }
         switch object["link-state"] {
         case nil, .null, .bool(true): break

@@ -11,7 +11,12 @@ extension Dataplane_V1_Object {
     /// Only what a writer sets: no statistics, no reference counts, and nothing that a newer data plane adds to its answers.
     var withoutOutput: Self {
         switch object {
-        case .port(let x): .with { $0.port = .with { $0.name = x.name; $0.driver = x.driver; $0.mtu = x.mtu; $0.queues = x.queues; $0.cookie = x.cookie } }
+        case .port(let x):
+            .with {
+                $0.port = .with {
+                    $0.name = x.name; $0.driver = x.driver; $0.mtu = x.mtu; $0.queues = x.queues; $0.cookie = x.cookie
+                }
+            }
         case .vrf(let x): .vrf(VRFID(x.id), name: x.name, cookie: x.cookie)
         case .vif(let x):
             .with {
@@ -32,7 +37,12 @@ extension Dataplane_V1_Object {
                     $0.cookie = x.cookie
                 }
             }
-        case .nextHop(let x): .with { $0.nextHop = .with { $0.id = x.id; $0.kind = x.kind; $0.cookie = x.cookie } }
+        case .nextHop(let x):
+            .with {
+                $0.nextHop = .with {
+                    $0.id = x.id; $0.kind = x.kind; $0.cookie = x.cookie
+                }
+            }
         case .label, .vni, .route, .bridgeEntry, .flow, nil: self
         }
     }
@@ -94,19 +104,37 @@ extension Dataplane_V1_Object {
         }
     }
     static func vrf(_ id: VRFID, name: String, cookie: UInt64 = agentCookie) -> Self {
-        with { $0.vrf = .with { $0.id = id.rawValue; $0.name = name; $0.cookie = cookie } }
+        with {
+            $0.vrf = .with {
+                $0.id = id.rawValue; $0.name = name; $0.cookie = cookie
+            }
+        }
     }
     static func nextHop(_ id: NextHopID, _ kind: Dataplane_V1_NextHop.OneOf_Kind) -> Self {
-        with { $0.nextHop = .with { $0.id = id.rawValue; $0.kind = kind; $0.cookie = agentCookie } }
+        with {
+            $0.nextHop = .with {
+                $0.id = id.rawValue; $0.kind = kind; $0.cookie = agentCookie
+            }
+        }
     }
     static func label(_ label: Label, nextHop: NextHopID) -> Self {
-        with { $0.label = .with { $0.label = label.rawValue; $0.nextHop = nextHop.rawValue; $0.cookie = agentCookie } }
+        with {
+            $0.label = .with {
+                $0.label = label.rawValue; $0.nextHop = nextHop.rawValue; $0.cookie = agentCookie
+            }
+        }
     }
     static func vni(_ vni: VNI, nextHop: NextHopID) -> Self {
-        with { $0.vni = .with { $0.vni = vni.rawValue; $0.nextHop = nextHop.rawValue; $0.cookie = agentCookie } }
+        with {
+            $0.vni = .with {
+                $0.vni = vni.rawValue; $0.nextHop = nextHop.rawValue; $0.cookie = agentCookie
+            }
+        }
     }
     /// `mac` nil: ARP and ND are answered with the gateway's.
-    static func route(_ vrf: VRFID, _ prefix: IPPrefix, nextHop: NextHopID, label: UInt32? = nil, proxies: Bool = false, mac: MACAddress? = nil) -> Self {
+    static func route(_ vrf: VRFID, _ prefix: IPPrefix, nextHop: NextHopID, label: UInt32? = nil, proxies: Bool = false, mac: MACAddress? = nil)
+        -> Self
+    {
         with {
             $0.route = .with {
                 $0.vrf = vrf.rawValue

@@ -8,11 +8,11 @@ import Synchronization
 import Testing
 import XMPP
 
+@testable import Agent
+
 #if canImport(FoundationNetworking)
 import FoundationNetworking
 #endif
-
-@testable import Agent
 
 /// The whole agent, with a data plane in memory behind real gRPC and a scripted controller behind the real XMPP server.
 @Suite(.serialized) struct AgentTests {
@@ -41,7 +41,8 @@ import FoundationNetworking
         func server(port: Int = 0) async throws -> XMPPServer {
             let credential = try SCRAMCredential(password: "secret", iterations: 4096)
             return try await XMPPServer.listen(
-                .init(host: "127.0.0.1", port: port, domain: "vrouter.local", credentials: { $0 == "node1" ? credential : nil }), handler: controller, logger: logger)
+                .init(host: "127.0.0.1", port: port, domain: "vrouter.local", credentials: { $0 == "node1" ? credential : nil }), handler: controller,
+                logger: logger)
         }
 
         func http(_ method: String, _ path: String, _ body: String? = nil) async throws -> (status: Int, text: String) {
@@ -70,9 +71,15 @@ import FoundationNetworking
         defer { try? FileManager.default.removeItem(atPath: world.directory) }
         let server = try await world.server()
         try await withThrowingTaskGroup(of: Bool.self) { group in
-            group.addTask { try await world.dataplane.serve(world.socket); return false }
-            group.addTask { try? await server.run(); return false }
-            group.addTask { try await body(world, server.port); return true }
+            group.addTask {
+                try await world.dataplane.serve(world.socket); return false
+            }
+            group.addTask {
+                try? await server.run(); return false
+            }
+            group.addTask {
+                try await body(world, server.port); return true
+            }
             while let isDone = try await group.next() { if isDone { break } }
             group.cancelAll()
         }
@@ -92,7 +99,8 @@ import FoundationNetworking
 
     static let remote = Fixture.route("blue", "10.1.0.12/32", label: 5001)
     static let blueKeys: Set<String> = [
-        "1/1/blue/10.1.0.10/32", "2/1/blue/fd00:1::10/128", "25/242/blue/02:00:00:00:01:0a,10.1.0.10/32", "25/242/blue/02:00:00:00:01:0a,fd00:1::10/128",
+        "1/1/blue/10.1.0.10/32", "2/1/blue/fd00:1::10/128", "25/242/blue/02:00:00:00:01:0a,10.1.0.10/32",
+        "25/242/blue/02:00:00:00:01:0a,fd00:1::10/128",
     ]
 
     func configureBlue(_ world: World) {
@@ -124,7 +132,9 @@ import FoundationNetworking
                 #expect(requests.first?.node == "compute-node/node1" && requests.last?.node == RouteNode.endOfRIB)
                 try await eventually("the status says so") { await agent.status().ports.map(\.state) == ["active"] }
                 let status = await agent.status()
-                #expect(status.dataplane.connected && status.dataplane.instance == "first" && status.config == .init(networks: 1, ports: 1, endOfConfig: true))
+                #expect(
+                    status.dataplane.connected && status.dataplane.instance == "first"
+                        && status.config == .init(networks: 1, ports: 1, endOfConfig: true))
                 #expect(status.controllers.map(\.state) == ["up"] && status.controllers.first?.routesReceived == 1 && status.refused.isEmpty)
                 #expect(status.neighbours == [.init(address: "10.0.0.12", mac: "02:00:00:00:00:12", state: "reachable")])
                 let health = try await world.http("GET", "/healthz")
@@ -139,7 +149,8 @@ import FoundationNetworking
                 world.controller.unconfigure(Overlay.ObjectKey(.port, "blue-a"))
                 world.controller.unconfigure(Overlay.ObjectKey(.virtualNetwork, "blue"))
                 try await eventually("only the node itself is left") {
-                    world.dataplane.objects.count == 5 && world.controller.published.isEmpty && world.controller.requests.contains(.unsubscribe(node: "blue"))
+                    world.dataplane.objects.count == 5 && world.controller.published.isEmpty
+                        && world.controller.requests.contains(.unsubscribe(node: "blue"))
                 }
             }
         }
@@ -148,14 +159,20 @@ import FoundationNetworking
     @Test func aRestartTouchesNothing() async throws {
         try await withWorld { world, port in
             configureBlue(world)
-            try await withAgent(world, port) { _ in try await eventually("programmed") { world.controller.published == Self.blueKeys && remoteIsProgrammed(world) } }
+            try await withAgent(world, port) { _ in
+                try await eventually("programmed") { world.controller.published == Self.blueKeys && remoteIsProgrammed(world) }
+            }
             // Ending it leaves everything, and the next one finds it right; something stale is swept, and something of another program's is not.
             let before = world.dataplane.objects
             #expect(before.count > 10)
             world.dataplane.state.withLock {
                 $0.applied = []
                 $0.objects[.label(Label(500))] = .label(Label(500), nextHop: .discard)
-                $0.objects[.label(Label(501))] = .with { $0.label = .with { $0.label = 501; $0.cookie = 1 } }
+                $0.objects[.label(Label(501))] = .with {
+                    $0.label = .with {
+                        $0.label = 501; $0.cookie = 1
+                    }
+                }
             }
             world.controller.state.withLock { $0.requests = [] }
             try await withAgent(world, port) { agent in
@@ -179,7 +196,9 @@ import FoundationNetworking
                 world.dataplane.state.withLock { $0.applied = [] }
                 // While it is away one route goes and another comes.
                 let other = Fixture.route("blue", "10.1.0.13/32", label: 5001)
-                world.controller.state.withLock { $0.routes = ["blue": [other]]; $0.requests = [] }
+                world.controller.state.withLock {
+                    $0.routes = ["blue": [other]]; $0.requests = []
+                }
                 world.controller.state.withLock { $0.session }?.close()
                 try await eventually("it is connected again, with the new route and without the old") {
                     world.dataplane.objects[.route(VRFID(1), IPPrefix("10.1.0.13/32")!)] != nil
@@ -202,7 +221,9 @@ import FoundationNetworking
                 try await eventually("programmed") { remoteIsProgrammed(world) && world.dataplane.objects[.vif(VifID(3))] != nil }
                 let before = world.dataplane.objects
                 // All gone: the next answer that makes no sense leads to an audit.
-                world.dataplane.state.withLock { $0.objects = [:]; $0.instance = "second" }
+                world.dataplane.state.withLock {
+                    $0.objects = [:]; $0.instance = "second"
+                }
                 world.controller.send(Fixture.route("blue", "10.1.0.14/32", label: 5001))
                 try await eventually("everything is there again, under the same numbers") {
                     before.allSatisfy { world.dataplane.objects[$0.key] == $0.value }
@@ -220,7 +241,8 @@ import FoundationNetworking
             try await withAgent(world, port) { agent in
                 try await eventually("both refusals are shown") {
                     let status = await agent.status()
-                    return status.refused.map(\.object) == ["port tap-blue-a"] && status.controllers.first?.refused.map(\.object) == ["subscribe blue"]
+                    return status.refused.map(\.object) == ["port tap-blue-a"]
+                        && status.controllers.first?.refused.map(\.object) == ["subscribe blue"]
                 }
                 let status = await agent.status()
                 #expect(status.refused.first?.reason == "no such interface" && status.refused.first?.code == "portFailed")
@@ -239,7 +261,8 @@ import FoundationNetworking
             var unattached = Fixture.blueA
             unattached.interface = nil
             world.controller.state.withLock { $0.config = [.virtualNetwork(Fixture.blue), .port(unattached)] }
-            let body = #"{"id": "6b1f6d2e-0000-4000-8000-00000000000a", "system-name": "tap9", "mac-address": "02:00:00:00:01:0a", "ip-address": "10.1.0.10"}"#
+            let body =
+                #"{"id": "6b1f6d2e-0000-4000-8000-00000000000a", "system-name": "tap9", "mac-address": "02:00:00:00:01:0a", "ip-address": "10.1.0.10"}"#
             try await withAgent(world, port) { agent in
                 try await eventually("it waits for its interface") { await agent.status().ports.first?.reason?.hasPrefix("no interface yet") == true }
                 let bad = try await world.http("POST", "/port", "[\(body), {\"id\": \"x\", \"system-name\": \"t\", \"rx-vlan-id\": 7}]")
@@ -248,7 +271,9 @@ import FoundationNetworking
                 #expect(try await world.http("GET", "/port/tap9").status == 404)
                 let good = try await world.http("POST", "/port", body)
                 #expect(good.status == 200 && good.text.contains(#""interface":"tap9""#))
-                try await eventually("it is active") { world.dataplane.objects[.vif(VifID(3))]?.vif.name == "tap9" && world.controller.published == Self.blueKeys }
+                try await eventually("it is active") {
+                    world.dataplane.objects[.vif(VifID(3))]?.vif.name == "tap9" && world.controller.published == Self.blueKeys
+                }
                 let got = try await world.http("GET", "/port/6b1f6d2e-0000-4000-8000-00000000000a")
                 #expect(got.status == 200 && got.text.contains(#""name":"blue-a""#) && got.text.contains(#""state":"active""#))
                 #expect(try await world.http("GET", "/port").text.hasPrefix("["))

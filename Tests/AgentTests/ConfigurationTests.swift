@@ -43,7 +43,9 @@ import Testing
         let configuration = try AgentConfiguration(yaml: Self.good, source: "agent.yaml")
         var dumped = ""
         dump(configuration, to: &dumped)
-        for text in ["\(configuration)", String(reflecting: configuration), dumped, String(describing: Optional(configuration.xmpp))] { #expect(!text.contains("secret")) }
+        for text in ["\(configuration)", String(reflecting: configuration), dumped, String(describing: Optional(configuration.xmpp))] {
+            #expect(!text.contains("secret"))
+        }
     }
 
     @Test func defaults() throws {
@@ -61,17 +63,26 @@ import Testing
         ("", "a.yaml: is empty; `node`, `xmpp` and `fabric` are needed"),
         ("- 1\n", "a.yaml:1:1: must be a mapping of keys to values"),
         ("node: [\n", "a.yaml:2:1: not YAML: did not find expected node content"),
-        ("node: n\nnodes: 3\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\n", "a.yaml:2:1: nodes: is not a known key"),
+        (
+            "node: n\nnodes: 3\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\n",
+            "a.yaml:2:1: nodes: is not a known key"
+        ),
         ("xmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\n", "a.yaml:1:1: node: is missing"),
         ("node: 'a b'\n", "a.yaml:1:7: node: \"a b\" is not a node name: letters, digits, '-', '_' and '.'"),
-        ("node: n\nxmpp: {password: x}\n", "a.yaml:2:7: xmpp.transport: is missing; this build speaks plaintext only and wants that said: transport: plaintext"),
+        (
+            "node: n\nxmpp: {password: x}\n",
+            "a.yaml:2:7: xmpp.transport: is missing; this build speaks plaintext only and wants that said: transport: plaintext"
+        ),
         ("node: n\nxmpp: {password: x, transport: tls}\n", "a.yaml:2:32: xmpp.transport: \"tls\" is not supported by this build; use plaintext"),
         ("node: n\nxmpp:\n  transport: plaintext\n", "a.yaml:3:3: xmpp.password: is missing"),
         (
             "node: n\ncontrollers: [{host: 10.0.0.1}]\nxmpp: {password: x, transport: plaintext}\n",
             "a.yaml:2:14: controllers: 10.0.0.1 is not a loopback address and the transport is plaintext; set xmpp.plaintextScope: any to allow it"
         ),
-        ("node: n\ncontrollers: [{host: localhost, port: 70000}]\n", "a.yaml:2:39: controllers[0].port: \"70000\" must be a whole number from 1 to 65535"),
+        (
+            "node: n\ncontrollers: [{host: localhost, port: 70000}]\n",
+            "a.yaml:2:39: controllers[0].port: \"70000\" must be a whole number from 1 to 65535"
+        ),
         (
             "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: fd00::1/64}\n",
             "a.yaml:3:33: fabric.address: \"fd00::1/64\" is IPv6; the underlay of this build is IPv4 (overlay networks may be IPv6)"

@@ -52,7 +52,9 @@ import Testing
         #expect(sync.refused.keys.sorted { $0 < $1 } == [port])
         // When its time comes all of it goes at once.
         let third = sync.plan(desired: desired, sweeps: true, now: DataplaneSync.longestPause)
-        #expect(third.first?.key == port && third.contains { $0.key == .vif(VifID(3)) } && third.contains { $0.key == .bridge(VRFID(1), Fixture.blueA.mac) })
+        #expect(
+            third.first?.key == port && third.contains { $0.key == .vif(VifID(3)) }
+                && third.contains { $0.key == .bridge(VRFID(1), Fixture.blueA.mac) })
         sync.acknowledged(third, third.map { _ in ok }, now: .zero)
         #expect(sync.refused.isEmpty && sync.plan(desired: desired, sweeps: true, now: .zero).isEmpty)
     }

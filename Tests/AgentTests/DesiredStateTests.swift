@@ -17,7 +17,9 @@ import Testing
         let state = desired(Fixture.inputs(networks: [], ports: []))
         #expect(Set(state.objects.keys) == [.vrf(VRFID(0)), .port("fabric0"), .vif(VifID(0)), .port("vhost0-vr"), .vif(VifID(1))])
         let fabric = state.objects[.vif(VifID(0))]?.vif
-        #expect(fabric?.kind == .physical && fabric?.ipAddresses == [IPAddress("10.0.0.11")!] && fabric?.macAddress == Fixture.fabricMAC && fabric?.mtu == 1600)
+        #expect(
+            fabric?.kind == .physical && fabric?.ipAddresses == [IPAddress("10.0.0.11")!] && fabric?.macAddress == Fixture.fabricMAC
+                && fabric?.mtu == 1600)
         #expect(state.objects[.port("fabric0")]?.port.dpdk.device == "net_af_packet0,iface=fabric0")
         let host = state.objects[.vif(VifID(1))]?.vif
         #expect(host?.kind == .host && host?.macAddress == Fixture.fabricMAC)
@@ -34,7 +36,12 @@ import Testing
         #expect(objects[.port("tap-blue-a")]?.port.dpdk.device == "net_tap3,iface=tap-blue-a")
         // VNI → VRF, bridged.
         let vni = try #require(objects[.vni(VNI(5001))]?.vni)
-        #expect(objects.nextHop(vni.nextHop) == .vrf(.with { $0.vrf = 1; $0.bridges = true }))
+        #expect(
+            objects.nextHop(vni.nextHop)
+                == .vrf(
+                    .with {
+                        $0.vrf = 1; $0.bridges = true
+                    }))
         // The subnet is discarded, its gateway received and answered for.
         #expect(objects[.route(blue, IPPrefix("10.1.0.0/24")!)]?.route.nextHop == 0)
         #expect(objects[.route(blue, IPPrefix("fd00:1::/64")!)]?.route.nextHop == 0)
@@ -44,10 +51,20 @@ import Testing
         for prefix in ["10.1.0.10/32", "fd00:1::10/128"] {
             let route = try #require(objects[.route(blue, IPPrefix(prefix)!)]?.route)
             #expect(route.proxies && route.macAddress == Fixture.blueA.mac && !route.hasLabel)
-            #expect(objects.nextHop(route.nextHop) == .encap(.with { $0.vif = 3; $0.destination = Fixture.blueA.mac; $0.sourceAddress = .gateway }))
+            #expect(
+                objects.nextHop(route.nextHop)
+                    == .encap(
+                        .with {
+                            $0.vif = 3; $0.destination = Fixture.blueA.mac; $0.sourceAddress = .gateway
+                        }))
         }
         let entry = try #require(objects[.bridge(blue, Fixture.blueA.mac)]?.bridgeEntry)
-        #expect(objects.nextHop(entry.nextHop) == .encap(.with { $0.vif = 3; $0.sourceAddress = .gateway }))
+        #expect(
+            objects.nextHop(entry.nextHop)
+                == .encap(
+                    .with {
+                        $0.vif = 3; $0.sourceAddress = .gateway
+                    }))
         let label = try #require(objects[.label(Label(16))]?.label)
         #expect(label.nextHop == objects[.route(blue, IPPrefix("10.1.0.10/32")!)]?.route.nextHop)
     }
@@ -88,15 +105,16 @@ import Testing
         #expect(bridged.label == 5001 && bridged.proxies && bridged.macAddress == MACAddress("02:00:00:00:01:0c"))
         #expect(
             state.objects.nextHop(bridged.nextHop)
-                == .tunnel(.with {
-                    $0.encapsulation = .vxlan
-                    $0.sourceAddress = IPAddress("10.0.0.11")
-                    $0.destinationAddress = IPAddress("10.0.0.12")
-                    $0.vif = 0
-                    $0.destinationMac = Fixture.peerMAC.octets
-                    $0.sourceMac = Fixture.fabricMAC.octets
-                    $0.routerMac = MACAddress.gateway.octets
-                }))
+                == .tunnel(
+                    .with {
+                        $0.encapsulation = .vxlan
+                        $0.sourceAddress = IPAddress("10.0.0.11")
+                        $0.destinationAddress = IPAddress("10.0.0.12")
+                        $0.vif = 0
+                        $0.destinationMac = Fixture.peerMAC.octets
+                        $0.sourceMac = Fixture.fabricMAC.octets
+                        $0.routerMac = MACAddress.gateway.octets
+                    }))
         #expect(state.objects[.bridge(blue, MACAddress("02:00:00:00:01:0c")!)]?.bridgeEntry.nextHop == bridged.nextHop)
         let routed = try #require(state.objects[.route(red, IPPrefix("10.2.0.12/32")!)]?.route)
         #expect(routed.label == 21 && routed.macAddress == nil && routed.nextHop != bridged.nextHop)
@@ -122,7 +140,8 @@ import Testing
         Fixture.route("blue", "10.1.0.12/32", label: 5001, via: IPv4Address(10, 0, 0, 11)),
         Fixture.route("blue", "10.1.0.12/32", label: 5001, via: IPv4Address(239, 0, 0, 1)),
         RouteAdvertisement(
-            vrf: "blue", destination: .inet(IPPrefix("10.1.0.12/32")!), nextHops: [.init(address: IPAddress("fd00::1")!, label: 5, encapsulations: [.vxlan])]),
+            vrf: "blue", destination: .inet(IPPrefix("10.1.0.12/32")!),
+            nextHops: [.init(address: IPAddress("fd00::1")!, label: 5, encapsulations: [.vxlan])]),
         RouteAdvertisement(vrf: "blue", destination: .inet(IPPrefix("10.1.0.12/32")!), nextHops: []),
     ]
     @Test(arguments: unusable) func unusableRoutesAreCountedNotProgrammed(_ route: RouteAdvertisement) {

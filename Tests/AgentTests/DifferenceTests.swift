@@ -32,7 +32,11 @@ import Testing
             var actual = DesiredState(Self.random(&generator), allocator: &allocator).objects
             // Some of it lost, and something of somebody else's there.
             actual = actual.filter { _ in Int.random(in: 0..<5, using: &generator) > 0 }
-            let foreign = TableObject.with { $0.label = .with { $0.label = 999; $0.nextHop = 0; $0.cookie = 1 } }
+            let foreign = TableObject.with {
+                $0.label = .with {
+                    $0.label = 999; $0.nextHop = 0; $0.cookie = 1
+                }
+            }
             actual[.label(Label(999))] = foreign
             allocator = IdentifierAllocator()
             allocator.recover(from: Array(actual.values))

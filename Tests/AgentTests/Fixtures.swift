@@ -14,14 +14,16 @@ enum Fixture {
         metadata: .init(name: "blue"), subnets: [.init(prefix: IPPrefix("10.1.0.0/24")!), .init(prefix: IPPrefix("fd00:1::/64")!)], vni: VNI(5001))
     static let red = VirtualNetwork(metadata: .init(name: "red"), subnets: [.init(prefix: IPPrefix("10.2.0.0/24")!)], encapsulation: .mplsOverUDP)
     static let blueA = Overlay.Port(
-        metadata: .init(name: "blue-a", uid: "6b1f6d2e-0000-4000-8000-00000000000a"), network: "blue", node: "node1", mac: MACAddress("02:00:00:00:01:0a")!,
+        metadata: .init(name: "blue-a", uid: "6b1f6d2e-0000-4000-8000-00000000000a"), network: "blue", node: "node1",
+        mac: MACAddress("02:00:00:00:01:0a")!,
         addresses: [IPAddress("10.1.0.10")!, IPAddress("fd00:1::10")!], interface: "tap-blue-a")
     static let redA = Overlay.Port(
         metadata: .init(name: "red-a"), network: "red", node: "node1", mac: MACAddress("02:00:00:00:02:0a")!, addresses: [IPAddress("10.2.0.10")!],
         interface: "tap-red-a")
 
     static func inputs(
-        networks: [VirtualNetwork] = [blue, red], ports: [Overlay.Port] = [blueA, redA], requests: [PortRequest] = [], routes: [RouteAdvertisement] = [],
+        networks: [VirtualNetwork] = [blue, red], ports: [Overlay.Port] = [blueA, redA], requests: [PortRequest] = [],
+        routes: [RouteAdvertisement] = [],
         neighbours: [IPv4Address: MACAddress] = [peer: peerMAC]
     ) -> DesiredState.Inputs {
         DesiredState.Inputs(
@@ -40,7 +42,9 @@ enum Fixture {
             vrf: vrf, destination: .inet(IPPrefix(prefix)!), nextHops: [.init(address: .v4(address), label: label, encapsulations: [encapsulation])],
             sequence: sequence, localPreference: preference)
     }
-    static func evpn(_ vrf: String, _ mac: String, _ prefix: String?, label: UInt32, via address: IPv4Address = peer, sequence: UInt32 = 0) -> RouteAdvertisement {
+    static func evpn(_ vrf: String, _ mac: String, _ prefix: String?, label: UInt32, via address: IPv4Address = peer, sequence: UInt32 = 0)
+        -> RouteAdvertisement
+    {
         RouteAdvertisement(
             vrf: vrf, destination: .evpn(MACAddress(mac)!, prefix.map { IPPrefix($0)! }),
             nextHops: [.init(address: .v4(address), label: label, encapsulations: [.vxlan])], sequence: sequence)
@@ -53,4 +57,8 @@ extension [TableKey: TableObject] {
 }
 
 let ok = Dataplane_V1_Result()
-func refusal(_ code: Dataplane_V1_Code, _ message: String) -> Dataplane_V1_Result { .with { $0.code = code; $0.message = message } }
+func refusal(_ code: Dataplane_V1_Code, _ message: String) -> Dataplane_V1_Result {
+    .with {
+        $0.code = code; $0.message = message
+    }
+}

@@ -9,7 +9,9 @@ import Testing
 @Suite struct IdentifierAllocatorTests {
     /// A restarted agent, told the same, wants exactly what is there: nothing is touched.
     @Test func aRestartChangesNothing() {
-        let inputs = Fixture.inputs(routes: [Fixture.route("blue", "10.1.0.12/32", label: 5001), Fixture.route("red", "10.2.0.12/32", label: 21, .mplsOverUDP)])
+        let inputs = Fixture.inputs(routes: [
+            Fixture.route("blue", "10.1.0.12/32", label: 5001), Fixture.route("red", "10.2.0.12/32", label: 21, .mplsOverUDP),
+        ])
         var first = IdentifierAllocator()
         // Another history: ports and networks came one after another, so the numbers are not those of a fresh start.
         _ = DesiredState(Fixture.inputs(networks: [Fixture.red], ports: [Fixture.redA]), allocator: &first)
@@ -24,8 +26,16 @@ import Testing
 
     @Test func foreignNumbersAreNotUsed() {
         var allocator = IdentifierAllocator()
-        let foreign = TableObject.with { $0.nextHop = .with { $0.id = 1; $0.vrf = .with { $0.vrf = 1 } } }
-        let label = TableObject.with { $0.label = .with { $0.label = 16; $0.nextHop = 1 } }
+        let foreign = TableObject.with {
+            $0.nextHop = .with {
+                $0.id = 1; $0.vrf = .with { $0.vrf = 1 }
+            }
+        }
+        let label = TableObject.with {
+            $0.label = .with {
+                $0.label = 16; $0.nextHop = 1
+            }
+        }
         allocator.recover(from: [foreign, label])
         #expect(allocator.nextHop(.vrf(VRFID(1))) == NextHopID(2))
         #expect(allocator.label(VifID(3)) == Label(17))
@@ -34,7 +44,17 @@ import Testing
     @Test func vrfsAndVifsAreKnownByName() {
         var allocator = IdentifierAllocator()
         allocator.recover(from: [
-            .vrf(VRFID(7), name: "blue"), .with { $0.vif = .with { $0.id = 9; $0.name = "tap1" } }, .with { $0.vif = .with { $0.id = 0; $0.name = "fabric0" } },
+            .vrf(VRFID(7), name: "blue"),
+            .with {
+                $0.vif = .with {
+                    $0.id = 9; $0.name = "tap1"
+                }
+            },
+            .with {
+                $0.vif = .with {
+                    $0.id = 0; $0.name = "fabric0"
+                }
+            },
         ])
         #expect(allocator.vrf("blue") == VRFID(7) && allocator.vif("tap1") == VifID(9))
         #expect(allocator.vrf("red") == VRFID(1) && allocator.vif("tap2") == VifID(3))

@@ -40,7 +40,9 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
             state.objects[key] = object
         case .delete(let proto)?:
             guard let key = state.objects.keys.first(where: { $0.proto == proto }) else { return refusal(.notFound, "does not exist") }
-            if let user = state.objects.first(where: { $0.value.dependencies.contains(key) }) { return refusal(.inUse, "\(key): \(user.key) uses it") }
+            if let user = state.objects.first(where: { $0.value.dependencies.contains(key) }) {
+                return refusal(.inUse, "\(key): \(user.key) uses it")
+            }
             state.objects[key] = nil
         case nil: return refusal(.invalid, "empty")
         }
@@ -75,7 +77,11 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
     }
 
     func getStatus(request: Dataplane_V1_GetStatusRequest, context: ServerContext) async throws -> Dataplane_V1_GetStatusResponse {
-        state.withLock { state in .with { $0.instance = state.instance; $0.version = "test" } }
+        state.withLock { state in
+            .with {
+                $0.instance = state.instance; $0.version = "test"
+            }
+        }
     }
 
     func traps(
@@ -88,11 +94,18 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
             let reply = ARPPacket(
                 destination: arp.source, source: mac, operation: .reply, senderMAC: mac, senderAddress: arp.targetAddress, targetMAC: arp.senderMAC,
                 targetAddress: arp.senderAddress)
-            try await response.write(.with { $0.trap = .with { $0.reason = .arp; $0.vif = packet.vif; $0.packet = Data(reply.frame) } })
+            try await response.write(
+                .with {
+                    $0.trap = .with {
+                        $0.reason = .arp; $0.vif = packet.vif; $0.packet = Data(reply.frame)
+                    }
+                })
         }
     }
 
-    func clearCounters(request: Dataplane_V1_ClearCountersRequest, context: ServerContext) async throws -> Dataplane_V1_ClearCountersResponse { .init() }
+    func clearCounters(request: Dataplane_V1_ClearCountersRequest, context: ServerContext) async throws -> Dataplane_V1_ClearCountersResponse {
+        .init()
+    }
 
     /// Serves until the task is cancelled.
     func serve(_ path: String) async throws {

@@ -32,6 +32,10 @@ private let us = IPv4Address(10, 0, 0, 11), peer = IPv4Address(10, 0, 0, 12), ga
         let packet = try #require(ARPPacket(frame: Self.reply + [0, 0, 0]))
         #expect(packet.operation == .reply && packet.senderMAC == theirs && packet.senderAddress == peer)
         #expect(packet.targetMAC == ours && packet.targetAddress == us && packet.destination == ours && packet.source == theirs)
+        // The sender is who the packet says, not who the frame came from.
+        var relayed = Self.reply
+        relayed[11] = 0x77
+        #expect(ARPPacket(frame: relayed)?.senderMAC == theirs && ARPPacket(frame: relayed)?.source != theirs)
         #expect(ARPPacket(frame: Self.request) == .request(for: peer, from: us, mac: ours))
     }
 

@@ -24,16 +24,28 @@ func portRequest(_ json: String) throws -> PortRequest { try PortRequest(JSONDec
         ("[]", "a port must be a JSON object"),
         (#"{"system-name": "t"}"#, "id: is missing"),
         (#"{"id": "a"}"#, "system-name: is missing"),
-        (#"{"id": "../a", "system-name": "t"}"#, "id: must be a UUID or a port name: 1 to 200 printable characters without spaces and '/', not beginning with '.'"),
+        (
+            #"{"id": "../a", "system-name": "t"}"#,
+            "id: must be a UUID or a port name: 1 to 200 printable characters without spaces and '/', not beginning with '.'"
+        ),
         (#"{"id": "a", "system-name": "t/u"}"#, "system-name: \"t/u\" is not an interface name (1 to 15 characters)"),
         (#"{"id": "a", "system-name": "sixteen-letters-"}"#, "system-name: \"sixteen-letters-\" is not an interface name (1 to 15 characters)"),
-        (#"{"id": "a", "system-name": "t", "mac-address": "ff:ff:ff:ff:ff:ff"}"#, "mac-address: \"ff:ff:ff:ff:ff:ff\" is not a unicast MAC address, as in 02:00:00:00:01:0a"),
+        (
+            #"{"id": "a", "system-name": "t", "mac-address": "ff:ff:ff:ff:ff:ff"}"#,
+            "mac-address: \"ff:ff:ff:ff:ff:ff\" is not a unicast MAC address, as in 02:00:00:00:01:0a"
+        ),
         (#"{"id": "a", "system-name": "t", "ip-address": "fd00::1"}"#, "ip-address: \"fd00::1\" is not an IPv4 address"),
         (#"{"id": "a", "system-name": "t", "ip6-address": "10.0.0.1"}"#, "ip6-address: \"10.0.0.1\" is not an IPv6 address"),
         (#"{"id": "a", "system-name": "t", "type": 2}"#, "type: 2 is not supported; use 0 (virtual machine) or 1 (namespace)"),
-        (#"{"id": "a", "system-name": "t", "rx-vlan-id": 100}"#, "rx-vlan-id: 100 asks for VLAN sub-interfaces, which this agent does not offer; leave it out, or -1"),
+        (
+            #"{"id": "a", "system-name": "t", "rx-vlan-id": 100}"#,
+            "rx-vlan-id: 100 asks for VLAN sub-interfaces, which this agent does not offer; leave it out, or -1"
+        ),
         (#"{"id": "a", "system-name": "t", "tx-vlan-id": "x"}"#, "tx-vlan-id: \"x\" is not a whole number"),
-        (#"{"id": "a", "system-name": "t", "vhostuser-mode": 1}"#, "vhostuser-mode: 1 asks for a vhost-user socket, which this agent does not offer; leave it out, or 0"),
+        (
+            #"{"id": "a", "system-name": "t", "vhostuser-mode": 1}"#,
+            "vhostuser-mode: 1 asks for a vhost-user socket, which this agent does not offer; leave it out, or 0"
+        ),
         (#"{"id": "a", "system-name": "t", "link-state": false}"#, "link-state: only true: a port that is to be down is not posted, or deleted"),
         (#"{"id": "a", "system-name": "t", "colour": 1}"#, "colour: is not a known field"),
         (#"{"id": 7, "system-name": "t"}"#, "id: must be text"),
@@ -64,8 +76,14 @@ func portRequest(_ json: String) throws -> PortRequest { try PortRequest(JSONDec
     }
 
     static let mismatches: [(String, String)] = [
-        (#"{"id": "blue-a", "system-name": "tap-blue-a", "mac-address": "02:00:00:00:00:01"}"#, "posted mac-address 02:00:00:00:00:01 is not the configured 02:00:00:00:01:0a"),
-        (#"{"id": "blue-a", "system-name": "tap-blue-a", "ip-address": "10.1.0.99"}"#, "posted address 10.1.0.99 is not among the configured 10.1.0.10, fd00:1::10"),
+        (
+            #"{"id": "blue-a", "system-name": "tap-blue-a", "mac-address": "02:00:00:00:00:01"}"#,
+            "posted mac-address 02:00:00:00:00:01 is not the configured 02:00:00:00:01:0a"
+        ),
+        (
+            #"{"id": "blue-a", "system-name": "tap-blue-a", "ip-address": "10.1.0.99"}"#,
+            "posted address 10.1.0.99 is not among the configured 10.1.0.10, fd00:1::10"
+        ),
         (#"{"id": "blue-a", "system-name": "tap9"}"#, "posted system-name tap9 is not the configured interface tap-blue-a"),
     ]
     @Test(arguments: mismatches.indices) func contradictionsWait(_ index: Int) throws {
@@ -76,7 +94,10 @@ func portRequest(_ json: String) throws -> PortRequest { try PortRequest(JSONDec
     @Test func oneInterfaceOnePort() {
         var other = Fixture.redA
         other.interface = "tap-blue-a"
-        #expect(bind([Fixture.blueA, other], []) == [.active(interface: "tap-blue-a"), .waiting(reason: "interface tap-blue-a is already used by port blue-a")])
+        #expect(
+            bind([Fixture.blueA, other], []) == [
+                .active(interface: "tap-blue-a"), .waiting(reason: "interface tap-blue-a is already used by port blue-a"),
+            ])
         other.interface = "fabric0"
         #expect(bind([other], []) == [.waiting(reason: "interface fabric0 is the node's own (fabric or host)")])
     }
@@ -95,7 +116,9 @@ func portRequest(_ json: String) throws -> PortRequest { try PortRequest(JSONDec
             var store = PortStore(directory: directory, logger: logger)
             store.load()
             #expect(store.requests.isEmpty)
-            try store.add([portRequest(#"{"id": "a", "system-name": "tap1"}"#), portRequest(#"{"id": "b", "system-name": "tap2", "ip-address": "10.0.0.1"}"#)])
+            try store.add([
+                portRequest(#"{"id": "a", "system-name": "tap1"}"#), portRequest(#"{"id": "b", "system-name": "tap2", "ip-address": "10.0.0.1"}"#),
+            ])
             var again = PortStore(directory: directory, logger: logger)
             again.load()
             #expect(again.requests == store.requests && again.requests["b"]?.addresses == [IPAddress("10.0.0.1")!])
@@ -121,7 +144,9 @@ func portRequest(_ json: String) throws -> PortRequest { try PortRequest(JSONDec
             // A directory where the second file should be renamed to makes the renaming fail.
             var store = PortStore(directory: directory, logger: logger)
             try FileManager.default.createDirectory(atPath: directory + "/b.json/x", withIntermediateDirectories: true)
-            #expect(throws: (any Error).self) { try store.add([portRequest(#"{"id": "b", "system-name": "tap2"}"#), portRequest(#"{"id": "a", "system-name": "tap1"}"#)]) }
+            #expect(throws: (any Error).self) {
+                try store.add([portRequest(#"{"id": "b", "system-name": "tap2"}"#), portRequest(#"{"id": "a", "system-name": "tap1"}"#)])
+            }
             #expect(store.requests.isEmpty)
             #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == ["b.json"])
         }

@@ -166,14 +166,18 @@ import XMPP
         let route = Fixture.route("blue", "10.1.0.12/32", label: 5001)
         let bad = XMLElement("entry", text: "?")
         let events = ControllerEvent.decode(
-            message("1/1/blue", [.item(.init(id: "x", payload: bad)), .item(.init(id: "y")), .item(route.item), .retract(id: "nonsense")]), node: "node1")
+            message("1/1/blue", [.item(.init(id: "x", payload: bad)), .item(.init(id: "y")), .item(route.item), .retract(id: "nonsense")]),
+            node: "node1")
         #expect(events.count == 4 && events[2] == .route(route))
         for index in [0, 1, 3] { if case .malformed = events[index] {} else { Issue.record("\(events[index])") } }
         #expect(ControllerEvent.decode(message("compute-node/other", [.retract(id: "Port/x")]), node: "node1").count == 1)
         #expect(ControllerEvent.decode(Message(), node: "node1").isEmpty)
         // An IPv6 destination in the IPv4 table.
         let wrong = Fixture.route("blue", "fd00:1::12/128", label: 5001)
-        if case .malformed? = ControllerEvent.decode(message("1/1/blue", [.item(wrong.item)]), node: "node1").first {} else { Issue.record("accepted") }
+        if case .malformed? = ControllerEvent.decode(message("1/1/blue", [.item(wrong.item)]), node: "node1").first {
+        } else {
+            Issue.record("accepted")
+        }
     }
 }
 

@@ -19,7 +19,11 @@ final class ScriptedController: SessionHandler, Sendable {
     }
     let state = Mutex(State())
 
-    func sessionStarted(_ session: Session) async { state.withLock { $0.session = session; $0.sessions += 1 } }
+    func sessionStarted(_ session: Session) async {
+        state.withLock {
+            $0.session = session; $0.sessions += 1
+        }
+    }
     func sessionEnded(_ session: Session, _ reason: SessionEnd) async { state.withLock { $0.session = nil } }
 
     func received(_ request: IQ, on session: Session) async throws -> XMLElement? {
@@ -34,7 +38,11 @@ final class ScriptedController: SessionHandler, Sendable {
         Task { [self] in
             if node == "compute-node/node1" {
                 let objects = state.withLock { $0.config }
-                send(node, objects.map { .item(.init(id: $0.key.description, payload: $0.element)) } + [.item(.init(id: "end-of-config", payload: ConfigXML.endOfConfig))])
+                send(
+                    node,
+                    objects.map { .item(.init(id: $0.key.description, payload: $0.element)) } + [
+                        .item(.init(id: "end-of-config", payload: ConfigXML.endOfConfig))
+                    ])
             } else {
                 for route in state.withLock({ $0.routes[node] ?? [] }) { send(route) }
                 send(RouteNode.endOfRIB, [.item(.init(id: RouteNode.endOfRIBItemID))])
