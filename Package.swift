@@ -25,11 +25,12 @@ let dpdkLibraries: [LinkerSetting] = [
 let testable: [SwiftSetting] =
     ProcessInfo.processInfo.environment["VROUTER_TESTABLE"] == nil ? [] : [.unsafeFlags(["-enable-testing"])]
 
-let swift: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .define("DPDK", .when(traits: ["DPDK"])),
-] + testable
+let swift: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .define("DPDK", .when(traits: ["DPDK"])),
+    ] + testable
 
 #if os(Linux)
 let defaultTraits: Set<String> = ["DPDK"]
@@ -44,7 +45,7 @@ let package = Package(
         .executable(name: "vrouter-agent", targets: ["vrouter-agent"]),
         .executable(name: "vrouter-controller", targets: ["vrouter-controller"]),
         .executable(name: "vrctl", targets: ["vrctl"]),
-        .library(name: "Dataplane", targets: ["Dataplane"]),
+        .library(name: "Dataplane", targets: ["Dataplane", "NetTypes", "CPlatform"]),
     ],
     traits: [
         .trait(name: "DPDK", description: "DPDK ports (needs libdpdk-dev); without it the router has libpcap ports only."),

@@ -133,19 +133,26 @@ public final class Router: @unchecked Sendable {
 
     /// Without `start`: runs one worker in the calling thread until every port is exhausted and all is transmitted, then closes the ports.
     public func runUntilExhausted() {
-        let worker = workers[0]
-        worker.tables.quiescence.online(worker.id)
         while true {
-            let worked = worker.turn()
-            worker.tables.quiescence.quiesce(worker.id)
+            let worked = run(turns: 1)
             deliverTraps()
-            let isExhausted = state.withLock { state in state.portSlots.allSatisfy { $0?.isExhausted ?? true } }
-            if !worked, isExhausted { break }
+            if !worked, state.withLock({ state in state.portSlots.allSatisfy { $0?.isExhausted ?? true } }) { break }
         }
-        worker.tables.quiescence.offline(worker.id)
-        worker.counters.publish()
-        deliverTraps()
         state.withLock { state in for port in state.portSlots { port?.close() } }
+    }
+
+    /// Without `start`: the first worker takes this many loop turns in the calling thread. True when a packet moved. One thread at a time.
+    @discardableResult public func run(turns: Int) -> Bool {
+        let worker = workers[0]
+        var worked = false
+        tables.quiescence.online(worker.id)
+        for _ in 0..<turns {
+            if worker.turn() { worked = true }
+            tables.quiescence.quiesce(worker.id)
+        }
+        tables.quiescence.offline(worker.id)
+        worker.counters.publish()
+        return worked
     }
 
     // MARK: - Writing
