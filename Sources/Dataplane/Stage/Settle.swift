@@ -71,11 +71,12 @@ extension Worker {
 
     /// Puts a frame into the transmit buffer of the vif's port.
     func stage(_ frame: vr_frame, _ vif: UInt32) {
-        guard let out = tables.vifs.load(vif) else {
-            drop(frame, .invalidInterface, vif: 0)
-            return
+        if vif != stagedVif {
+            guard let out = tables.vifs.load(vif) else { return drop(frame, .invalidInterface, vif: 0) }
+            stagedVif = vif
+            stagedPort = Int(out.pointee.port)
         }
-        let port = Int(out.pointee.port)
+        let port = stagedPort
         let buffer = transmitBuffers + port
         if buffer.pointee.count == TransmitBuffer.capacity { transmit(port) }
         let at = buffer.pointee.count
@@ -86,6 +87,21 @@ extension Worker {
         buffer.pointee.frames[at] = frame
         buffer.pointee.vifs[at] = vif
         buffer.pointee.count = at &+ 1
+    }
+
+    /// Frames of one vif mostly lie side by side: its counters are touched once for each run of them.
+    private func countTransmitted(_ vifs: UnsafeMutablePointer<UInt32>, _ frames: UnsafeMutablePointer<vr_frame>, _ count: Int) {
+        var index = 0
+        while index < count {
+            let vif = vifs[index], first = index
+            var bytes: UInt64 = 0
+            while index < count, vifs[index] == vif {
+                bytes &+= UInt64(frames[index].length)
+                index &+= 1
+            }
+            vifCounters.add(vif, .transmittedPackets, UInt64(truncatingIfNeeded: index &- first))
+            vifCounters.add(vif, .transmittedBytes, bytes)
+        }
     }
 
     /// End of a loop turn: everything staged goes out.
@@ -103,8 +119,8 @@ extension Worker {
         buffer.pointee.count = 0
         guard count > 0 else { return }
         guard let current = plan.load(ordering: .acquiring) else { return }
-        let plan = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0 }
-        guard port < plan.transmitQueues.count, let queue = plan.transmitQueues[port] else {
+        let queues = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0.transmitQueues }
+        guard port < queues.count, let queue = queues[port] else {
             for index in 0..<count { drop(frames[index], .interfaceTransmitDiscard, vif: buffer.pointee.vifs[index]) }
             return
         }
@@ -113,10 +129,7 @@ extension Worker {
         let taken = queue.port._withUnsafeGuaranteedRef { $0.transmit(queue: queue.queue, pool: pool, lane: id, frames, count: count) }
         if let lock = queue.lock { lock.pointee.store(false, ordering: .releasing) }
         counters.add(.forwarded, taken)
-        for index in 0..<taken {
-            vifCounters.add(buffer.pointee.vifs[index], .transmittedPackets, 1)
-            vifCounters.add(buffer.pointee.vifs[index], .transmittedBytes, UInt64(frames[index].length))
-        }
+        countTransmitted(buffer.pointee.vifs, frames, taken)
         for index in taken..<max(taken, count) {
             vifCounters.add(buffer.pointee.vifs[index], .transmitErrors, 1)
             drop(frames[index], .transmitQueueFull, vif: buffer.pointee.vifs[index])

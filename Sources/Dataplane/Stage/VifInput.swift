@@ -25,6 +25,7 @@ extension Worker {
         }
         vifCounters.add(id, .receivedPackets, UInt64(truncatingIfNeeded: count))
         vifCounters.add(id, .receivedBytes, bytes)
+        input(burst, count, vif.pointee.kind)
         process(burst, count)
         // Packets that the router made on the way (ICMP errors into the overlay) take the same stages. They cause no further ones.
         while madeCount > 0 {
@@ -35,16 +36,17 @@ extension Worker {
         }
     }
 
-    /// The stages, in order, over one burst.
-    func process(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
-        for index in 0..<count where !packets[index].flags.contains(.generated) {
-            switch packets[index].ingress.pointee.kind {
-            case .virtual: workloadInput(&packets[index])
-            case .physical: fabricInput(&packets[index])
-            case .host: hostInput(&packets[index])
-            case .agent, .vlan, .monitoring: packets[index].settle(.drop(.interfaceDrop))
-            }
+    private func input(_ packets: UnsafeMutablePointer<Packet>, _ count: Int, _ kind: VifSpec.Kind) {
+        switch kind {
+        case .virtual: for index in 0..<count { workloadInput(&packets[index]) }
+        case .physical: for index in 0..<count { fabricInput(&packets[index]) }
+        case .host: for index in 0..<count { hostInput(&packets[index]) }
+        case .agent, .vlan, .monitoring: for index in 0..<count { packets[index].settle(.drop(.interfaceDrop)) }
         }
+    }
+
+    /// The stages after input, in order, over one burst.
+    func process(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         flowLookup(packets, count)
         routeLookup(packets, count)
         bridgeLookup(packets, count)

@@ -121,7 +121,15 @@ struct IPv4 {
     var payload: UnsafeMutableRawPointer { p + headerLength }
     var payloadLength: Int { totalLength &- headerLength }
 
-    var hasValidChecksum: Bool { Checksum.finish(Checksum.sum(p, headerLength)) == 0 }
+    var hasValidChecksum: Bool {
+        guard headerLength == IPv4.size else { return Checksum.finish(Checksum.sum(p, headerLength)) == 0 }
+        // Five words, as they lie in memory: a sum of all ones is all ones in either byte order (RFC 1071 section 2 B).
+        let a = p.loadUnaligned(fromByteOffset: 0, as: UInt64.self), b = p.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+        var sum = (a & 0xFFFF_FFFF) &+ (a >> 32) &+ (b & 0xFFFF_FFFF) &+ (b >> 32) &+ UInt64(p.loadUnaligned(fromByteOffset: 16, as: UInt32.self))
+        sum = (sum & 0xFFFF) &+ (sum >> 16 & 0xFFFF) &+ (sum >> 32)
+        sum = (sum & 0xFFFF) &+ (sum >> 16)
+        return (sum & 0xFFFF) &+ (sum >> 16) == 0xFFFF
+    }
     /// Computes the header checksum anew.
     func updateChecksum() {
         checksum = 0

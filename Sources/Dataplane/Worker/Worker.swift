@@ -49,6 +49,9 @@ final class Worker: @unchecked Sendable {
     /// Ports with something in their transmit buffer.
     let pendingPorts = UnsafeMutablePointer<UInt32>.allocate(capacity: Worker.portCapacity)
     var pendingCount = 0
+    /// The vif that was staged last and its port, remembered within a loop turn.
+    var stagedVif: UInt32 = ForwardingTables.noVif
+    var stagedPort = 0
     /// TSC at the start of this loop turn, and the same in milliseconds since the router started.
     var now: UInt64 = 0
     var milliseconds: UInt32 = 0
@@ -117,12 +120,13 @@ final class Worker: @unchecked Sendable {
     /// One loop turn. True when a packet moved.
     func turn() -> Bool {
         now = vr_tsc()
+        stagedVif = ForwardingTables.noVif
         milliseconds = UInt32(truncatingIfNeeded: (now &- startTSC) / tscPerMillisecond)
         guard let current = plan.load(ordering: .acquiring) else { return false }
-        let plan = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0 }
+        let queues = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0.receiveQueues }
         var worked = sendPacketsOut()
-        for index in 0..<plan.receiveQueues.count {
-            let queue = plan.receiveQueues[index]
+        for index in 0..<queues.count {
+            let queue = queues[index]
             let count = queue.port._withUnsafeGuaranteedRef {
                 $0.receive(queue: queue.queue, pool: pool, lane: id, into: frames, capacity: Int(VR_BURST))
             }

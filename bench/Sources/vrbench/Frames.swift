@@ -9,7 +9,9 @@ enum Frames {
     ) -> [UInt8] {
         let payload = size - 14 - 20 - 8
         return destinationMAC.bytes + sourceMAC.bytes + [0x08, 0x00]
-            + ipv4(source, destination, proto: 17, payload: word(sourcePort) + word(destinationPort) + word(UInt16(8 + payload)) + [0, 0] + Array(repeating: 0, count: payload))
+            + ipv4(
+                source, destination, proto: 17,
+                payload: word(sourcePort) + word(destinationPort) + word(UInt16(8 + payload)) + [0, 0] + Array(repeating: 0, count: payload))
     }
 
     static func ipv4(_ source: IPv4Address, _ destination: IPv4Address, proto: UInt8, payload: [UInt8]) -> [UInt8] {
@@ -34,7 +36,10 @@ enum Frames {
     /// `packet` is an IP packet.
     static func mpls(_ packet: [UInt8], label: UInt32, port: UInt16?, from source: IPv4Address, to destination: IPv4Address) -> [UInt8] {
         let entry: [UInt8] = [UInt8(label >> 12 & 0xFF), UInt8(label >> 4 & 0xFF), UInt8(label << 4 & 0xF0) | 1, 64]
-        if let port { return tunnel(word(port) + word(6635) + word(UInt16(12 + packet.count)) + [0, 0] + entry + packet, proto: 17, from: source, to: destination) }
+        if let port {
+            return tunnel(
+                word(port) + word(6635) + word(UInt16(12 + packet.count)) + [0, 0] + entry + packet, proto: 17, from: source, to: destination)
+        }
         return tunnel([0, 0, 0x88, 0x47] + entry + packet, proto: 47, from: source, to: destination)
     }
 

@@ -34,7 +34,9 @@ func measure(_ workload: Workload, windows: Int, window: Int) throws -> Figure {
     let begun = vr_monotonic_ns()
     let outcomes = router.apply(objects.map(RouterOperation.upsert))
     let took = Double(vr_monotonic_ns() - begun) / 1e9
-    for (object, outcome) in zip(objects, outcomes) where outcome != .ok { throw MeasureError(description: "\(workload.id): \(object) was refused: \(outcome)") }
+    for (object, outcome) in zip(objects, outcomes) where outcome != .ok {
+        throw MeasureError(description: "\(workload.id): \(object) was refused: \(outcome)")
+    }
 
     // Proof of work: one pass over the trace; every packet leaves, with the right size.
     let pass = (trace.count + 31) / 32
@@ -45,10 +47,14 @@ func measure(_ workload: Workload, windows: Int, window: Int) throws -> Figure {
         throw MeasureError(description: "\(workload.id): \(first.received) received, \(out.transmittedPackets) left by the right port: \(drops)")
     }
     guard out.transmittedBytes == out.transmittedPackets * UInt64(workload.octetsOut) else {
-        throw MeasureError(description: "\(workload.id): packets of \(Double(out.transmittedBytes) / Double(out.transmittedPackets)) octets left, not \(workload.octetsOut)")
+        throw MeasureError(
+            description:
+                "\(workload.id): packets of \(Double(out.transmittedBytes) / Double(out.transmittedPackets)) octets left, not \(workload.octetsOut)")
     }
     let flows = router.status().tables.first { $0.name == "flow" }?.used ?? 0
-    guard flows >= workload.flows / 2 * 2 * 98 / 100 else { throw MeasureError(description: "\(workload.id): \(flows) flow entries, not \(workload.flows)") }
+    guard flows >= workload.flows / 2 * 2 * 98 / 100 else {
+        throw MeasureError(description: "\(workload.id): \(flows) flow entries, not \(workload.flows)")
+    }
     router.run(turns: pass)
 
     let turns = max(1, window / 32)
@@ -62,7 +68,9 @@ func measure(_ workload: Workload, windows: Int, window: Int) throws -> Figure {
     }
     samples.sort()
     let status = router.status()
-    guard status.totals.isBalanced, status.totals.dropped == 0 else { throw MeasureError(description: "\(workload.id): counters do not add up: \(status.totals)") }
+    guard status.totals.isBalanced, status.totals.dropped == 0 else {
+        throw MeasureError(description: "\(workload.id): counters do not add up: \(status.totals)")
+    }
     let median = samples[samples.count / 2]
     return Figure(
         id: workload.id, title: workload.title, packets: windows * turns * 32, median: median, p10: samples[samples.count / 10],
@@ -91,7 +99,9 @@ func measureFloor(windows: Int, window: Int) throws -> Figure {
     samples.sort()
     let median = samples[samples.count / 2]
     return Figure(
-        id: "W0", title: "I/O floor: replay port to counting port, nothing between", packets: windows * window, median: median, p10: samples[samples.count / 10],
-        spread: (samples[samples.count * 9 / 10] - samples[samples.count / 10]) / median, nanoseconds: median / Double(vr_tsc_hz()) * 1e9, loadRate: 0, objects: 0,
+        id: "W0", title: "I/O floor: replay port to counting port, nothing between", packets: windows * window, median: median,
+        p10: samples[samples.count / 10],
+        spread: (samples[samples.count * 9 / 10] - samples[samples.count / 10]) / median, nanoseconds: median / Double(vr_tsc_hz()) * 1e9,
+        loadRate: 0, objects: 0,
         memory: [:])
 }

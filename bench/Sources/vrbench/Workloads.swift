@@ -35,22 +35,31 @@ extension Workload {
             Workload(
                 id: "W3d", title: "VXLAN decapsulation (bridged), 10k flows", octetsOut: 60,
                 trace: { bridged(small, to: workload).enumerated().map { Frames.vxlan($1, vni: vni, port: port($0), from: peer, to: node) } },
-                objects: { base(flows: false) + [.vni(VNISpec(vni: .init(vni), nextHop: .init(5))), .bridgeEntry(BridgeEntrySpec(vrf: vrf, mac: workload, nextHop: .init(4)))] },
+                objects: {
+                    base(flows: false) + [
+                        .vni(VNISpec(vni: .init(vni), nextHop: .init(5))), .bridgeEntry(BridgeEntrySpec(vrf: vrf, mac: workload, nextHop: .init(4))),
+                    ]
+                },
                 fromFabric: true, flows: 2 * small),
         ]
         for (id, encapsulation, overhead) in [("W4", Encapsulation.mplsOverUDP, 32), ("W5", .mplsOverGRE, 28)] {
             all.append(
                 Workload(
                     id: id + "e", title: "\(encapsulation) encapsulation, 10k flows", octetsOut: 60 + overhead, trace: { routed(small, over: small) },
-                    objects: { base() + [tunnel(encapsulation)] + prefixes(small).map { .route(RouteSpec(vrf: vrf, prefix: $0, nextHop: .init(9), label: label)) } }))
+                    objects: {
+                        base() + [tunnel(encapsulation)]
+                            + prefixes(small).map { .route(RouteSpec(vrf: vrf, prefix: $0, nextHop: .init(9), label: label)) }
+                    }))
             all.append(
                 Workload(
                     id: id + "d", title: "\(encapsulation) decapsulation into a VRF of 10k routes, 10k flows", octetsOut: 60,
                     trace: {
                         routed(small, over: small).enumerated().map {
-                            Frames.mpls(Array($1.dropFirst(14)), label: label, port: encapsulation == .mplsOverUDP ? port($0) : nil, from: peer, to: node)
+                            Frames.mpls(
+                                Array($1.dropFirst(14)), label: label, port: encapsulation == .mplsOverUDP ? port($0) : nil, from: peer, to: node)
                         }
-                    }, objects: { base(flows: false) + local(routes: small) + [.label(LabelSpec(label: .init(label), nextHop: .init(5)))] }, fromFabric: true, flows: 2 * small))
+                    }, objects: { base(flows: false) + local(routes: small) + [.label(LabelSpec(label: .init(label), nextHop: .init(5)))] },
+                    fromFabric: true, flows: 2 * small))
         }
         for (id, count, table) in [("W6a", small, small), ("W6b", large, routes)] {
             all.append(
@@ -61,10 +70,14 @@ extension Workload {
         for members in [4, 64] {
             all.append(
                 Workload(
-                    id: "W9-\(members)", title: "ECMP over \(members) members, 10k routes, 10k flows", octetsOut: 60, trace: { routed(small, over: small) },
+                    id: "W9-\(members)", title: "ECMP over \(members) members, 10k routes, 10k flows", octetsOut: 60,
+                    trace: { routed(small, over: small) },
                     objects: {
                         base()
-                            + (0..<members).map { .nextHop(NextHopSpec(id: .init(UInt32(100 + $0)), kind: .encap(vif: .init(4), destination: workload, source: .gateway))) }
+                            + (0..<members).map {
+                                .nextHop(
+                                    NextHopSpec(id: .init(UInt32(100 + $0)), kind: .encap(vif: .init(4), destination: workload, source: .gateway)))
+                            }
                             + [.nextHop(NextHopSpec(id: .init(10), kind: .ecmp((0..<members).map { .init(nextHop: .init(UInt32(100 + $0))) })))]
                             + prefixes(small).map { .route(RouteSpec(vrf: vrf, prefix: $0, nextHop: .init(10))) }
                     }))
@@ -81,7 +94,8 @@ extension Workload {
                 .port(PortSpec(name: name, driver: .loopback)),
                 .vif(
                     VifSpec(
-                        id: .init(id), name: name, kind: kind, port: name, vrf: .init(vrf), mac: kind == .physical ? MACAddress(rawValue: 0x0200_0000_0F01) : .gateway,
+                        id: .init(id), name: name, kind: kind, port: name, vrf: .init(vrf),
+                        mac: kind == .physical ? MACAddress(rawValue: 0x0200_0000_0F01) : .gateway,
                         addresses: addresses, keepsFlows: flows)),
             ]
         }
@@ -101,7 +115,8 @@ extension Workload {
                 id: .init(9),
                 kind: .tunnel(
                     .init(
-                        encapsulation: encapsulation, source: .v4(node), destination: .v4(peer), vif: .init(0), destinationMAC: MACAddress(rawValue: 0x0200_0000_0F02),
+                        encapsulation: encapsulation, source: .v4(node), destination: .v4(peer), vif: .init(0),
+                        destinationMAC: MACAddress(rawValue: 0x0200_0000_0F02),
                         sourceMAC: MACAddress(rawValue: 0x0200_0000_0F01)))))
     }
 
@@ -115,7 +130,10 @@ extension Workload {
             let network = UInt32(truncatingIfNeeded: word >> 32) & 0x7FFF_FF00 | 0x0100_0000
             guard network >> 24 != 127, network >> 24 != 10, network >> 24 != 0, seen.insert(network).inserted else { continue }
             let isHost = word % 10 == 0
-            guard let prefix = IPPrefix(masking: .v4(IPv4Address(rawValue: network | (isHost ? UInt32(word >> 8 & 0xFF) : 0))), length: isHost ? 32 : 24) else { continue }
+            guard
+                let prefix = IPPrefix(
+                    masking: .v4(IPv4Address(rawValue: network | (isHost ? UInt32(word >> 8 & 0xFF) : 0))), length: isHost ? 32 : 24)
+            else { continue }
             out.append(prefix)
         }
         return out
@@ -142,7 +160,8 @@ extension Workload {
     static func bridged(_ flows: Int, to mac: MACAddress) -> [[UInt8]] {
         (0..<flows).map {
             Frames.udp(
-                from: IPv4Address(rawValue: 0x0A01_0000 | UInt32($0)), 1024, to: IPv4Address(10, 1, 200, 1), 2048, destinationMAC: mac, sourceMAC: MACAddress(rawValue: 0x0200_0000_0222))
+                from: IPv4Address(rawValue: 0x0A01_0000 | UInt32($0)), 1024, to: IPv4Address(10, 1, 200, 1), 2048, destinationMAC: mac,
+                sourceMAC: MACAddress(rawValue: 0x0200_0000_0222))
         }
     }
 }
