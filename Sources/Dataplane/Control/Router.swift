@@ -191,8 +191,6 @@ public final class Router: @unchecked Sendable {
     var uptimeNanoseconds: UInt64 { vr_monotonic_ns() &- startNanoseconds }
     /// Milliseconds since start, the clock of flow entries.
     var milliseconds: UInt32 { UInt32(truncatingIfNeeded: (vr_tsc() &- startTSC) / max(1, vr_tsc_hz() / 1000)) }
-    /// The buffer pool's and the flow table's lane for control threads, used under the state lock only.
-    var controlLane: Int { BufferPool.laneCount - 1 }
 }
 
 /// Runs `body` on a new thread. The thread must be joined.

@@ -90,7 +90,7 @@ extension Worker {
 
     // MARK: - To a local workload
 
-    private func workloadOutput(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>) {
+    @inline(__always) private func workloadOutput(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>) {
         guard let vif = tables.vifs.load(nextHop.pointee.vif) else { return packet.settle(.drop(.invalidInterface)) }
         // A bridged frame never leaves by the vif it came from.
         if !nextHop.pointee.rewrites, vif == packet.ingress { return packet.settle(.drop(.noL2Route)) }
@@ -201,7 +201,7 @@ extension Worker {
     // MARK: - TTL
 
     /// Lowers the TTL or hop limit where this router counts as a hop; false when it has run out and the packet is settled (RFC 1812 section 5.3.1).
-    private func lowerTTL(_ packet: inout Packet) -> Bool {
+    @inline(__always) private func lowerTTL(_ packet: inout Packet) -> Bool {
         guard packet.flags.contains(.lowersTTL) else { return true }
         packet.flags.remove(.lowersTTL)
         switch packet.family {
@@ -218,7 +218,7 @@ extension Worker {
         return true
     }
 
-    private func expire(_ packet: inout Packet) -> Bool {
+    @inline(never) private func expire(_ packet: inout Packet) -> Bool {
         sendError(packet, .timeExceeded)
         packet.settle(.drop(.ttlExceeded))
         return false

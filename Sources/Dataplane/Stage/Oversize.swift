@@ -7,20 +7,20 @@ extension Worker {
     enum Fit { case fits, segments, fragments, refused }
 
     /// How an IP packet gets through an MTU (octets of IP packet).
-    func fit(_ packet: Packet, _ mtu: Int) -> Fit {
+    @inline(__always) func fit(_ packet: Packet, _ mtu: Int) -> Fit {
         guard packet.networkLength > mtu else { return .fits }
         if packet.flags.contains(.mayBeSegmented), packet.l4 != 0 { return .segments }
         return packet.family == .ipv4 && !IPv4(packet.network).doNotFragment ? .fragments : .refused
     }
 
     /// Drops a packet that does not fit and tells its sender. To be called before the packet is changed: the error quotes it.
-    func refuse(_ packet: inout Packet, mtu: Int, out: UnsafePointer<Vif>) {
+    @inline(never) func refuse(_ packet: inout Packet, mtu: Int, out: UnsafePointer<Vif>) {
         if packet.family != .none { sendError(packet, .packetTooBig(mtu: mtu), out: out) }
         packet.settle(.drop(.packetTooBig))
     }
 
     /// Cuts the packet, settles it as consumed, and gives each piece, an Ethernet frame, to `send`.
-    func cut(_ packet: inout Packet, _ fit: Fit, mtu: Int, _ send: (Worker, vr_frame) -> Void) {
+    @inline(never) func cut(_ packet: inout Packet, _ fit: Fit, mtu: Int, _ send: (Worker, vr_frame) -> Void) {
         if fit == .segments {
             var segments = Segmenter(packet.data, length: packet.length, mtu: mtu)
             guard segments.isPossible else { return packet.settle(.drop(.fragmentError)) }

@@ -56,7 +56,7 @@ extension Worker {
 
     // MARK: - From a workload
 
-    private func workloadInput(_ packet: inout Packet) {
+    @inline(__always) private func workloadInput(_ packet: inout Packet) {
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         let vif = packet.ingress
         let ethernet = Ethernet(packet.data)
@@ -100,7 +100,7 @@ extension Worker {
     }
 
     /// DHCP (RFC 2131), DHCPv6 (RFC 8415) and router solicitations (RFC 4861) are answered by the agent.
-    private func isForControlProgram(_ packet: Packet) -> Bool {
+    @inline(__always) private func isForControlProgram(_ packet: Packet) -> Bool {
         guard packet.l4 != 0 else { return false }
         if packet.proto == IPProtocol.udp.rawValue {
             let port = UDP(packet.transport).destinationPort
@@ -130,7 +130,7 @@ extension Worker {
 
     /// Checks the network header at offset 14, cuts Ethernet padding, finds the transport header, and deals with what a software port leaves
     /// undone (unfinished checksums). The reason to drop the packet, or nil.
-    func parseNetwork(_ packet: inout Packet) -> DropReason? {
+    @inline(__always) func parseNetwork(_ packet: inout Packet) -> DropReason? {
         packet.l3 = UInt16(Ethernet.size)
         packet.l4 = 0
         let available = packet.length &- Ethernet.size
@@ -146,7 +146,7 @@ extension Worker {
         return nil
     }
 
-    private func parseIPv4(_ packet: inout Packet, _ available: Int) -> DropReason? {
+    @inline(__always) private func parseIPv4(_ packet: inout Packet, _ available: Int) -> DropReason? {
         guard IPv4.check(packet.network, available: available) else { return .invalidPacket }
         let ip = IPv4(packet.network)
         guard ip.hasValidChecksum else { return .checksumError }
@@ -184,7 +184,7 @@ extension Worker {
     }
 
     /// A transport header that is cut off is no reason to drop an IP packet (it may be a tiny fragment or a short ICMP quote): it then simply has none.
-    private func locateTransport(_ packet: inout Packet, _ offset: Int) -> DropReason? {
+    @inline(__always) private func locateTransport(_ packet: inout Packet, _ offset: Int) -> DropReason? {
         let available = packet.length &- offset
         let p = packet.data + offset
         let isComplete =

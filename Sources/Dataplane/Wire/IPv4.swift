@@ -121,7 +121,7 @@ struct IPv4 {
     var payload: UnsafeMutableRawPointer { p + headerLength }
     var payloadLength: Int { totalLength &- headerLength }
 
-    var hasValidChecksum: Bool {
+    @inline(__always) var hasValidChecksum: Bool {
         guard headerLength == IPv4.size else { return Checksum.finish(Checksum.sum(p, headerLength)) == 0 }
         // Five words, as they lie in memory: a sum of all ones is all ones in either byte order (RFC 1071 section 2 B).
         let a = p.loadUnaligned(fromByteOffset: 0, as: UInt64.self), b = p.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
