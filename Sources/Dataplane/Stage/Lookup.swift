@@ -24,25 +24,38 @@ final class LookupScratch {
     }
 }
 
-/// Longest-prefix match for the packets of a burst that are routed; all at once, so that their cache misses overlap.
+/// Longest-prefix match for the packets of a burst that are routed, MAC lookup for those that are bridged; each kind all at once, so that their cache
+/// misses overlap.
 ///
-/// - Input: packets with `next == .route`, `vrf` and a checked network header.
+/// - Input: packets with `next` of `route` (`vrf` and a checked network header) or `bridge` (`vrf` and a unicast destination MAC).
 /// - Output: `nextHop`, `label`, `next == .nextHop`.
-/// - Drops: noRoute, invalidDestination.
+/// - Drops: noRoute, noL2Route.
 extension Worker {
-    func routeLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+    func tableLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+        var ipv4 = 0, ipv6 = 0, bridged = 0
+        for index in 0..<count {
+            let packet = packets + index
+            switch packet.pointee.next {
+            case .route where packet.pointee.family == .ipv4:
+                lookup.positions[ipv4] = index
+                lookup.roots[ipv4] = tables.roots(packet.pointee.vrf).ipv4
+                lookup.ipv4[ipv4] = IPv4(packet.pointee.network).destination
+                ipv4 &+= 1
+            case .route: ipv6 &+= 1
+            case .bridge: bridged &+= 1
+            case .nextHop, .crossConnect, .settled: break
+            }
+        }
+        if ipv4 > 0 {
+            tables.routes.lookupIPv4(roots: lookup.roots, addresses: lookup.ipv4, leaves: lookup.results, count: ipv4)
+            assignRoutes(packets, ipv4)
+        }
+        if ipv6 > 0 { routeIPv6(packets, count) }
+        if bridged > 0 { bridge(packets, count) }
+    }
+
+    private func routeIPv6(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         var selected = 0
-        for index in 0..<count where packets[index].next == .route && packets[index].family == .ipv4 {
-            lookup.positions[selected] = index
-            lookup.roots[selected] = tables.roots(packets[index].vrf).ipv4
-            lookup.ipv4[selected] = IPv4(packets[index].network).destination
-            selected &+= 1
-        }
-        if selected > 0 {
-            tables.routes.lookupIPv4(roots: lookup.roots, addresses: lookup.ipv4, leaves: lookup.results, count: selected)
-            assignRoutes(packets, selected)
-        }
-        selected = 0
         for index in 0..<count where packets[index].next == .route && packets[index].family == .ipv6 {
             let destination = IPv6(packets[index].network).destination
             lookup.positions[selected] = index
@@ -50,10 +63,8 @@ extension Worker {
             lookup.ipv6[selected] = IPv6Words(high: destination.high, low: destination.low)
             selected &+= 1
         }
-        if selected > 0 {
-            tables.routes.lookupIPv6(roots: lookup.roots, addresses: lookup.ipv6, leaves: lookup.results, count: selected)
-            assignRoutes(packets, selected)
-        }
+        tables.routes.lookupIPv6(roots: lookup.roots, addresses: lookup.ipv6, leaves: lookup.results, count: selected)
+        assignRoutes(packets, selected)
     }
 
     private func assignRoutes(_ packets: UnsafeMutablePointer<Packet>, _ selected: Int) {
@@ -70,12 +81,7 @@ extension Worker {
         }
     }
 
-    /// MAC lookup for the packets of a burst that are bridged.
-    ///
-    /// - Input: packets with `next == .bridge` and a unicast destination MAC.
-    /// - Output: `nextHop`, `label`, `next == .nextHop`.
-    /// - Drops: noL2Route.
-    func bridgeLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+    private func bridge(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         var selected = 0
         for index in 0..<count where packets[index].next == .bridge {
             lookup.positions[selected] = index
@@ -83,7 +89,6 @@ extension Worker {
             lookup.macs[selected] = Ethernet(packets[index].data).destination
             selected &+= 1
         }
-        guard selected > 0 else { return }
         tables.bridge.lookup(vrfs: lookup.roots, macs: lookup.macs, nextHops: lookup.results, labels: lookup.labels, count: selected)
         for slot in 0..<selected {
             let packet = packets + lookup.positions[slot]

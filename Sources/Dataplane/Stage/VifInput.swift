@@ -48,8 +48,7 @@ extension Worker {
     /// The stages after input, in order, over one burst.
     func process(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         flowLookup(packets, count)
-        routeLookup(packets, count)
-        bridgeLookup(packets, count)
+        tableLookup(packets, count)
         for index in 0..<count { nextHopOutput(&packets[index]) }
         settle(packets, count)
     }

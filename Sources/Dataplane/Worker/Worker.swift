@@ -7,7 +7,7 @@ import Synchronization
 /// pointers that stay valid until it announces quiescence, once per loop turn; it holds none across.
 ///
 /// The stages are extensions of `Worker` in `Stage/`, one file each, in this order:
-/// `vifInput` (with `tunnelInput`, `neighbourReply`) → `flowLookup` → `routeLookup` / `bridgeLookup` → `nextHopOutput` → `settle`.
+/// `vifInput` (with `tunnelInput`, `neighbourReply`) → `flowLookup` → `tableLookup` → `nextHopOutput` → `settle`.
 ///
 /// # Thread-safety
 /// `run` and everything it calls belong to the worker's thread. The control side touches `plan`, `counters.read`, `vifCounters.read`,
