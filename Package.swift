@@ -78,6 +78,7 @@ let package = Package(
         .systemLibrary(name: "CExpat", path: "CSupport/CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
 
         .target(name: "NetTypes", swiftSettings: swift),
+        .target(name: "StrictYAML", dependencies: ["NetTypes", .product(name: "Yams", package: "Yams")], swiftSettings: swift),
 
         // The packet path.
         .target(name: "Dataplane", dependencies: ["CPlatform", "NetTypes"], swiftSettings: swift),
@@ -97,11 +98,10 @@ let package = Package(
         .target(
             name: "DataplaneService",
             dependencies: [
-                "Dataplane", "DataplaneAPI", "PcapPort", .target(name: "DPDKPort"), "NetTypes",
+                "Dataplane", "DataplaneAPI", "PcapPort", .target(name: "DPDKPort"), "NetTypes", "StrictYAML",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
-                .product(name: "Yams", package: "Yams"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: swift),
 
@@ -116,11 +116,11 @@ let package = Package(
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: swift),
-        .target(name: "Overlay", dependencies: ["NetTypes", "XMPP", .product(name: "Yams", package: "Yams")], swiftSettings: swift),
+        .target(name: "Overlay", dependencies: ["NetTypes", "StrictYAML", "XMPP"], swiftSettings: swift),
         .target(
             name: "Controller",
             dependencies: [
-                "NetTypes", "Overlay", "XMPP",
+                "NetTypes", "Overlay", "StrictYAML", "XMPP",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -130,21 +130,20 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "NetTypes", "Overlay", "XMPP", "DataplaneAPI",
+                "NetTypes", "Overlay", "StrictYAML", "XMPP", "DataplaneAPI",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Yams", package: "Yams"),
             ], swiftSettings: swift),
 
         // Executables.
         .executableTarget(
             name: "vrouter",
             dependencies: [
-                "DataplaneService", "Dataplane",
+                "DataplaneService", "Dataplane", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -153,7 +152,7 @@ let package = Package(
         .executableTarget(
             name: "vrouter-agent",
             dependencies: [
-                "Agent",
+                "Agent", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -162,7 +161,7 @@ let package = Package(
         .executableTarget(
             name: "vrouter-controller",
             dependencies: [
-                "Controller",
+                "Controller", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -171,7 +170,7 @@ let package = Package(
         .executableTarget(
             name: "vrctl",
             dependencies: [
-                "DataplaneAPI", "NetTypes",
+                "DataplaneAPI", "NetTypes", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -180,28 +179,29 @@ let package = Package(
             ], swiftSettings: swift),
 
         .testTarget(name: "NetTypesTests", dependencies: ["NetTypes"], swiftSettings: swift),
+        .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "PcapPortTests", dependencies: ["PcapPort", "CPlatform", "Dataplane"], swiftSettings: swift),
         .testTarget(name: "DPDKPortTests", dependencies: ["DPDKPort", "CPlatform", "Dataplane"], swiftSettings: swift),
         .testTarget(
             name: "DataplaneServiceTests",
             dependencies: [
-                "DataplaneService", "DataplaneAPI", "Dataplane", "NetTypes", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                "DataplaneService", "DataplaneAPI", "Dataplane", "NetTypes", "StrictYAML", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
             ], swiftSettings: swift),
         .testTarget(
             name: "XMPPTests", dependencies: ["XMPP", .product(name: "NIOEmbedded", package: "swift-nio")], swiftSettings: swift),
-        .testTarget(name: "OverlayTests", dependencies: ["Overlay", "NetTypes", "XMPP"], swiftSettings: swift),
+        .testTarget(name: "OverlayTests", dependencies: ["Overlay", "NetTypes", "StrictYAML", "XMPP"], swiftSettings: swift),
         .testTarget(
             name: "ControllerTests",
             dependencies: [
-                "Controller", "NetTypes", "Overlay", "XMPP", .product(name: "GRDB", package: "GRDB.swift"),
+                "Controller", "NetTypes", "Overlay", "StrictYAML", "XMPP", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: swift),
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "Overlay", "DataplaneAPI", "XMPP", "NetTypes",
+                "Agent", "Overlay", "DataplaneAPI", "StrictYAML", "XMPP", "NetTypes",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),

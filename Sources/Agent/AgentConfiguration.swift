@@ -1,6 +1,6 @@
 public import Logging
 public import NetTypes
-import Yams
+public import StrictYAML
 
 /// What `agent.yaml` says. Strict: an unknown key, a wrong type and a value that cannot be honoured are errors that name the
 /// line, the column and the field.
@@ -77,119 +77,45 @@ extension AgentConfiguration.XMPP: CustomStringConvertible, CustomReflectable {
 
 extension AgentConfiguration {
     /// Reads the text of a configuration file. `source` is its name in error messages.
-    public init(yaml text: String, source: String) throws(ConfigurationError) {
-        let root: Node?
-        do {
-            root = try Yams.compose(yaml: text)
-        } catch let error as YamlError {
-            throw Self.syntaxError(error, source: source)
-        } catch {
-            throw ConfigurationError(source: source, field: "", message: "not YAML: \(error)")
-        }
-        guard let root else { throw ConfigurationError(source: source, field: "", message: "is empty; `node`, `xmpp` and `fabric` are needed") }
-        var top = try StrictMapping(root, source: source, path: "")
-        guard let name = try top.value("node", form: "a node name: letters, digits, '-', '_' and '.'", Self.name) else {
-            throw Self.missingError(top, "node")
-        }
-        node = name
+    public init(yaml text: String, source: String) throws(ConfigError) {
+        let top = try ConfigNode.document(text: text, source: source).mapping(keys: [
+            "node", "controllers", "xmpp", "dataplane", "api", "fabric", "host", "workloads", "state", "log",
+        ])
+        node = try top.required("node").value("a node name: letters, digits, '-', '_' and '.'", Self.name)
         controllers = []
-        for var entry in try top.mappings("controllers") {
-            controllers.append(Controller(host: try entry.requiredString("host"), port: try entry.integer("port", in: 1...65535) ?? 5269))
-            try entry.finish()
+        for item in try top["controllers"]?.list() ?? [] {
+            let entry = try item.mapping(keys: ["host", "port"])
+            controllers.append(Controller(host: try entry.required("host").string(), port: try entry["port"]?.integer(in: 1...65535) ?? 5269))
         }
         guard Set(controllers).count == controllers.count else { throw top.error("controllers", "names the same controller twice") }
         guard controllers.count <= 2 else { throw top.error("controllers", "has \(controllers.count) entries; an agent connects to at most two") }
-        xmpp = try Self.readXMPP(&top)
+        xmpp = try XMPP(top.required("xmpp"))
         if xmpp.plaintextScope == .loopback, let far = controllers.first(where: { !Self.isLoopback($0.host) }) {
             throw top.error(
                 "controllers", "\(far.host) is not a loopback address and the transport is plaintext; set xmpp.plaintextScope: any to allow it")
         }
-        dataplaneSocket = "/run/vrouter/dataplane.sock"
-        if var section = try top.mapping("dataplane") {
-            dataplaneSocket = try section.string("socket") ?? dataplaneSocket
-            try section.finish()
-        }
-        apiPort = 9091
-        if var section = try top.mapping("api") {
-            apiPort = try section.integer("port", in: 0...65535) ?? apiPort
-            try section.finish()
-        }
-        guard var fabricSection = try top.mapping("fabric") else { throw Self.missingError(top, "fabric") }
-        fabric = try Self.readFabric(&fabricSection)
-        if var section = try top.mapping("host") {
-            host = Host(interface: try section.requiredString("interface"), driver: try Self.driver(&section))
-            try section.finish()
+        dataplaneSocket = try top["dataplane"]?.mapping(keys: ["socket"])["socket"]?.string() ?? "/run/vrouter/dataplane.sock"
+        apiPort = try top["api"]?.mapping(keys: ["port"])["port"]?.integer(in: 0...65535) ?? 9091
+        fabric = try Fabric(top.required("fabric"))
+        if let section = try top["host"]?.mapping(keys: ["interface", "driver"]) {
+            host = Host(interface: try section.required("interface").string(), driver: try Driver(section["driver"]))
             guard host?.interface != fabric.interface else { throw section.error("interface", "is the fabric's own interface") }
         }
-        workloadDriver = .pcap
-        antispoof = false
-        if var section = try top.mapping("workloads") {
-            workloadDriver = try Self.driver(&section)
-            if case .dpdk(let template) = workloadDriver {
-                // Every workload has the same template: without these the second device would collide with the first.
-                for part in ["{interface}", "{index}"] where !template.contains(part) {
-                    throw section.error("driver", "\"\(template)\" lacks \(part), so two workloads would name one device")
-                }
+        let workloads = try top["workloads"]?.mapping(keys: ["driver", "antispoof"])
+        workloadDriver = try Driver(workloads?["driver"])
+        if let at = workloads?["driver"], case .dpdk(let template) = workloadDriver {
+            // Every workload has the same template: without these the second device would collide with the first.
+            for part in ["{interface}", "{index}"] where !template.contains(part) {
+                throw at.error("'\(template)' lacks \(part), so two workloads would name one device")
             }
-            antispoof = try section.value("antispoof", form: "true or false") { Bool($0) } ?? false
-            try section.finish()
         }
-        stateDirectory = try top.string("state") ?? "/var/lib/vrouter/ports"
-        let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
-        logLevel = try top.value("log", form: "one of \(levels)") { Logger.Level(rawValue: $0) } ?? .info
-        try top.finish()
+        antispoof = try workloads?["antispoof"]?.boolean() ?? false
+        stateDirectory = try top["state"]?.string() ?? "/var/lib/vrouter/ports"
+        logLevel = try top["log"]?.choice(Logger.Level.self) ?? .info
     }
 
-    private static func readXMPP(_ top: inout StrictMapping) throws(ConfigurationError) -> XMPP {
-        guard var section = try top.mapping("xmpp") else { throw missingError(top, "xmpp") }
-        let domain = try section.value("domain", form: "a domain name", name) ?? "vrouter.local"
-        let password = try section.requiredString("password")
-        // TLS is the default to be: until this build has it, plaintext must be asked for by name.
-        guard let transport = try section.string("transport") else {
-            throw section.error("transport", "is missing; this build speaks plaintext only and wants that said: transport: plaintext")
-        }
-        guard transport == "plaintext" else { throw section.error("transport", "\"\(transport)\" is not supported by this build; use plaintext") }
-        let scope = try section.value("plaintextScope", form: "loopback or any") { XMPP.PlaintextScope(rawValue: $0) } ?? .loopback
-        try section.finish()
-        return XMPP(domain: domain, password: password, plaintextScope: scope)
-    }
-
-    private static func readFabric(_ section: inout StrictMapping) throws(ConfigurationError) -> Fabric {
-        let interface = try section.requiredString("interface")
-        let driver = try driver(&section)
-        guard let text = try section.string("address") else { throw missingError(section, "address") }
-        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 2, let parsed = IPAddress(String(parts[0])), let length = Int(parts[1]),
-            let subnet = IPPrefix(masking: parsed, length: length)
-        else { throw section.error("address", "\"\(text)\" is not an address with its prefix length, as in 10.0.0.11/24") }
-        guard case .v4(let address) = parsed else {
-            throw section.error("address", "\"\(text)\" is IPv6; the underlay of this build is IPv4 (overlay networks may be IPv6)")
-        }
-        guard !address.isMulticast, !address.isBroadcast, address != .any else { throw section.error("address", "\"\(text)\" is not a host address") }
-        let gateway = try section.value("gateway", form: "an IPv4 address, as in 10.0.0.1") { IPv4Address($0) }
-        if let gateway {
-            guard subnet.contains(.v4(gateway)) else { throw section.error("gateway", "\(gateway) is not in \(subnet)") }
-            guard gateway != address else { throw section.error("gateway", "is this node's own address") }
-        }
-        let mtu = try section.integer("mtu", in: 576...65535) ?? 0
-        let mac = try section.value("mac", form: "a unicast MAC address, as in 02:00:00:00:00:11") { text in
-            MACAddress(text).flatMap { $0.isMulticast || $0 == .zero ? nil : $0 }
-        }
-        try section.finish()
-        return Fabric(interface: interface, driver: driver, address: address, subnet: subnet, gateway: gateway, mtu: mtu, mac: mac)
-    }
-
-    private static func driver(_ section: inout StrictMapping) throws(ConfigurationError) -> Driver {
-        guard let text = try section.string("driver") else { return .pcap }
-        if text == "pcap" { return .pcap }
-        guard text.hasPrefix("net_") || text.contains(":") else {
-            throw section.error("driver", "\"\(text)\" is neither pcap nor a DPDK device such as \"net_af_packet{index},iface={interface}\"")
-        }
-        return .dpdk(template: text)
-    }
-
-    private static func name(_ text: String) -> String? {
-        text.utf8.count <= 253
+    fileprivate static func name(_ text: String) -> String? {
+        (1...253).contains(text.utf8.count)
             && text.utf8.allSatisfy { ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || (0x30...0x39).contains($0) || [0x2D, 0x2E, 0x5F].contains($0) }
             ? text : nil
     }
@@ -201,18 +127,64 @@ extension AgentConfiguration {
         case nil: host == "localhost"
         }
     }
+}
 
-    private static func missingError(_ mapping: StrictMapping, _ name: String) -> ConfigurationError { mapping.error(name, "is missing") }
-
-    private static func syntaxError(_ error: YamlError, source: String) -> ConfigurationError {
-        switch error {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
-            ConfigurationError(source: source, line: mark.line, column: mark.column, field: "", message: "not YAML: \(problem)")
-        case .duplicatedKeysInMapping(let keys, let context):
-            ConfigurationError(
-                source: source, line: context.mark.line, column: context.mark.column, field: "",
-                message: "the same key is given twice: \(keys.joined(separator: ", "))")
-        default: ConfigurationError(source: source, field: "", message: "not YAML: \(error)")
+extension AgentConfiguration.XMPP {
+    fileprivate init(_ node: ConfigNode) throws(ConfigError) {
+        let section = try node.mapping(keys: ["domain", "password", "transport", "plaintextScope"])
+        domain = try section["domain"]?.value("a domain name", AgentConfiguration.name) ?? "vrouter.local"
+        password = try section.required("password").string()
+        // TLS is the default to be: until this build has it, plaintext must be asked for by name.
+        guard let transport = section["transport"] else {
+            throw section.error("transport", "is missing; this build speaks plaintext only and wants that said: transport: plaintext")
         }
+        guard transport.isWord("plaintext") else {
+            throw transport.error("'\(try transport.string())' is not supported by this build; use plaintext")
+        }
+        plaintextScope = try section["plaintextScope"]?.choice() ?? .loopback
+    }
+}
+
+extension AgentConfiguration.Driver {
+    /// libpcap when nothing is said.
+    fileprivate init(_ node: ConfigNode?) throws(ConfigError) {
+        guard let node, !node.isWord("pcap") else { self = .pcap; return }
+        let template = try node.string()
+        guard template.hasPrefix("net_") || template.contains(":") else {
+            throw node.error("'\(template)' is neither pcap nor a DPDK device such as \"net_af_packet{index},iface={interface}\"")
+        }
+        self = .dpdk(template: template)
+    }
+}
+
+extension AgentConfiguration.Fabric {
+    fileprivate init(_ node: ConfigNode) throws(ConfigError) {
+        let section = try node.mapping(keys: ["interface", "driver", "address", "gateway", "mtu", "mac"])
+        interface = try section.required("interface").string()
+        driver = try AgentConfiguration.Driver(section["driver"])
+        let at = try section.required("address")
+        let (given, length) = try at.value("an address with its prefix length, as in 10.0.0.11/24", Self.interfaceAddress)
+        guard case .v4(let address) = given, let subnet = IPPrefix(masking: given, length: length) else {
+            throw at.error("\(given) is IPv6; the underlay of this build is IPv4 (overlay networks may be IPv6)")
+        }
+        guard !address.isMulticast, !address.isBroadcast, address != .any else { throw at.error("\(address) is not a host address") }
+        (self.address, self.subnet) = (address, subnet)
+        gateway = try section["gateway"]?.value("an IPv4 address, as in 10.0.0.1") { IPv4Address($0) }
+        if let gateway {
+            guard subnet.contains(.v4(gateway)) else { throw section.error("gateway", "\(gateway) is not in \(subnet)") }
+            guard gateway != address else { throw section.error("gateway", "is this node's own address") }
+        }
+        mtu = try section["mtu"]?.integer(in: 576...65535) ?? 0
+        mac = try section["mac"]?.value("a unicast MAC address, as in 02:00:00:00:00:11") { text in
+            MACAddress(text).flatMap { $0.isMulticast || $0 == .zero ? nil : $0 }
+        }
+    }
+
+    private static func interfaceAddress(_ text: String) -> (IPAddress, length: Int)? {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]),
+            IPPrefix(masking: address, length: length) != nil
+        else { return nil }
+        return (address, length)
     }
 }

@@ -2,6 +2,7 @@ import DataplaneAPI
 import Foundation
 import Logging
 import NetTypes
+import StrictYAML
 
 /// The data-plane side: connect, read back, and bring the tables to the desired state, for as long as the agent runs.
 extension AgentCore {
@@ -162,12 +163,12 @@ extension AgentCore {
     static func hardwareAddress(of interface: String) throws -> MACAddress {
         let path = "/sys/class/net/\(interface)/address"
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw ConfigurationError(
-                source: path, field: "fabric.interface",
-                message: "there is no interface \(interface); create it, or set fabric.mac for a device the kernel does not see")
+            throw ConfigError(
+                "there is no interface \(interface); create it, or set fabric.mac for a device the kernel does not see", source: path,
+                field: "fabric.interface")
         }
         guard let mac = MACAddress(text.trimmingCharacters(in: .whitespacesAndNewlines)), mac != .zero else {
-            throw ConfigurationError(source: path, field: "fabric.interface", message: "\(interface) has no Ethernet address; set fabric.mac")
+            throw ConfigError("\(interface) has no Ethernet address; set fabric.mac", source: path, field: "fabric.interface")
         }
         return mac
     }

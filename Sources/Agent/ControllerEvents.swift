@@ -1,5 +1,6 @@
 import NetTypes
 import Overlay
+import StrictYAML
 import XMPP
 
 /// What a controller's message says, decoded at the boundary so that the rest of the agent sees values only.

@@ -1,5 +1,6 @@
 import NetTypes
 public import Overlay
+public import StrictYAML
 
 /// All configuration objects and what follows from them: who refers to whom, which address, MAC address, interface and VNI is taken.
 ///

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 public import Overlay
+public import StrictYAML
 
 /// The configuration on disk: one SQLite file, write-ahead log, every commit flushed (`synchronous=FULL`), so that what was answered with
 /// success survives a power cut. All of it is also in memory, as `model`; reading asks the disk for nothing.

@@ -1,5 +1,6 @@
 public import Logging
 public import Overlay
+import StrictYAML
 import XMPP
 
 /// The controller: the configuration store, its distribution to the agents, and the route exchange, in one place and in one order.

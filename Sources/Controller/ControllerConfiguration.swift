@@ -1,5 +1,6 @@
 import NetTypes
-public import Overlay
+import Overlay
+public import StrictYAML
 
 /// `controller.yaml`, read strictly: a key nobody knows is an error with its line.
 ///
@@ -33,23 +34,23 @@ public struct ControllerConfiguration: Hashable, Sendable {
     public init() {}
 
     public init(text: String, source: String) throws(ConfigError) {
-        let root = try StrictYAML.document(text: text, source: source).mapping(keys: ["xmpp", "http", "store", "log", "routes"])
+        let root = try ConfigNode.document(text: text, source: source).mapping(keys: ["xmpp", "http", "store", "log", "routes"])
         try readXMPP(root.required("xmpp"))
-        if let http = try root.optional("http")?.mapping(keys: ["listen"]), let listen = http.optional("listen") {
+        if let http = try root["http"]?.mapping(keys: ["listen"]), let listen = http["listen"] {
             httpListen = try Listen(listen, defaultPort: 8082)
         }
-        if let store = root.optional("store") { self.store = try store.string() }
-        if let log = root.optional("log") { self.log = try log.choice() }
-        if let routes = try root.optional("routes")?.mapping(keys: ["restartSeconds", "deferralSeconds"]) {
-            if let time = try routes.optional("restartSeconds")?.integer(in: 1...86_400) { timing.restart = .seconds(time) }
-            if let time = try routes.optional("deferralSeconds")?.integer(in: 0...86_400) { timing.deferral = .seconds(time) }
+        if let store = root["store"] { self.store = try store.string() }
+        if let log = root["log"] { self.log = try log.choice() }
+        if let routes = try root["routes"]?.mapping(keys: ["restartSeconds", "deferralSeconds"]) {
+            if let time = try routes["restartSeconds"]?.integer(in: 1...86_400) { timing.restart = .seconds(time) }
+            if let time = try routes["deferralSeconds"]?.integer(in: 0...86_400) { timing.deferral = .seconds(time) }
         }
     }
 
     private mutating func readXMPP(_ node: ConfigNode) throws(ConfigError) {
         let xmpp = try node.mapping(keys: ["listen", "domain", "transport", "plaintextScope", "credentials"])
-        if let listen = xmpp.optional("listen") { xmppListen = try Listen(listen, defaultPort: 5269) }
-        if let at = xmpp.optional("domain") {
+        if let listen = xmpp["listen"] { xmppListen = try Listen(listen, defaultPort: 5269) }
+        if let at = xmpp["domain"] {
             domain = try at.string()
             if ControllerAddresses(domain: domain) == nil { throw at.error("'\(domain.prefix(64))' is not a domain") }
         }
@@ -57,18 +58,17 @@ public struct ControllerConfiguration: Hashable, Sendable {
         if try transport.choice(Transport.self) == .tls {
             throw transport.error("TLS is not available in this version; the one transport is plaintext, for networks that are trusted")
         }
-        let scope = try xmpp.optional("plaintextScope")?.choice(PlaintextScope.self) ?? .loopback
+        let scope = try xmpp["plaintextScope"]?.choice(PlaintextScope.self) ?? .loopback
         if scope == .loopback, !xmppListen.isLoopback {
-            throw (xmpp.optional("listen") ?? node).error(
+            throw (xmpp["listen"] ?? node).error(
                 "plaintext on \(xmppListen) can be read and changed by anyone on the way; listen on loopback, or say plaintextScope: any where the network is trusted"
             )
         }
         let list = try xmpp.required("credentials")
         for entry in try list.entries() {
             if !ComputeNode.isName(entry.key) {
-                var error = list.error("'\(entry.key.prefix(64))' is not the name of a compute node: lower-case letters, digits, '-', '_' and '.'")
-                (error.line, error.column, error.field) = (entry.line, entry.column, entry.value.path)
-                throw error
+                throw list.error(
+                    "'\(entry.key.prefix(64))' is not the name of a compute node: lower-case letters, digits, '-', '_' and '.'", at: entry)
             }
             if entry.key == ControllerAddresses.account { throw entry.value.error("this is the controller's own account") }
             let password = try entry.value.string()

@@ -3,6 +3,7 @@ public import Hummingbird
 public import Logging
 import NIOCore
 import Overlay
+import StrictYAML
 
 /// The controller's HTTP/JSON interface, for `vrctl` and whatever else configures networks.
 ///

@@ -1,4 +1,5 @@
 public import Dataplane
+import StrictYAML
 
 /// A configuration made into a router: buffers, ports, objects.
 public struct ConfiguredRouter: Sendable {
@@ -68,7 +69,7 @@ public struct ConfiguredRouter: Sendable {
 extension ConfiguredObject {
     func refused(_ reason: String) -> String {
         var error = place
-        error.reason = reason
+        error.message = reason
         return error.description
     }
 }

@@ -1,4 +1,5 @@
 public import NetTypes
+import StrictYAML
 
 /// A machine that runs an agent and a virtual router.
 public struct ComputeNode: Hashable, Sendable {

@@ -1,3 +1,4 @@
+public import StrictYAML
 public import XMPP
 
 /// Configuration objects as XML, for the wire. The element is the object's kind, in our namespace; below it every key of the
@@ -64,7 +65,7 @@ extension ConfigNode {
             content = .sequence(children.enumerated().map { ConfigNode($1, path: "\(path)[\($0)]") })
         } else {
             content = .mapping(
-                children.map { Entry(key: $0.name, value: ConfigNode($0, path: path.isEmpty ? $0.name : "\(path).\($0.name)")) })
+                children.map { Entry(key: $0.name, value: ConfigNode($0, path: Self.path(path, $0.name))) })
         }
         self.init(content: content, source: "XML", path: path, isStrict: false)
     }

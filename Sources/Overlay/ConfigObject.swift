@@ -1,3 +1,5 @@
+public import StrictYAML
+
 /// The configuration objects of the overlay, as typed values: what an operator writes, the controller stores, and an agent receives.
 ///
 /// One shape, three spellings. An object is read from a `ConfigNode` (from YAML, JSON or XML) and renders as a `ConfigValue` (to the
@@ -114,8 +116,8 @@ public struct ObjectMetadata: Hashable, Sendable {
     init(_ node: ConfigNode, kind: ConfigKind) throws(ConfigError) {
         let fields = try node.mapping(keys: ["name", "uid", "generation"])
         name = try fields.required("name").objectName(kind)
-        uid = try fields.optional("uid")?.string()
-        generation = try fields.optional("generation")?.integer(in: 0...Int(Int32.max)) ?? 0
+        uid = try fields["uid"]?.string()
+        generation = try fields["generation"]?.integer(in: 0...Int(Int32.max)) ?? 0
     }
 
     var value: ConfigValue {
@@ -164,7 +166,7 @@ extension ConfigObject: Codable {
     public func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
 
     /// JSON text in the shape of the YAML. Throws `ConfigError`.
-    public init(json: String) throws(ConfigError) { try self.init(StrictYAML.document(text: json, source: "JSON")) }
+    public init(json: String) throws(ConfigError) { try self.init(ConfigNode.document(text: json, source: "JSON")) }
     public var json: String { value.json }
     public var yaml: String { value.yaml }
 }

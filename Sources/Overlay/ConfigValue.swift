@@ -1,3 +1,5 @@
+import StrictYAML
+
 /// The one shape of a configuration object, whatever it is written in: keys in the order they are documented. Canonical YAML,
 /// JSON and XML are renderings of this tree.
 public indirect enum ConfigValue: Hashable, Sendable {
@@ -22,7 +24,7 @@ public indirect enum ConfigValue: Hashable, Sendable {
             case .boolean(let value): .scalar(String(value), isPlain: true)
             case .list(let items): .sequence(items.enumerated().map { $1.node(path: "\(path)[\($0)]") })
             case .map(let fields):
-                .mapping(fields.map { ConfigNode.Entry(key: $0.key, value: $0.value.node(path: path.isEmpty ? $0.key : "\(path).\($0.key)")) })
+                .mapping(fields.map { ConfigNode.Entry(key: $0.key, value: $0.value.node(path: ConfigNode.path(path, $0.key))) })
             }
         return ConfigNode(content: content, path: path)
     }
@@ -34,7 +36,7 @@ public indirect enum ConfigValue: Hashable, Sendable {
         case .integer(let value): [(path, String(value))]
         case .boolean(let value): [(path, String(value))]
         case .list(let items): items.enumerated().flatMap { $1.leaves(path: "\(path)[\($0)]") }
-        case .map(let fields): fields.flatMap { $0.value.leaves(path: path.isEmpty ? $0.key : "\(path).\($0.key)") }
+        case .map(let fields): fields.flatMap { $0.value.leaves(path: ConfigNode.path(path, $0.key)) }
         }
     }
 }

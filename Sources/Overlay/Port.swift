@@ -1,4 +1,5 @@
 public import NetTypes
+public import StrictYAML
 
 /// A workload's attachment to a virtual network, on one compute node.
 public struct Port: Hashable, Sendable {
@@ -44,7 +45,7 @@ public struct Port: Hashable, Sendable {
         if addresses.isEmpty { throw list.error("at least one address is needed") }
         self.init(
             metadata: metadata, network: network, node: computeNode, mac: mac, addresses: addresses,
-            interface: try fields.optional("interface")?.interfaceName())
+            interface: try fields["interface"]?.interfaceName())
     }
 
     var spec: ConfigValue {

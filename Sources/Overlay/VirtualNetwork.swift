@@ -1,4 +1,5 @@
 public import NetTypes
+import StrictYAML
 
 /// A virtual network: subnets that share a VRF on every node that has a port of it, and how their traffic crosses the fabric.
 public struct VirtualNetwork: Hashable, Sendable {
@@ -57,17 +58,17 @@ public struct VirtualNetwork: Hashable, Sendable {
             subnets.append(subnet)
         }
         guard !subnets.isEmpty else { throw items.error("at least one subnet is needed") }
-        let vni = try fields.optional("vni")?.integer(in: 1...Int(VNI.maximum))
-        let encapsulation = try fields.optional("encapsulation")?.choice(Encapsulation.self) ?? .vxlan
-        let forwarding = try fields.optional("forwarding")?.choice(Forwarding.self)
-        if forwarding == .l2l3, encapsulation == .mplsOverUDP, let at = fields.optional("forwarding") {
+        let vni = try fields["vni"]?.integer(in: 1...Int(VNI.maximum))
+        let encapsulation = try fields["encapsulation"]?.choice(Encapsulation.self) ?? .vxlan
+        let forwarding = try fields["forwarding"]?.choice(Forwarding.self)
+        if forwarding == .l2l3, encapsulation == .mplsOverUDP, let at = fields["forwarding"] {
             throw at.error("l2l3 needs encapsulation vxlan: MPLS over UDP carries IP packets only; use l3, or encapsulation: vxlan")
         }
         // 68 (RFC 791) to what fits one IP packet; IPv6 asks for 1280 (RFC 8200 section 5).
         let least = subnets.contains { !$0.prefix.isIPv4 } ? 1280 : 68
         self.init(
             metadata: metadata, subnets: subnets, vni: vni.map { VNI(UInt32($0)) }, encapsulation: encapsulation, forwarding: forwarding,
-            mtu: try fields.optional("mtu")?.integer(in: least...65535))
+            mtu: try fields["mtu"]?.integer(in: least...65535))
     }
 
     var spec: ConfigValue {
@@ -92,7 +93,7 @@ extension VirtualNetwork.Subnet {
         if prefix.address.isMulticast { throw at.error("\(prefix) is a multicast range") }
         if prefix.length == 0 { throw at.error("\(prefix) holds every address; a subnet is smaller") }
         self.init(prefix: prefix)
-        guard let given = fields.optional("gateway") else { return }
+        guard let given = fields["gateway"] else { return }
         gateway = try given.address()
         guard prefix.contains(gateway) else { throw given.error("\(gateway) is not in \(prefix)") }
         guard !isReserved(gateway) else { throw given.error("\(gateway) is the network or broadcast address of \(prefix)") }

@@ -1,3 +1,5 @@
+public import StrictYAML
+
 /// Configuration objects in YAML: one document each, separated by `---`.
 public enum YAMLDocuments {
     /// An object and where its fields were written.
@@ -36,7 +38,7 @@ public enum YAMLDocuments {
     public static func located(text: String, source: String) throws(ConfigError) -> [Located] {
         var found: [Located] = []
         var seen: [ObjectKey: Int?] = [:]
-        for node in try StrictYAML.documents(text: text, source: source) {
+        for node in try ConfigNode.documents(text: text, source: source) {
             let located = Located(object: try ConfigObject(node), node: node)
             if let earlier = seen[located.object.key] {
                 throw located.error("\(located.object.key) is already in document \(earlier ?? 0) of this text", field: "metadata.name")

@@ -1,8 +1,8 @@
 import Agent
 import ArgumentParser
-import Foundation
 import Logging
 import ServiceLifecycle
+import StrictYAML
 import UnixSignals
 
 /// `vrouter-agent`: reads the configuration and runs the agent until SIGTERM or SIGINT. The data plane goes on forwarding after that.
@@ -24,17 +24,11 @@ struct VRouterAgent: AsyncParsableCommand {
     var checkConfig = false
 
     func run() async throws {
-        let text: String
-        do {
-            text = try String(contentsOfFile: config, encoding: .utf8)
-        } catch {
-            throw Failure("\(config): cannot be read: \(error.localizedDescription)")
-        }
         let configuration: AgentConfiguration
-        do throws(ConfigurationError) {
-            configuration = try AgentConfiguration(yaml: text, source: config)
+        do {
+            configuration = try AgentConfiguration(yaml: ConfigFile.text(path: config), source: config)
         } catch {
-            throw Failure(error.description)
+            throw Failure("\(error)")
         }
         if checkConfig {
             print("\(config): good")

@@ -2,8 +2,8 @@ import ArgumentParser
 import Controller
 import Foundation
 import Logging
-import Overlay
 import ServiceLifecycle
+import StrictYAML
 import UnixSignals
 
 @main
@@ -49,11 +49,7 @@ struct VRouterController: AsyncParsableCommand {
     }
 
     private func read() throws -> ControllerConfiguration {
-        let text: String
-        do { text = try String(contentsOfFile: config, encoding: .utf8) } catch {
-            fail("cannot read \(config): \(error.localizedDescription)")
-        }
-        do { return try ControllerConfiguration(text: text, source: config) } catch { fail("\(error)") }
+        do { return try ControllerConfiguration(text: ConfigFile.text(path: config), source: config) } catch { fail("\(error)") }
     }
 
     private func fail(_ message: String) -> Never {

@@ -3,6 +3,7 @@ import Dataplane
 import DataplaneService
 import Logging
 import ServiceLifecycle
+import StrictYAML
 import UnixSignals
 
 #if canImport(Glibc)

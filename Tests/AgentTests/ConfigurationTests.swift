@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import NetTypes
+import StrictYAML
 import Testing
 
 @testable import Agent
@@ -60,20 +61,20 @@ import Testing
 
     /// What is written, and the whole error.
     static let bad: [(String, String)] = [
-        ("", "a.yaml: is empty; `node`, `xmpp` and `fabric` are needed"),
-        ("- 1\n", "a.yaml:1:1: must be a mapping of keys to values"),
-        ("node: [\n", "a.yaml:2:1: not YAML: did not find expected node content"),
+        ("", "a.yaml:1:1: the file is empty"),
+        ("- 1\n", "a.yaml:1:1: expected a mapping of node, controllers, xmpp, dataplane, api, fabric, host, workloads, state, log, found a list"),
+        ("node: [\n", "a.yaml:2:1: not YAML: did not find expected node content (while parsing a flow node)"),
         (
             "node: n\nnodes: 3\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\n",
-            "a.yaml:2:1: nodes: is not a known key"
+            "a.yaml:2:1: nodes: unknown field 'nodes'; did you mean 'node'?"
         ),
         ("xmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\n", "a.yaml:1:1: node: is missing"),
-        ("node: 'a b'\n", "a.yaml:1:7: node: \"a b\" is not a node name: letters, digits, '-', '_' and '.'"),
+        ("node: 'a b'\n", "a.yaml:1:7: node: expected a node name: letters, digits, '-', '_' and '.', found 'a b'"),
         (
             "node: n\nxmpp: {password: x}\n",
             "a.yaml:2:7: xmpp.transport: is missing; this build speaks plaintext only and wants that said: transport: plaintext"
         ),
-        ("node: n\nxmpp: {password: x, transport: tls}\n", "a.yaml:2:32: xmpp.transport: \"tls\" is not supported by this build; use plaintext"),
+        ("node: n\nxmpp: {password: x, transport: tls}\n", "a.yaml:2:32: xmpp.transport: 'tls' is not supported by this build; use plaintext"),
         ("node: n\nxmpp:\n  transport: plaintext\n", "a.yaml:3:3: xmpp.password: is missing"),
         (
             "node: n\ncontrollers: [{host: 10.0.0.1}]\nxmpp: {password: x, transport: plaintext}\n",
@@ -81,15 +82,15 @@ import Testing
         ),
         (
             "node: n\ncontrollers: [{host: localhost, port: 70000}]\n",
-            "a.yaml:2:39: controllers[0].port: \"70000\" must be a whole number from 1 to 65535"
+            "a.yaml:2:39: controllers[0].port: expected a number from 1 to 65535, found '70000'"
         ),
         (
             "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: fd00::1/64}\n",
-            "a.yaml:3:33: fabric.address: \"fd00::1/64\" is IPv6; the underlay of this build is IPv4 (overlay networks may be IPv6)"
+            "a.yaml:3:33: fabric.address: fd00::1 is IPv6; the underlay of this build is IPv4 (overlay networks may be IPv6)"
         ),
         (
             "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1}\n",
-            "a.yaml:3:33: fabric.address: \"10.0.0.1\" is not an address with its prefix length, as in 10.0.0.11/24"
+            "a.yaml:3:33: fabric.address: expected an address with its prefix length, as in 10.0.0.11/24, found '10.0.0.1'"
         ),
         (
             "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24, gateway: 10.1.0.1}\n",
@@ -97,17 +98,17 @@ import Testing
         ),
         (
             "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\nworkloads: {driver: \"net_tap,iface={interface}\"}\n",
-            "a.yaml:4:21: workloads.driver: \"net_tap,iface={interface}\" lacks {index}, so two workloads would name one device"
+            "a.yaml:4:21: workloads.driver: 'net_tap,iface={interface}' lacks {index}, so two workloads would name one device"
         ),
         (
             "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\nlog: loud\n",
-            "a.yaml:4:6: log: \"loud\" is not one of trace, debug, info, notice, warning, error, critical"
+            "a.yaml:4:6: log: 'loud' is not one of trace, debug, info, notice, warning, error, critical"
         ),
     ]
 
     @Test(arguments: bad.indices) func refused(_ index: Int) {
         let (text, message) = Self.bad[index]
-        do throws(ConfigurationError) {
+        do throws(ConfigError) {
             _ = try AgentConfiguration(yaml: text, source: "a.yaml")
             Issue.record("accepted: \(text)")
         } catch {

@@ -1,6 +1,7 @@
 import Controller
 import NetTypes
 import Overlay
+import StrictYAML
 import Testing
 
 @Suite struct ConfigModelTests {

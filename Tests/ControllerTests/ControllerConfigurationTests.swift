@@ -1,5 +1,6 @@
 import Controller
 import Overlay
+import StrictYAML
 import Testing
 
 @Suite struct ControllerConfigurationTests {

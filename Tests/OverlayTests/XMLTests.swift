@@ -1,5 +1,6 @@
 import NetTypes
 import Overlay
+import StrictYAML
 import Testing
 import XMPP
 

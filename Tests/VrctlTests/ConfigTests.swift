@@ -216,10 +216,11 @@ import Testing
     }
 
     @Test(arguments: [
-        ("kind: Thing\nmetadata: {name: x}", "f:1: document 1: kind: 'Thing' is unknown; there are ComputeNode, VirtualNetwork, Port"),
-        ("metadata: {name: x}", "f:1: document 1: kind: missing; name the kind of the object"),
-        ("kind: Port", "f:1: document 1: metadata.name: missing"),
-        ("- a", "f:1: document 1: kind: missing; name the kind of the object"),
+        ("kind: Thing\nmetadata: {name: x}", "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, VirtualNetwork, Port"),
+        ("metadata: {name: x}", "f:1:1: document 1: kind: is missing"),
+        ("kind: Port", "f:1:1: document 1: metadata: is missing"),
+        ("- a", "f:1:1: document 1: expected a mapping of kind, metadata, spec, found a list"),
+        ("kind: Port\nmetadata: {nam: x}", "f:2:12: document 1: metadata.nam: unknown field 'nam'; did you mean 'name'?"),
     ])
     func documentsThatNameNothing(_ text: String, _ message: String) {
         #expect(throws: Failure.refused(message)) { try Documents.names(text, source: "f") }

@@ -1,5 +1,6 @@
 public import Dataplane
 import NetTypes
+public import StrictYAML
 
 /// An object of the file's `objects` section, as the same value that the API makes of a request, with its place in the file.
 public struct ConfiguredObject: Sendable {
@@ -8,11 +9,11 @@ public struct ConfiguredObject: Sendable {
     public var place: ConfigError
 
     /// All objects, in the order in which they depend on each other, whatever the order of the sections in the file.
-    static func list(_ value: ConfigValue) throws(ConfigError) -> [ConfiguredObject] {
-        let readers: KeyValuePairs<String, (ConfigValue) throws(ConfigError) -> RouterObject> = [
+    static func list(_ value: ConfigNode) throws(ConfigError) -> [ConfiguredObject] {
+        let readers: KeyValuePairs<String, (ConfigNode) throws(ConfigError) -> RouterObject> = [
             "ports": port, "vrfs": vrf, "vifs": vif, "nextHops": nextHop, "routes": route, "bridge": bridgeEntry, "labels": label, "vnis": vni,
         ]
-        let sections = try value.mapping(readers.map(\.key))
+        let sections = try value.mapping(keys: readers.map(\.key))
         var objects: [ConfiguredObject] = []
         for (key, read) in readers {
             for item in try sections[key]?.list() ?? [] { objects.append(ConfiguredObject(object: try read(item), place: item.error(""))) }
@@ -20,91 +21,98 @@ public struct ConfiguredObject: Sendable {
         return objects
     }
 
-    private static func cookie(_ fields: ConfigMapping) throws(ConfigError) -> UInt64 { try fields["cookie"]?.integer(0...UInt64.max) ?? 0 }
-    private static func number(_ value: ConfigValue) throws(ConfigError) -> UInt32 { try value.integer(0...UInt32.max) }
-    private static func mtu(_ fields: ConfigMapping) throws(ConfigError) -> Int { try fields["mtu"]?.integer(0...65_535) ?? 0 }
-    private static func labelOrVNI(_ fields: ConfigMapping) throws(ConfigError) -> UInt32? { try fields["label"]?.integer(0...VNI.maximum) }
+    private static func cookie(_ fields: ConfigMapping) throws(ConfigError) -> UInt64 { try fields["cookie"]?.integer(in: 0...UInt64.max) ?? 0 }
+    private static func number(_ value: ConfigNode) throws(ConfigError) -> UInt32 { try value.integer(in: 0...UInt32.max) }
+    private static func addresses(_ value: ConfigNode?) throws(ConfigError) -> [IPAddress] {
+        var out: [IPAddress] = []
+        for item in try value?.list() ?? [] { out.append(try item.address()) }
+        return out
+    }
+    private static func mtu(_ fields: ConfigMapping) throws(ConfigError) -> Int { try fields["mtu"]?.integer(in: 0...65_535) ?? 0 }
+    private static func labelOrVNI(_ fields: ConfigMapping) throws(ConfigError) -> UInt32? { try fields["label"]?.integer(in: 0...VNI.maximum) }
 
-    private static func port(_ value: ConfigValue) throws(ConfigError) -> RouterObject {
+    private static func port(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let drivers = ["pcap", "pcapFile", "dpdk", "loopback"]
-        let fields = try value.mapping(["name"] + drivers + ["mtu", "queues", "cookie"])
+        let fields = try value.mapping(keys: ["name"] + drivers + ["mtu", "queues", "cookie"])
         let (key, details) = try fields.one(of: drivers)
         let driver: PortSpec.Driver
         switch key {
-        case "pcap": driver = .pcap(interface: try details.mapping(["interface"]).required("interface").text())
+        case "pcap": driver = .pcap(interface: try details.mapping(keys: ["interface"]).required("interface").string())
         case "pcapFile":
-            let files = try details.mapping(["input", "output"])
-            let input = try files["input"]?.text(), output = try files["output"]?.text()
+            let files = try details.mapping(keys: ["input", "output"])
+            let input = try files["input"]?.string(), output = try files["output"]?.string()
             guard input != nil || output != nil else { throw details.error("give input, output or both") }
             driver = .pcapFile(input: input, output: output)
-        case "dpdk": driver = .dpdk(device: try details.mapping(["device"]).required("device").text())
+        case "dpdk": driver = .dpdk(device: try details.mapping(keys: ["device"]).required("device").string())
         default:
-            _ = try details.mapping([])
+            _ = try details.mapping(keys: [])
             driver = .loopback
         }
         return .port(
             PortSpec(
-                name: try fields.required("name").text(), driver: driver, mtu: try mtu(fields), queues: try fields["queues"]?.integer(0...64) ?? 0,
+                name: try fields.required("name").string(), driver: driver, mtu: try mtu(fields),
+                queues: try fields["queues"]?.integer(in: 0...64) ?? 0,
                 cookie: try cookie(fields)))
     }
 
-    private static func vrf(_ value: ConfigValue) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(["id", "name", "cookie"])
-        return .vrf(VRFSpec(id: VRFID(try number(fields.required("id"))), name: try fields.required("name").text(), cookie: try cookie(fields)))
+    private static func vrf(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["id", "name", "cookie"])
+        return .vrf(VRFSpec(id: VRFID(try number(fields.required("id"))), name: try fields.required("name").string(), cookie: try cookie(fields)))
     }
 
-    private static func vif(_ value: ConfigValue) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping([
+    private static func vif(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
             "antispoof", "cookie",
         ])
         return .vif(
             VifSpec(
-                id: VifID(try number(fields.required("id"))), name: try fields.required("name").text(),
+                id: VifID(try number(fields.required("id"))), name: try fields.required("name").string(),
                 kind: try fields.required("kind").choice([
                     "host": .host, "agent": .agent, "physical": .physical, "virtual": .virtual, "vlan": .vlan, "monitoring": .monitoring,
                 ]),
-                port: try fields.required("port").text(), vrf: VRFID(try fields["vrf"].map(number) ?? 0), mac: try fields.required("mac").mac(),
-                mtu: try mtu(fields), addresses: try fields["addresses"]?.addresses() ?? [], workloadMAC: try fields["workloadMAC"]?.mac(),
-                workloadAddresses: try fields["workloadAddresses"]?.addresses() ?? [], keepsFlows: try fields["keepsFlows"]?.boolean() ?? false,
+                port: try fields.required("port").string(), vrf: VRFID(try fields["vrf"].map(number) ?? 0),
+                mac: try fields.required("mac").macAddress(),
+                mtu: try mtu(fields), addresses: try addresses(fields["addresses"]), workloadMAC: try fields["workloadMAC"]?.macAddress(),
+                workloadAddresses: try addresses(fields["workloadAddresses"]), keepsFlows: try fields["keepsFlows"]?.boolean() ?? false,
                 bridges: try fields["bridges"]?.boolean() ?? true, antispoof: try fields["antispoof"]?.boolean() ?? false,
                 cookie: try cookie(fields)))
     }
 
-    private static func nextHop(_ value: ConfigValue) throws(ConfigError) -> RouterObject {
+    private static func nextHop(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let kinds = ["discard", "receive", "encap", "tunnel", "resolve", "vrf", "ecmp"]
-        let fields = try value.mapping(["id"] + kinds + ["cookie"])
+        let fields = try value.mapping(keys: ["id"] + kinds + ["cookie"])
         let (key, details) = try fields.one(of: kinds)
         let kind: NextHopSpec.Kind
         switch key {
-        case "receive": kind = .receive(vif: VifID(try number(details.mapping(["vif"]).required("vif"))))
-        case "resolve": kind = .resolve(vif: VifID(try number(details.mapping(["vif"]).required("vif"))))
+        case "receive": kind = .receive(vif: VifID(try number(details.mapping(keys: ["vif"]).required("vif"))))
+        case "resolve": kind = .resolve(vif: VifID(try number(details.mapping(keys: ["vif"]).required("vif"))))
         case "encap":
-            let encap = try details.mapping(["vif", "destination", "source"])
+            let encap = try details.mapping(keys: ["vif", "destination", "source"])
             kind = .encap(
-                vif: VifID(try number(encap.required("vif"))), destination: try encap["destination"]?.mac(),
-                source: try encap["source"]?.mac() ?? .gateway)
+                vif: VifID(try number(encap.required("vif"))), destination: try encap["destination"]?.macAddress(),
+                source: try encap["source"]?.macAddress() ?? .gateway)
         case "tunnel": kind = .tunnel(try tunnel(details))
         case "vrf":
-            let vrf = try details.mapping(["id", "bridges"])
+            let vrf = try details.mapping(keys: ["id", "bridges"])
             kind = .vrf(VRFID(try number(vrf.required("id"))), bridges: try vrf["bridges"]?.boolean() ?? false)
         case "ecmp":
             var members: [NextHopSpec.Member] = []
             for item in try details.list() {
-                let member = try item.mapping(["nextHop", "label"])
+                let member = try item.mapping(keys: ["nextHop", "label"])
                 members.append(.init(nextHop: NextHopID(try number(member.required("nextHop"))), label: try labelOrVNI(member)))
             }
             guard !members.isEmpty else { throw details.error("there is no member in the list") }
             kind = .ecmp(members)
         default:
-            _ = try details.mapping([])
+            _ = try details.mapping(keys: [])
             kind = .discard
         }
         return .nextHop(NextHopSpec(id: NextHopID(try number(fields.required("id"))), kind: kind, cookie: try cookie(fields)))
     }
 
-    private static func tunnel(_ value: ConfigValue) throws(ConfigError) -> NextHopSpec.Tunnel {
-        let fields = try value.mapping(["encapsulation", "source", "destination", "vif", "destinationMAC", "sourceMAC", "routerMAC"])
+    private static func tunnel(_ value: ConfigNode) throws(ConfigError) -> NextHopSpec.Tunnel {
+        let fields = try value.mapping(keys: ["encapsulation", "source", "destination", "vif", "destinationMAC", "sourceMAC", "routerMAC"])
         let source = try fields.required("source").address()
         let destination = try fields.required("destination")
         guard try destination.address().isIPv4 == source.isIPv4 else { throw destination.error("is not of the family of the source \(source)") }
@@ -113,40 +121,40 @@ public struct ConfiguredObject: Sendable {
                 "vxlan": .vxlan, "mplsOverUDP": .mplsOverUDP, "mplsOverGRE": .mplsOverGRE,
             ]),
             source: source, destination: try destination.address(), vif: VifID(try number(fields.required("vif"))),
-            destinationMAC: try fields.required("destinationMAC").mac(), sourceMAC: try fields.required("sourceMAC").mac(),
-            routerMAC: try fields["routerMAC"]?.mac() ?? .gateway)
+            destinationMAC: try fields.required("destinationMAC").macAddress(), sourceMAC: try fields.required("sourceMAC").macAddress(),
+            routerMAC: try fields["routerMAC"]?.macAddress() ?? .gateway)
     }
 
-    private static func route(_ value: ConfigValue) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(["vrf", "prefix", "nextHop", "label", "proxies", "mac", "cookie"])
+    private static func route(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["vrf", "prefix", "nextHop", "label", "proxies", "mac", "cookie"])
         return .route(
             RouteSpec(
-                vrf: VRFID(try number(fields.required("vrf"))), prefix: try fields.required("prefix").prefix(),
+                vrf: VRFID(try number(fields.required("vrf"))), prefix: try fields.required("prefix").prefix(acceptsHost: true),
                 nextHop: NextHopID(try number(fields.required("nextHop"))), label: try labelOrVNI(fields),
-                proxies: try fields["proxies"]?.boolean() ?? false, mac: try fields["mac"]?.mac(), cookie: try cookie(fields)))
+                proxies: try fields["proxies"]?.boolean() ?? false, mac: try fields["mac"]?.macAddress(), cookie: try cookie(fields)))
     }
 
-    private static func bridgeEntry(_ value: ConfigValue) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(["vrf", "mac", "nextHop", "label", "cookie"])
+    private static func bridgeEntry(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["vrf", "mac", "nextHop", "label", "cookie"])
         return .bridgeEntry(
             BridgeEntrySpec(
-                vrf: VRFID(try number(fields.required("vrf"))), mac: try fields.required("mac").mac(),
+                vrf: VRFID(try number(fields.required("vrf"))), mac: try fields.required("mac").macAddress(),
                 nextHop: NextHopID(try number(fields.required("nextHop"))), label: try labelOrVNI(fields), cookie: try cookie(fields)))
     }
 
-    private static func label(_ value: ConfigValue) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(["label", "nextHop", "cookie"])
+    private static func label(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["label", "nextHop", "cookie"])
         return .label(
             LabelSpec(
-                label: Label(try fields.required("label").integer(0...Label.maximum)), nextHop: NextHopID(try number(fields.required("nextHop"))),
+                label: Label(try fields.required("label").integer(in: 0...Label.maximum)), nextHop: NextHopID(try number(fields.required("nextHop"))),
                 cookie: try cookie(fields)))
     }
 
-    private static func vni(_ value: ConfigValue) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(["vni", "nextHop", "cookie"])
+    private static func vni(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["vni", "nextHop", "cookie"])
         return .vni(
             VNISpec(
-                vni: VNI(try fields.required("vni").integer(0...VNI.maximum)), nextHop: NextHopID(try number(fields.required("nextHop"))),
+                vni: VNI(try fields.required("vni").integer(in: 0...VNI.maximum)), nextHop: NextHopID(try number(fields.required("nextHop"))),
                 cookie: try cookie(fields)))
     }
 }

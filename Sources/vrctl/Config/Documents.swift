@@ -1,26 +1,20 @@
-import Yams
+import StrictYAML
 
-/// Kind and name of the objects in YAML text; all that deleting them needs.
+/// Kind and name of the objects in YAML text; all that deleting them needs. What else an object says is not looked at.
 enum Documents {
     static func names(_ text: String, source: String) throws -> [(kind: Kind, name: String)] {
-        var out: [(Kind, String)] = []
-        do {
-            var documents = try Yams.compose_all(yaml: text)
-            var nodes: [Node] = []
-            // `for` would iterate over a copy; the sequence ends at an error as it ends at the end.
-            while let node = documents.next() { nodes.append(node) }
-            if let error = documents.error { throw error }
-            for (index, node) in nodes.enumerated() {
-                if node.scalar?.string.isEmpty == true || node.null != nil { continue }
-                let place = "\(source):\(node.mark?.line ?? 1): document \(index + 1)"
-                guard let kind = node["kind"]?.string else { throw Failure.refused("\(place): kind: missing; name the kind of the object") }
-                guard let known = Kind(name: kind) else {
-                    throw Failure.refused("\(place): kind: '\(kind)' is unknown; there are \(Kind.allCases.map(\.rawValue).joined(separator: ", "))")
+        do throws(ConfigError) {
+            var out: [(Kind, String)] = []
+            for document in try ConfigNode.documents(text: text, source: source) {
+                let object = try document.mapping(keys: ["kind", "metadata", "spec"])
+                let kind = try object.required("kind")
+                guard let known = Kind(name: try kind.string()) else {
+                    throw kind.error("'\(try kind.string())' is unknown; there are \(Kind.allCases.map(\.rawValue).joined(separator: ", "))")
                 }
-                guard let name = node["metadata"]?["name"]?.string, !name.isEmpty else { throw Failure.refused("\(place): metadata.name: missing") }
-                out.append((known, name))
+                let metadata = try object.required("metadata").mapping(keys: ["name", "uid", "generation"])
+                out.append((known, try metadata.required("name").string()))
             }
-        } catch let error as YamlError { throw Failure.refused("\(source): \(error)") }
-        return out
+            return out
+        } catch { throw Failure.refused("\(error)") }
     }
 }
