@@ -61,6 +61,8 @@ void *vr_reserve(size_t size) {
 
 void vr_unreserve(void *address, size_t size) { munmap(address, size); }
 
+void vr_prefer_huge_pages(void *address, size_t size) { (void)madvise(address, size, MADV_HUGEPAGE); }
+
 void vr_random(void *out, size_t size) {
     uint8_t *at = out;
     while (size > 0) {

@@ -32,6 +32,8 @@ uint64_t vr_monotonic_ns(void);
 // Reserve `size` octets of zeroed address space that costs memory only where touched. NULL on failure.
 void *vr_reserve(size_t size);
 void vr_unreserve(void *address, size_t size);
+// Ask for huge pages behind a reserved range: it then costs memory by 2 MiB where touched. A wish; the kernel may not grant it.
+void vr_prefer_huge_pages(void *address, size_t size);
 // Fill with random octets from the kernel (hash seeds). Never fails on Linux >= 3.17.
 void vr_random(void *out, size_t size);
 

@@ -37,7 +37,9 @@ final class BridgeTable: @unchecked Sendable {
         static func size(buckets: Int) -> Int { header + buckets * (bucketSize + slots * 8) }
         var size: Int { Self.size(buckets: mask + 1) }
         static func make(buckets: Int) -> Storage {
-            guard let base = vr_reserve(size(buckets: buckets)) else { preconditionFailure("cannot reserve memory for \(buckets * slots) bridge entries") }
+            guard let base = vr_reserve(size(buckets: buckets)) else {
+                preconditionFailure("cannot reserve memory for \(buckets * slots) bridge entries")
+            }
             base.store64(0, UInt64(buckets - 1))
             return Storage(base: base)
         }

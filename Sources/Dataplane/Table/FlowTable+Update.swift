@@ -1,3 +1,4 @@
+import CPlatform
 import Synchronization
 
 // Insertion, removal, ageing, reading.
@@ -33,6 +34,9 @@ extension FlowTable {
     /// Makes a flow: both entries, or, when one key serves both directions, the one. Bounded: waits for nobody.
     func insertPair(lane: Int, forward: UnsafePointer<FlowKey>, reverse: UnsafePointer<FlowKey>, _ template: Template) -> Insertion {
         let forwardHash = hash(forward), reverseHash = hash(reverse)
+        // Both are likely misses: let them overlap with each other and with what follows.
+        vr_prefetch_write(bucket(primary(forwardHash)).base)
+        vr_prefetch_write(bucket(primary(reverseHash)).base)
         let isSelfReverse = forward.pointee == reverse.pointee
         let index = pool.take(lane)
         guard index != Self.none else {

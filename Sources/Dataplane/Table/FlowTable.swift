@@ -92,8 +92,8 @@ final class FlowTable: @unchecked Sendable {
         var count = 16
         while count * 4 < self.capacity { count *= 2 }
         bucketMask = count - 1
-        bucketMemory = ReservedMemory(size: count * FlowBucket.size)
-        entryMemory = ReservedMemory(size: (self.capacity + 1) * MemoryLayout<FlowEntry>.stride)
+        bucketMemory = ReservedMemory(size: count * FlowBucket.size, hugePages: true)
+        entryMemory = ReservedMemory(size: (self.capacity + 1) * MemoryLayout<FlowEntry>.stride, hugePages: true)
         buckets = bucketMemory.base
         entries = entryMemory.base.assumingMemoryBound(to: FlowEntry.self)
         pool = FlowEntryPool(entries: entries, capacity: self.capacity, laneCount: self.laneCount, quiescence: quiescence)

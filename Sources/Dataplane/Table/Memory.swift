@@ -31,8 +31,11 @@ struct ReservedMemory: ~Copyable {
     let size: Int
 
     /// Traps when the address space cannot be reserved: tables are made once, when the process starts.
-    init(size: Int) {
+    ///
+    /// `hugePages` for tables whose lines are touched at random: their lookups then do not also miss the TLB, and a page fault comes every 2 MiB. They cost memory in such steps.
+    init(size: Int, hugePages: Bool = false) {
         guard let base = vr_reserve(size) else { preconditionFailure("cannot reserve \(size) octets of address space for a table") }
+        if hugePages { vr_prefer_huge_pages(base, size) }
         self.base = base
         self.size = size
     }

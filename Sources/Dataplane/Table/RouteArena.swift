@@ -1,24 +1,28 @@
-/// The memory of every node of every trie: one block of reserved address space cut into granules of 32 octets, with one free list per size.
+/// The memory of every node of every trie: one block of reserved address space cut into granules of 32 octets, with one list of free blocks per size.
 ///
-/// A free block keeps the index of the next of its size in its first word. When no block of the wanted size is free, the smallest one that leaves a
-/// remainder of a useful size is cut; only then does the arena touch new memory. Blocks are not joined again: the sizes of a routing
-/// table's nodes are stable, and a remainder of two granules is the commonest node of all.
+/// A wanted size is taken from the smallest free block that holds it; only when there is none does the arena touch new memory. A block that comes back is joined with free
+/// neighbours, so the small blocks that a growing node leaves behind become large ones again. A free block is linked both ways through its first two
+/// words; one octet per granule, beside the arena, holds the size of a free block at its first and last granule and 0 elsewhere.
 ///
 /// # Thread-safety
 /// Control thread only; what it hands out is read by workers. A block comes back here only after a grace period (`RouteTable` holds it in limbo until then).
 struct RouteArena: ~Copyable {
+    /// Free blocks are not joined beyond this many granules: the largest node needs 82.
+    private static let largest = 127
     private let memory: ReservedMemory
+    private let sizes: ReservedMemory
     private let capacity: Int
     private var next: Int
     /// By size in granules: first free block, 0 none.
-    private var heads = [UInt32](repeating: 0, count: 128)
+    private var heads = [UInt32](repeating: 0, count: RouteArena.largest + 1)
     /// Bit n: a block of n granules is free.
     private var available: (UInt64, UInt64) = (0, 0)
     private(set) var freeUnits = 0
 
     init(maximumBytes: Int) {
         capacity = min(max(maximumBytes / RouteNode.unit, 4096), 1 << 30)
-        memory = ReservedMemory(size: capacity * RouteNode.unit)
+        memory = ReservedMemory(size: capacity * RouteNode.unit, hugePages: true)
+        sizes = ReservedMemory(size: capacity)
         // Index 0 is the node that every root points to that is not in use: one run, no route.
         RouteNode(base: memory.base).initializeEmpty()
         next = 2
@@ -27,21 +31,17 @@ struct RouteArena: ~Copyable {
     var base: UnsafeMutableRawPointer { memory.base }
     /// Granules never handed out yet.
     var untouchedUnits: Int { capacity - next }
-    var memoryBytes: Int { next * RouteNode.unit }
+    var memoryBytes: Int { next * (RouteNode.unit + 1) }
+    var usedBytes: Int { (next - freeUnits) * RouteNode.unit }
 
     /// The index of a block of `units` granules; 0: none left.
     mutating func allocate(_ units: Int) -> UInt32 {
-        let head = heads[units]
-        if head != 0 {
-            pop(units, head)
-            return head
-        }
-        let larger = smallestFree(from: units + 2)
-        if larger != 0 {
-            let block = heads[larger]
-            pop(larger, block)
-            free(block + UInt32(units), larger - units)
-            return block
+        let found = smallestFree(from: units)
+        if found != 0 {
+            let block = Int(heads[found])
+            unlink(block, found)
+            if found > units { link(block + units, found - units) }
+            return UInt32(block)
         }
         guard next + units <= capacity else { return 0 }
         defer { next += units }
@@ -49,18 +49,53 @@ struct RouteArena: ~Copyable {
     }
 
     mutating func free(_ block: UInt32, _ units: Int) {
-        base.store32(Int(block) * RouteNode.unit, heads[units])
-        heads[units] = block
+        var block = Int(block), units = units
+        let right = block + units
+        if right < next, case let size = self.size(right), size != 0, units + size <= Self.largest {
+            unlink(right, size)
+            units += size
+        }
+        if case let size = self.size(block - 1), size != 0, units + size <= Self.largest {
+            unlink(block - size, size)
+            block -= size
+            units += size
+        }
+        link(block, units)
+    }
+
+    // MARK: Free blocks
+
+    /// Size of the free block that begins or ends at this granule; 0: none does.
+    private func size(_ granule: Int) -> Int { Int(sizes.base.load(fromByteOffset: granule, as: UInt8.self)) }
+
+    private func setSize(_ block: Int, _ units: Int, to size: Int) {
+        sizes.base.storeBytes(of: UInt8(truncatingIfNeeded: size), toByteOffset: block, as: UInt8.self)
+        sizes.base.storeBytes(of: UInt8(truncatingIfNeeded: size), toByteOffset: block + units - 1, as: UInt8.self)
+    }
+
+    private func setLinks(_ block: Int, previous: UInt32, next: UInt32) {
+        base.store32(block * RouteNode.unit, next)
+        base.store32(block * RouteNode.unit + 4, previous)
+    }
+
+    private mutating func link(_ block: Int, _ units: Int) {
+        let head = heads[units]
+        setLinks(block, previous: 0, next: head)
+        if head != 0 { base.store32(Int(head) * RouteNode.unit + 4, UInt32(block)) }
+        heads[units] = UInt32(block)
+        setSize(block, units, to: units)
         if units < 64 { available.0 |= 1 << UInt64(units) } else { available.1 |= 1 << UInt64(units - 64) }
         freeUnits += units
     }
 
-    private mutating func pop(_ units: Int, _ head: UInt32) {
-        let following = base.load32(Int(head) * RouteNode.unit)
-        heads[units] = following
-        if following == 0 {
+    private mutating func unlink(_ block: Int, _ units: Int) {
+        let following = base.load32(block * RouteNode.unit), previous = base.load32(block * RouteNode.unit + 4)
+        if following != 0 { base.store32(Int(following) * RouteNode.unit + 4, previous) }
+        if previous != 0 { base.store32(Int(previous) * RouteNode.unit, following) } else { heads[units] = following }
+        if heads[units] == 0 {
             if units < 64 { available.0 &= ~(1 << UInt64(units)) } else { available.1 &= ~(1 << UInt64(units - 64)) }
         }
+        setSize(block, units, to: 0)
         freeUnits -= units
     }
 
@@ -70,7 +105,6 @@ struct RouteArena: ~Copyable {
             if low != 0 { return low.trailingZeroBitCount }
             return available.1 != 0 ? 64 + available.1.trailingZeroBitCount : 0
         }
-        guard units < 128 else { return 0 }
         let high = available.1 & (~0 << UInt64(units - 64))
         return high != 0 ? 64 + high.trailingZeroBitCount : 0
     }

@@ -22,9 +22,11 @@ extension RouteTable {
     /// Complexity: the nodes on the way, and a copy of one.
     func insert(_ root: UInt32, _ key: RouteKey, leaf: UInt32) -> UInt32 {
         guard leaf != 0, leaf < RouteNode.childBit, Int(root) < counts.count, first(root) != 0 else { return Self.none }
+        collectIfDue()
         guard hasRoomForUpdate() else { return Self.none }
+        shapeChanged = false
         let terminal = key.length == 0 ? 0 : (Int(key.length) - 1) / 8
-        var link = roots + Int(root) * 4
+        var link = roots + Int(root) * 8
         var depth = 0
         while true {
             var node = self.node(link.load32(0))
@@ -42,6 +44,7 @@ extension RouteTable {
                     counts[Int(root)] += 1
                     routeCount += 1
                 }
+                updateFront(root, key)
                 return old
             }
             let slot = key.octet(depth)
@@ -83,7 +86,7 @@ extension RouteTable {
         guard Int(root) < counts.count, first(root) != 0 else { return 0 }
         let terminal = key.length == 0 ? 0 : (Int(key.length) - 1) / 8
         var links: [(link: UnsafeMutableRawPointer, slot: Int)] = []
-        var link = roots + Int(root) * 4
+        var link = roots + Int(root) * 8
         var depth = 0
         while true {
             let node = self.node(link.load32(0))
@@ -101,6 +104,8 @@ extension RouteTable {
         }
         let node = self.node(link.load32(0))
         guard let found = find(node, key) else { return 0 }
+        collectIfDue()
+        shapeChanged = false
         counts[Int(root)] -= 1
         routeCount -= 1
         let isAlone = node.prefixCount == 1 && !hasChildren(node)
@@ -112,6 +117,7 @@ extension RouteTable {
             rebuild(link, node, found.slots, .leaf(background, keep: longer(node, than: found)), change)
             if links.count > 1 { collapse(link) }
         }
+        updateFront(root, key)
         return found.leaf
     }
 
@@ -224,6 +230,7 @@ extension RouteTable {
 
     /// Puts a new node before `node` that takes the first `count` octets of its path; the next octet becomes the new node's slot.
     private func split(_ link: UnsafeMutableRawPointer, _ node: RouteNode, at count: Int) {
+        shapeChanged = true
         let units = node.units, path = node.path, length = node.pathCount
         let slot = node.pathOctet(count)
         let lower = allocateOrTrap(units), upper = allocateOrTrap(2)
@@ -267,7 +274,8 @@ extension RouteTable {
         guard let (slot, reference) = node.onlyChild else { return }
         let child = self.node(reference)
         let length = node.pathCount + 1 + child.pathCount
-        guard length <= RouteNode.maximumPath, hasRoomForUpdate() else { return }
+        guard length <= RouteNode.maximumPath, arena.untouchedUnits >= 128 else { return }
+        shapeChanged = true
         let units = child.units
         let index = allocateOrTrap(units)
         let joined = self.node(index)

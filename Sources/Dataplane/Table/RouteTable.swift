@@ -20,9 +20,14 @@ import CPlatform
 /// A node also lists the prefixes that end in it, so that a deletion finds what comes back in its place without help from outside.
 /// See `RouteNode` for the layout: one octet for a prefix that ends on an octet boundary, five for another.
 ///
+/// # Front
+/// A trie with many routes gets a *front*: an array over the first 16 bits of the address that says where two nodes would lead, a child or a leaf; 0 means
+/// that it does not know, and the lookup begins at the root. A lookup that the front sent to a child and that ends with nothing begins again at the root as well, so covers
+/// above the child need no place in the front. Only the parts of the array are filled under which routes are: a kilobyte per such /8.
+///
 /// # Updates
 /// The new state of a node is built beside it and published by one 32-bit release store in its parent (or in the table of roots); the old node is
-/// retired. When no run begins or ends, values are changed in place, each with one store. A reader sees each
+/// retired. No retired node is freed, nor a grace period begun, before the update that retired it is over and the front has been brought up to date. When no run begins or ends, values are changed in place, each with one store. A reader sees each
 /// address's route before or after, never anything else.
 ///
 /// # Thread-safety
@@ -37,12 +42,19 @@ final class RouteTable: @unchecked Sendable {
     let quiescence: Quiescence
     var arena: RouteArena
     var limbo = Limbo()
-    /// UInt32 per root: arena index of its first node.
+    /// Per root: arena index of its first node, then number of its front, 0 none; UInt32 each.
     private let rootMemory: ReservedMemory
+    private let frontMemory: ReservedMemory
     /// The workers' copies of what never changes.
     let nodes: UnsafeMutableRawPointer
     let roots: UnsafeMutableRawPointer
+    let fronts: UnsafeMutableRawPointer
     let maximumRoots: Int
+    /// Routes from which on a trie has a front.
+    let frontThreshold: Int
+    var frontPool = FrontPool()
+    /// Set by an update that moved nodes other than those on the way to its prefix.
+    var shapeChanged = false
     var counts: [Int32] = []
     var freeRoots: [UInt32] = []
     var rootLimbo = Limbo()
@@ -50,13 +62,16 @@ final class RouteTable: @unchecked Sendable {
     let scratch: RouteNode
     var routeCount = 0
 
-    init(quiescence: Quiescence, maximumRoots: Int = 1 << 17, maximumBytes: Int = 1 << 30) {
+    init(quiescence: Quiescence, maximumRoots: Int = 1 << 17, maximumBytes: Int = 1 << 30, frontThreshold: Int = 2048) {
         self.quiescence = quiescence
         self.maximumRoots = maximumRoots
         arena = RouteArena(maximumBytes: maximumBytes)
-        rootMemory = ReservedMemory(size: max(maximumRoots, 1) * 4)
+        self.frontThreshold = frontThreshold
+        rootMemory = ReservedMemory(size: max(maximumRoots, 1) * 8)
+        frontMemory = ReservedMemory(size: FrontPool.maximum * FrontPool.size)
         nodes = arena.base
         roots = rootMemory.base
+        fronts = frontMemory.base
         scratch = RouteNode(base: .allocate(byteCount: RouteNode.maximumSize + RouteNode.unit, alignment: 64))
     }
 
@@ -67,15 +82,33 @@ final class RouteTable: @unchecked Sendable {
     }
 
     /// Arena index of a root's first node; the empty node for an id that is not a root.
-    @inline(__always) func first(_ root: UInt32) -> UInt32 { Int(root) < maximumRoots ? roots.load32(Int(root) &* 4) : 0 }
+    @inline(__always) func first(_ root: UInt32) -> UInt32 { Int(root) < maximumRoots ? roots.load32(Int(root) &* 8) : 0 }
+
+    /// What the front says about an address, given by its top 64 bits: a child (16 bits of the address are behind it), a leaf, or 0.
+    @inline(__always) func front(_ root: UInt32, _ high: UInt64) -> UInt32 {
+        guard Int(root) < maximumRoots else { return 0 }
+        let number = roots.load32(Int(root) &* 8 &+ 4)
+        if number == 0 { return 0 }
+        return fronts.load32(Int(number &- 1) &* FrontPool.size &+ Int(truncatingIfNeeded: high &>> 48) &* 4)
+    }
 
     // MARK: Lookup
 
     /// The leaf of the longest prefix that holds the address (host order), 0: none. Any root id is safe.
     /// Complexity: at most 4 nodes, each one or two cache lines.
     @inline(__always) func lookupIPv4(_ root: UInt32, _ address: UInt32) -> UInt32 {
-        var node = self.node(first(root))
-        var key = UInt64(address) &<< 32
+        let key = UInt64(address) &<< 32
+        let start = front(root, key)
+        if start != 0 {
+            let leaf = start < RouteNode.childBit ? start : walkIPv4(start, key &<< 16)
+            if leaf != 0 { return leaf }
+        }
+        return walkIPv4(first(root), key)
+    }
+
+    @inline(__always) private func walkIPv4(_ start: UInt32, _ key: UInt64) -> UInt32 {
+        var node = self.node(start)
+        var key = key
         var best: UInt32 = 0
         while true {
             let cover = node.cover, path = node.path
@@ -94,7 +127,16 @@ final class RouteTable: @unchecked Sendable {
 
     /// The same for IPv6. Complexity: at most 16 nodes; a node per allocation boundary that the table knows, in practice 3…6.
     @inline(__always) func lookupIPv6(_ root: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 {
-        var node = self.node(first(root))
+        let start = front(root, high)
+        if start != 0 {
+            let leaf = start < RouteNode.childBit ? start : walkIPv6(start, high &<< 16 | low &>> 48, low &<< 16)
+            if leaf != 0 { return leaf }
+        }
+        return walkIPv6(first(root), high, low)
+    }
+
+    @inline(__always) func walkIPv6(_ start: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 {
+        var node = self.node(start)
         var high = high, low = low
         var best: UInt32 = 0
         while true {
@@ -118,6 +160,7 @@ final class RouteTable: @unchecked Sendable {
 
     /// A new, empty trie; `none` when there are `maximumRoots`.
     func createRoot() -> UInt32 {
+        collectIfDue()
         if freeRoots.isEmpty { rootLimbo.collect(quiescence) { freeRoots.append(UInt32(truncatingIfNeeded: $0)) } }
         let root: UInt32
         if let free = freeRoots.popLast() {
@@ -134,19 +177,21 @@ final class RouteTable: @unchecked Sendable {
             return Self.none
         }
         node(index).initializeEmpty()
-        roots.release32(Int(root) * 4, index)
+        roots.release64(Int(root) * 8, UInt64(index))
         return root
     }
 
     /// Deletes a trie; `release` gets the leaf of every route that was there. The id means an empty trie until it is used again, after a grace period.
     func destroyRoot(_ root: UInt32, _ release: (UInt32) -> Void) {
+        collectIfDue()
         guard Int(root) < counts.count, first(root) != 0 else { return }
         forEach(root, after: nil) { _, leaf in
             release(leaf)
             return true
         }
         let top = first(root)
-        roots.release32(Int(root) * 4, 0)
+        removeFront(root)
+        roots.release64(Int(root) * 8, 0)
         retireSubtree(top)
         routeCount -= Int(counts[Int(root)])
         counts[Int(root)] = 0
@@ -161,10 +206,10 @@ final class RouteTable: @unchecked Sendable {
 
     /// Routes of one trie.
     func routeCount(_ root: UInt32) -> Int { Int(root) < counts.count ? Int(counts[Int(root)]) : 0 }
-    /// Memory touched: nodes in use, in limbo and free, and the roots.
-    var memoryBytes: Int { arena.memoryBytes + counts.count * 8 }
+    /// Memory touched: nodes in use, in limbo and free, roots and fronts.
+    var memoryBytes: Int { arena.memoryBytes + counts.count * 12 + frontPool.filledBytes }
     /// Octets of nodes in use or in limbo.
-    var nodeBytes: Int { arena.memoryBytes - arena.freeUnits * RouteNode.unit }
+    var nodeBytes: Int { arena.usedBytes }
 
     // MARK: Memory
 
@@ -174,6 +219,10 @@ final class RouteTable: @unchecked Sendable {
     /// A node that no reader will find any more.
     func retire(_ reference: UInt32) {
         limbo.push(UInt64(reference & ~RouteNode.childBit) | UInt64(node(reference).units) << 32)
+    }
+
+    /// At the beginning of an update, never within one.
+    func collectIfDue() {
         if limbo.openCount >= 64 { collect() }
     }
 

@@ -14,7 +14,8 @@ import Testing
     }
     private func insert(_ table: FlowTable, _ key: FlowKey, lane: Int = 0, now: UInt32 = 0, action: UInt8 = 0) -> FlowTable.Insertion {
         var forward = key, reverse = key.reversed
-        return table.insertPair(lane: lane, forward: &forward, reverse: &reverse, FlowTable.Template(action: action, cookie: 5, ingressVif: 3, now: now))
+        return table.insertPair(
+            lane: lane, forward: &forward, reverse: &reverse, FlowTable.Template(action: action, cookie: 5, ingressVif: 3, now: now))
     }
     private func find(_ table: FlowTable, _ key: FlowKey) -> UInt32 {
         var key = key
@@ -230,16 +231,20 @@ import Testing
                 case 0: FlowKey(vrf: 0, proto: 17, ipv4Source: n, ipv4Destination: 1, sourcePort: 1, destinationPort: 1)
                 case 1: FlowKey(vrf: 0, proto: 17, ipv4Source: 1, ipv4Destination: n << 17, sourcePort: 1, destinationPort: 1)
                 case 2: FlowKey(vrf: 0, proto: 6, ipv4Source: 1, ipv4Destination: 2, sourcePort: UInt16(n & 0x7FFF), destinationPort: 80)
-                case 3: FlowKey(vrf: 0, proto: 6, ipv4Source: 1, ipv4Destination: 2, sourcePort: UInt16(n & 0xFF) << 8, destinationPort: UInt16(n >> 8))
+                case 3:
+                    FlowKey(vrf: 0, proto: 6, ipv4Source: 1, ipv4Destination: 2, sourcePort: UInt16(n & 0xFF) << 8, destinationPort: UInt16(n >> 8))
                 case 4: FlowKey(vrf: n, proto: 17, ipv4Source: 1, ipv4Destination: 2, sourcePort: 1, destinationPort: 1)
-                case 5: FlowKey(vrf: 0, proto: 17, ipv4Source: n, ipv4Destination: ~n, sourcePort: UInt16(n & 0xFFFF), destinationPort: ~UInt16(n & 0xFFFF))
+                case 5:
+                    FlowKey(
+                        vrf: 0, proto: 17, ipv4Source: n, ipv4Destination: ~n, sourcePort: UInt16(n & 0xFFFF), destinationPort: ~UInt16(n & 0xFFFF))
                 case 6:
                     FlowKey(
                         vrf: 0, proto: 17, source: IPv6Words(high: 1, low: UInt64(n) << 49), destination: IPv6Words(high: 1, low: 2), sourcePort: 1,
                         destinationPort: 1)
                 default:
                     FlowKey(
-                        vrf: 0, proto: 17, source: IPv6Words(high: UInt64(n), low: UInt64(n)), destination: IPv6Words(high: UInt64(n), low: UInt64(n)),
+                        vrf: 0, proto: 17, source: IPv6Words(high: UInt64(n), low: UInt64(n)),
+                        destination: IPv6Words(high: UInt64(n), low: UInt64(n)),
                         sourcePort: 1, destinationPort: 1)
                 }
             loads[table.primary(table.hash(&key))] += 1
