@@ -46,11 +46,15 @@ public struct IPv6Address: Hashable, Sendable, Comparable, CustomStringConvertib
     @inlinable public var isLinkLocal: Bool { high >> 54 == 0x3FA }
     @inlinable public static func < (a: IPv6Address, b: IPv6Address) -> Bool { a.high != b.high ? a.high < b.high : a.low < b.low }
     public var bytes: [UInt8] {
-        (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * UInt64($0))) } + (0..<8).map { UInt8(truncatingIfNeeded: low >> (56 - 8 * UInt64($0))) }
+        (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * UInt64($0))) }
+            + (0..<8).map { UInt8(truncatingIfNeeded: low >> (56 - 8 * UInt64($0))) }
     }
     /// The solicited-node multicast address ff02::1:ffXX:XXXX (RFC 4291 section 2.7.1).
     public var solicitedNode: IPv6Address { IPv6Address(high: 0xFF02_0000_0000_0000, low: 0x0000_0001_FF00_0000 | (low & 0xFF_FFFF)) }
-    var groups: [UInt16] { (0..<4).map { UInt16(truncatingIfNeeded: high >> (48 - 16 * UInt64($0))) } + (0..<4).map { UInt16(truncatingIfNeeded: low >> (48 - 16 * UInt64($0))) } }
+    var groups: [UInt16] {
+        (0..<4).map { UInt16(truncatingIfNeeded: high >> (48 - 16 * UInt64($0))) }
+            + (0..<4).map { UInt16(truncatingIfNeeded: low >> (48 - 16 * UInt64($0))) }
+    }
 
     /// The forms of RFC 4291 section 2.2, the dotted IPv4 tail included; no zone.
     public init?(_ text: String) {
@@ -112,14 +116,35 @@ public enum IPAddress: Hashable, Sendable, Comparable, CustomStringConvertible, 
     }
     /// 4 or 16 octets in network order.
     public init?(bytes: some Collection<UInt8>) {
-        if let address = IPv4Address(bytes: bytes) { self = .v4(address) } else if let address = IPv6Address(bytes: bytes) { self = .v6(address) } else { return nil }
+        if let address = IPv4Address(bytes: bytes) {
+            self = .v4(address)
+        } else if let address = IPv6Address(bytes: bytes) {
+            self = .v6(address)
+        } else {
+            return nil
+        }
     }
-    public var bytes: [UInt8] { switch self { case .v4(let a): a.bytes; case .v6(let a): a.bytes } }
+    public var bytes: [UInt8] {
+        switch self {
+        case .v4(let a): a.bytes;
+        case .v6(let a): a.bytes
+        }
+    }
     public var isIPv4: Bool { if case .v4 = self { true } else { false } }
-    public var isMulticast: Bool { switch self { case .v4(let a): a.isMulticast; case .v6(let a): a.isMulticast } }
+    public var isMulticast: Bool {
+        switch self {
+        case .v4(let a): a.isMulticast;
+        case .v6(let a): a.isMulticast
+        }
+    }
     /// 32 or 128.
     public var bitWidth: Int { isIPv4 ? 32 : 128 }
-    public var description: String { switch self { case .v4(let a): a.description; case .v6(let a): a.description } }
+    public var description: String {
+        switch self {
+        case .v4(let a): a.description;
+        case .v6(let a): a.description
+        }
+    }
     public static func < (a: IPAddress, b: IPAddress) -> Bool {
         switch (a, b) {
         case (.v4(let x), .v4(let y)): x < y

@@ -33,7 +33,9 @@ import Testing
     ])
     func ipv6(text: String, canonical: String) throws { #expect(try #require(IPv6Address(text)).description == canonical) }
 
-    @Test(arguments: ["", ":", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::", "g::", "1.2.3.4", "::1.2.3", "1:2:3:4:5:6:7::8:9", "1.2.3.4::"])
+    @Test(arguments: [
+        "", ":", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::", "g::", "1.2.3.4", "::1.2.3", "1:2:3:4:5:6:7::8:9", "1.2.3.4::",
+    ])
     func badIPv6(text: String) { #expect(IPv6Address(text) == nil) }
 
     @Test func solicitedNode() {
