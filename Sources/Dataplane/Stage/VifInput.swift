@@ -75,7 +75,7 @@ extension Worker {
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
         if vif.pointee.flags.contains(.antispoof), !isFromWorkload(packet) { return packet.settle(.drop(.invalidSource)) }
         if packet.family == .ipv6, packet.proto == IPProtocol.icmpv6.rawValue, packet.l4 != 0, neighbourReply(&packet) { return }
-        if isForControlProgram(packet) { return packet.settle(.trap(.l3Protocol)) }
+        if ethernet.isMulticast, isForControlProgram(packet) { return packet.settle(.trap(.l3Protocol)) }
         if ethernet.destination == vif.pointee.mac {
             packet.flags.insert([.routed, .lowersTTL])
             packet.next = .route
@@ -98,7 +98,8 @@ extension Worker {
         }
     }
 
-    /// DHCP (RFC 2131), DHCPv6 (RFC 8415) and router solicitations (RFC 4861) are answered by the agent.
+    /// Of the packets to a group: DHCP (RFC 2131), DHCPv6 (RFC 8415) and router solicitations (RFC 4861) are the agent's to answer. What is sent to one
+    /// address (a lease renewed at its server) is traffic like any other.
     @inline(__always) private func isForControlProgram(_ packet: Packet) -> Bool {
         guard packet.l4 != 0 else { return false }
         if packet.proto == IPProtocol.udp.rawValue {
