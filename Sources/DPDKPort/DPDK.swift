@@ -42,6 +42,6 @@ public enum DPDK {
 #if !DPDK
 /// Opens DPDK ports; in this build, says that there are none.
 public enum DPDKPort {
-    public static func open(_ spec: PortSpec) throws(PortError) -> Port { throw PortError("port \(spec.name): \(DPDK.missing)") }
+    public static func open(_ spec: PortSpec) throws(PortError) -> Port { throw PortError(DPDK.missing) }
 }
 #endif

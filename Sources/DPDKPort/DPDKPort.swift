@@ -23,19 +23,19 @@ public final class DPDKPort: Port, @unchecked Sendable {
 
     /// Opens the port that `spec` describes, a `.dpdk`.
     public static func open(_ spec: PortSpec) throws(PortError) -> Port {
-        guard case .dpdk(let device) = spec.driver else { throw PortError("port \(spec.name): not a DPDK port; give it `dpdk`") }
+        guard case .dpdk(let device) = spec.driver else { throw PortError("not a DPDK port; give it `dpdk`") }
         return try DPDKPort(name: spec.name, device: device, mtu: spec.mtu, queues: spec.queues)
     }
 
     /// `mtu` 0: what the device has. `queues` 0: one; fewer where the device has fewer.
     public init(name: String, device: String, mtu: Int = 0, queues: Int = 0) throws(PortError) {
         guard let pool = DPDKBufferPool.shared else {
-            throw PortError("port \(name): DPDK is not started; add `dpdk: {eal: []}` to the configuration")
+            throw PortError("DPDK is not started; add `dpdk: {eal: []}` to the configuration")
         }
-        guard mtu == 0 || (68...65535).contains(mtu) else { throw PortError("port \(name): an MTU of \(mtu) is not within 68…65535") }
-        guard (0...128).contains(queues) else { throw PortError("port \(name): \(queues) queues are not within 0…128") }
+        guard mtu == 0 || (68...65535).contains(mtu) else { throw PortError("an MTU of \(mtu) is not within 68…65535") }
+        guard (0...128).contains(queues) else { throw PortError("\(queues) queues are not within 0…128") }
         guard var arguments = DeviceArguments(device) else {
-            throw PortError("port \(name): “\(device)” is no DPDK device; write a PCI address, or a vdev and its arguments as in net_tap0,iface=tap0")
+            throw PortError("“\(device)” is no DPDK device; write a PCI address, or a vdev and its arguments as in net_tap0,iface=tap0")
         }
         arguments.complete(room: pool.bufferSize - Int(vr_dpdk_headroom()), queues: queues)
 
@@ -46,14 +46,14 @@ public final class DPDKPort: Port, @unchecked Sendable {
                 device: text, pool: pool.pool, mtu: Int32(mtu), queues: Int32(queues), headroom: Int32(BufferPool.headroom))
             return vr_dpdk_port_open(&request, &facts, &failed)
         }
-        guard let opened else { throw PortError("port \(name): DPDK device \(arguments.text): \(DPDKPort.advise(failed, arguments))") }
+        guard let opened else { throw PortError("DPDK device \(arguments.text): \(DPDKPort.advise(failed, arguments))") }
 
         let driver = DPDKPort.string(facts.driver), interface = DPDKPort.string(facts.interface)
         var actual = mtu > 0 ? mtu : (facts.mtu > 0 ? Int(facts.mtu) : 1500)
         if !interface.isEmpty {
             do { actual = try DPDKPort.settle(interface, driver: driver, mtu: mtu, limit: Int(facts.mtu)) } catch {
                 vr_dpdk_port_close(opened)
-                throw PortError("port \(name): DPDK device \(device): \(error)")
+                throw PortError("DPDK device \(device): \(error)")
             }
         }
         var traits: PortTraits = []

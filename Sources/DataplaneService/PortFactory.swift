@@ -6,13 +6,6 @@ import PcapPort
 public enum PortFactory {
     /// Opens the port of `spec`. A DPDK port needs the pool to be DPDK's. Errors do not name the port: the router puts its name before them.
     public static func open(_ spec: PortSpec, dpdkIsStarted: Bool) throws(PortError) -> Port {
-        do { return try openNamed(spec, dpdkIsStarted: dpdkIsStarted) } catch {
-            let name = "port \(spec.name): "
-            throw error.description.hasPrefix(name) ? PortError(String(error.description.dropFirst(name.count))) : error
-        }
-    }
-
-    private static func openNamed(_ spec: PortSpec, dpdkIsStarted: Bool) throws(PortError) -> Port {
         switch spec.driver {
         case .pcap, .pcapFile: return try PcapPort.open(spec)
         case .loopback: return LoopbackPort(name: spec.name, mtu: spec.mtu)

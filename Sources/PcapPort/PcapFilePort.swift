@@ -17,25 +17,25 @@ public final class PcapFilePort: Port, @unchecked Sendable {
 
     /// `input` nil: nothing is received. `output` nil: what is transmitted is counted and discarded. `mtu` 0: 1500.
     public init(name: String, input: String?, output: String?, mtu: Int = 0) throws(PortError) {
-        guard mtu == 0 || (68...65535).contains(mtu) else { throw PortError("port \(name): an MTU of \(mtu) is not within 68…65535") }
+        guard mtu == 0 || (68...65535).contains(mtu) else { throw PortError("an MTU of \(mtu) is not within 68…65535") }
         var failed = vr_pcap_failed()
         guard let file = vr_pcap_file_open(input, output, &failed) else {
-            throw PcapFilePort.error(failed, name: name, path: (failed.output == 1 ? output : input) ?? "")
+            throw PcapFilePort.error(failed, path: (failed.output == 1 ? output : input) ?? "")
         }
         self.file = file
         let device = [input.map { "in \($0)" }, output.map { "out \($0)" }].compactMap { $0 }.joined(separator: ", ")
         super.init(name: name, driver: "capture file", device: device, mtu: mtu == 0 ? 1500 : mtu)
     }
 
-    private static func error(_ failed: vr_pcap_failed, name: String, path: String) -> PortError {
+    private static func error(_ failed: vr_pcap_failed, path: String) -> PortError {
         if failed.reason == VR_PCAP_NOT_ETHERNET {
-            return PortError("port \(name): \(path) is a capture of link type \(failed.detail); only Ethernet (EN10MB) can be routed")
+            return PortError("\(path) is a capture of link type \(failed.detail); only Ethernet (EN10MB) can be routed")
         }
         let purpose = failed.output == 1 ? "written" : "read"
         // libpcap begins some of its texts with the path, not all.
         let prefix = "\(path): "
         let detail = failed.detail.hasPrefix(prefix) ? String(failed.detail.dropFirst(prefix.count)) : failed.detail
-        return PortError("port \(name): \(path) cannot be \(purpose): \(detail)")
+        return PortError("\(path) cannot be \(purpose): \(detail)")
     }
 
     public override func receive(queue: Int, pool: BufferPool, lane: Int, into frames: UnsafeMutablePointer<vr_frame>, capacity: Int) -> Int {

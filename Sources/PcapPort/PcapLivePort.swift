@@ -18,10 +18,10 @@ public final class PcapLivePort: Port, @unchecked Sendable {
 
     /// `mtu` 0: the interface's.
     public init(name: String, interface: String, mtu: Int = 0) throws(PortError) {
-        guard mtu == 0 || (68...65535).contains(mtu) else { throw PortError("port \(name): an MTU of \(mtu) is not within 68…65535") }
+        guard mtu == 0 || (68...65535).contains(mtu) else { throw PortError("an MTU of \(mtu) is not within 68…65535") }
         var failed = vr_pcap_failed()
         guard let live = vr_pcap_live_open(interface, &failed) else {
-            throw PcapLivePort.error(failed, name: name, interface: interface)
+            throw PcapLivePort.error(failed, interface: interface)
         }
         let own = Int(vr_interface_mtu(interface))
         if mtu > own, own >= 0 {
@@ -29,7 +29,7 @@ public final class PcapLivePort: Port, @unchecked Sendable {
             if result < 0 {
                 vr_pcap_live_close(live)
                 let reason = "the interface has \(own) and refuses more (error \(-result))"
-                throw PortError("port \(name): the MTU of \(interface) cannot be set to \(mtu): \(reason); lower the port's MTU or set it to 0")
+                throw PortError("the MTU of \(interface) cannot be set to \(mtu): \(reason); lower the port's MTU or set it to 0")
             }
         }
         self.live = live
@@ -38,7 +38,7 @@ public final class PcapLivePort: Port, @unchecked Sendable {
             traits: [.unfinishedChecksums, .oversizedSegments])
     }
 
-    private static func error(_ failed: vr_pcap_failed, name: String, interface: String) -> PortError {
+    private static func error(_ failed: vr_pcap_failed, interface: String) -> PortError {
         let advice: String
         switch failed.reason {
         case VR_PCAP_NO_INTERFACE:
@@ -49,7 +49,7 @@ public final class PcapLivePort: Port, @unchecked Sendable {
             advice = "it is of link type \(failed.detail); only Ethernet (EN10MB) can be routed"
         default: advice = failed.detail
         }
-        return PortError("port \(name): interface \(interface) cannot be opened: \(advice)")
+        return PortError("interface \(interface) cannot be opened: \(advice)")
     }
 
     public override func receive(queue: Int, pool: BufferPool, lane: Int, into frames: UnsafeMutablePointer<vr_frame>, capacity: Int) -> Int {

@@ -15,7 +15,7 @@ public enum PcapPort {
         case .pcapFile(let input, let output):
             return try PcapFilePort(name: spec.name, input: input, output: output, mtu: spec.mtu)
         case .dpdk, .loopback:
-            throw PortError("port \(spec.name): not a port of the libpcap driver; give it `pcap` or `pcapFile`")
+            throw PortError("not a port of the libpcap driver; give it `pcap` or `pcapFile`")
         }
     }
 }
