@@ -6,7 +6,7 @@ public import StrictYAML
 ///
 ///     xmpp: {listen: 10.0.0.1:5269, domain: vrouter.local, transport: plaintext, plaintextScope: any, credentials: {node1: secret}}
 ///     http: {listen: 127.0.0.1:8082}
-///     store: /var/lib/vrouter/controller.sqlite
+///     store: /var/lib/vrouter-controller/controller.sqlite
 ///     log: info
 ///     routes: {restartSeconds: 300, deferralSeconds: 60}
 public struct ControllerConfiguration: Hashable, Sendable {
@@ -27,7 +27,7 @@ public struct ControllerConfiguration: Hashable, Sendable {
     /// Password by node name.
     public var credentials: [String: String] = [:]
     public var httpListen = Listen(host: "127.0.0.1", port: 8082)
-    public var store = "/var/lib/vrouter/controller.sqlite"
+    public var store = "/var/lib/vrouter-controller/controller.sqlite"
     public var log = LogLevel.info
     public var timing = ControlPlane.Timing()
 
