@@ -140,10 +140,15 @@ let package = Package(
             ], swiftSettings: swift),
 
         // Executables.
+        .target(
+            name: "Daemon",
+            dependencies: [
+                .product(name: "ArgumentParser", package: "swift-argument-parser"), .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: swift),
         .executableTarget(
             name: "vrouter",
             dependencies: [
-                "DataplaneService", "Dataplane", "StrictYAML",
+                "Daemon", "DataplaneService", "Dataplane", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -152,7 +157,7 @@ let package = Package(
         .executableTarget(
             name: "vrouter-agent",
             dependencies: [
-                "Agent", "StrictYAML",
+                "Agent", "Daemon", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -161,7 +166,7 @@ let package = Package(
         .executableTarget(
             name: "vrouter-controller",
             dependencies: [
-                "Controller", "StrictYAML",
+                "Controller", "Daemon", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -1,19 +1,19 @@
 import ArgumentParser
 import Controller
-import Foundation
+import Daemon
 import Logging
 import ServiceLifecycle
 import StrictYAML
 import UnixSignals
 
 @main
-struct VRouterController: AsyncParsableCommand {
+struct VRouterController: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "vrouter-controller",
         abstract: "Configures the agents of a virtual network and exchanges their routes.",
         discussion: """
             Agents connect over XMPP (TCP 5269); vrctl and others configure over HTTP/JSON (127.0.0.1:8082).
-            Stops on SIGTERM and SIGINT. Exit status: 0 stopped, 1 could not start or failed, 64 wrong usage.
+            Stops on SIGTERM and SIGINT. \(exitCodes)
             """,
         version: "vrouter-controller \(Self.version)")
 
@@ -26,34 +26,22 @@ struct VRouterController: AsyncParsableCommand {
     var checkConfig = false
 
     func run() async throws {
-        let configuration = try read()
+        let configuration: ControllerConfiguration
+        do { configuration = try ControllerConfiguration(text: ConfigFile.text(path: config), source: config) } catch {
+            throw DaemonFailure.badConfiguration("\(error)")
+        }
         if checkConfig {
             print("\(config): good")
             return
         }
-        let level = Logger.Level(rawValue: configuration.log.rawValue) ?? .info
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = level
-            return handler
-        }
-        let logger = Logger(label: "controller")
+        let logger = Self.startLogging(Logger.Level(rawValue: configuration.log.rawValue) ?? .info)
         let service = ControllerService(configuration: configuration, version: Self.version, logger: logger)
         let group = ServiceGroup(
             configuration: .init(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "service") { _ in SwiftLogNoOpLogHandler() }))
         do { try await group.run() } catch {
-            fail("\(error)")
+            throw DaemonFailure.failed("\(error)")
         }
-    }
-
-    private func read() throws -> ControllerConfiguration {
-        do { return try ControllerConfiguration(text: ConfigFile.text(path: config), source: config) } catch { fail("\(error)") }
-    }
-
-    private func fail(_ message: String) -> Never {
-        FileHandle.standardError.write(Data("vrouter-controller: \(message)\n".utf8))
-        Foundation.exit(1)
     }
 }

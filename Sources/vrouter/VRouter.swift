@@ -1,4 +1,5 @@
 import ArgumentParser
+import Daemon
 import Dataplane
 import DataplaneService
 import Logging
@@ -6,19 +7,9 @@ import ServiceLifecycle
 import StrictYAML
 import UnixSignals
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
-
 /// `vrouter`: the data plane process. Reads its configuration, opens its ports, forwards, and lets control programs in on a Unix socket.
-///
-/// Exit codes: 0 ended as asked · 1 could not start, or failed while running · 2 wrong usage or a configuration that cannot be used.
 @main
-struct VRouter: AsyncParsableCommand {
+struct VRouter: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "vrouter",
         abstract: "Userspace virtual router: forwards packets between ports, programmed over gRPC on a Unix socket.",
@@ -26,7 +17,7 @@ struct VRouter: AsyncParsableCommand {
             Without an API socket (`api: none`) and with capture files as its only ports it runs to the end of the files, prints a \
             summary and exits.
 
-            Exit codes: 0 ended as asked; 1 could not start, or failed while running; 2 wrong usage or a configuration that cannot be used.
+            \(exitCodes)
             """,
         version: VRouterVersion.current)
 
@@ -57,46 +48,27 @@ struct VRouter: AsyncParsableCommand {
         return level
     }
 
-    static func main() async {
-        do {
-            var command = try parseAsRoot()
-            if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
-        } catch let code as ExitCode {
-            Self.exit(withError: code)
-        } catch {
-            let code = exitCode(for: error)
-            let text = fullMessage(for: error)
-            if code == .success {
-                print(text)
-            } else {
-                complain(text)
-            }
-            Self.exit(withError: code == .validationFailure ? ExitCode(2) : code)
-        }
-    }
-
     func run() async throws {
-        var logger = Logger(label: "vrouter") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = logLevel
+        let logger = Self.startLogging(logLevel)
         let configuration: VRouterConfiguration
-        do { configuration = try read() } catch { throw failure("\(error)", 2) }
+        do { configuration = try read() } catch { throw DaemonFailure.badConfiguration("\(error)") }
         if checkConfig {
-            do { try ConfiguredRouter.check(configuration) } catch { throw failure("\(error)", 2) }
+            do { try ConfiguredRouter.check(configuration) } catch { throw DaemonFailure.badConfiguration("\(error)") }
             print("\(config): OK: \(counted(configuration.router.cores.count, "worker")), \(counted(configuration.objects.count, "object"))")
             return
         }
         var listener: SocketListener?
         if let socket = configuration.socket {
-            do { listener = try SocketListener(path: socket) } catch { throw failure("\(error)", 1) }
+            do { listener = try SocketListener(path: socket) } catch { throw DaemonFailure.failed("\(error)") }
         }
         let configured: ConfiguredRouter
         do { configured = try ConfiguredRouter(configuration) } catch {
             listener?.abandon()
-            throw failure("\(error)", 1)
+            throw DaemonFailure.failed("\(error)")
         }
         if configured.isOffline { return try runOffline(configured) }
         guard configuration.socket != nil || !configured.router.ports().isEmpty else {
-            throw failure("\(config): there is no port and `api: none`: nothing could ever happen; give ports or an API socket", 2)
+            throw DaemonFailure.badConfiguration("\(config): there is no port and `api: none`: nothing could ever happen; give ports or an API socket")
         }
         try await serve(configured, listener, logger)
     }
@@ -123,18 +95,8 @@ struct VRouter: AsyncParsableCommand {
             services.append(APIService(server: server, socket: listener.path, logger: logger))
         }
         let group = ServiceGroup(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        do { try await group.run() } catch { throw failure("\(error)", 1) }
+        do { try await group.run() } catch { throw DaemonFailure.failed("\(error)") }
         logger.info("ended")
-    }
-
-    private static func complain(_ text: String) {
-        let octets = Array((text + "\n").utf8)
-        _ = write(STDERR_FILENO, octets, octets.count)
-    }
-
-    private func failure(_ text: String, _ code: Int32) -> ExitCode {
-        Self.complain("vrouter: " + text)
-        return ExitCode(code)
     }
 
     private func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
