@@ -60,7 +60,15 @@ import Testing
         others[6].a3 = 9
         others[7].sourcePort = 9
         others[8].destinationPort = 9
+        #expect(find(table, base) != FlowTable.none)
         for other in others { #expect(find(table, other) == FlowTable.none) }
+        // Also when the hashes meet.
+        var same = base
+        let hash = table.hash(&same)
+        for other in others {
+            var other = other
+            #expect(table.lookup(&other, hash: hash) == FlowTable.none)
+        }
         for other in others { #expect(insert(table, other).status == .inserted) }
         #expect(table.count == 20)
     }
@@ -133,6 +141,16 @@ import Testing
             #expect(table.bucket(bucket).base.load64(0) == 0 && table.bucket(bucket).base.load64(8) == 0)
         }
         #expect(insert(table, key(9)).status == .inserted)
+    }
+
+    @Test func entriesThatOneLaneFreesSupplyAnother() {
+        let table = table(capacity: 1024, lanes: 3)
+        for round in 0..<20 {
+            for number in 0..<250 { #expect(insert(table, key(number), lane: 0).status == .inserted, "round \(round)") }
+            for number in 0..<250 { #expect(table.remove(lane: 1, index: find(table, key(number)))) }
+            table.pool.collect(1)
+        }
+        #expect(table.fullCount == 0)
     }
 
     /// Random insertions, removals, ageing and lookups against a dictionary; the table is small, so buckets overflow.

@@ -79,6 +79,21 @@ import Testing
         #expect(table.nodeBytes == before)
     }
 
+    @Test func pathsAreJoinedAgainWhenABranchGoes() throws {
+        let (table, root) = table()
+        _ = table.insert(root, try key("10.1.2.3/32"), leaf: 1)
+        table.collect()
+        let before = table.nodeBytes
+        for branch in ["10.9.0.0/16", "10.1.9.0/24", "10.1.2.9/32"] {
+            _ = table.insert(root, try key(branch), leaf: 2)
+            #expect(table.lookupIPv4(root, 0x0A01_0203) == 1)
+            #expect(table.remove(root, try key(branch)) == 2)
+            #expect(table.lookupIPv4(root, 0x0A01_0203) == 1)
+            table.collect()
+            #expect(table.nodeBytes == before, "after \(branch)")
+        }
+    }
+
     @Test func hostRoutesAreCompressedByPaths() throws {
         let (table, root) = table()
         var before = table.nodeBytes
