@@ -68,7 +68,8 @@ struct VRouter: DaemonCommand {
         }
         if configured.isOffline { return try runOffline(configured) }
         guard configuration.socket != nil || !configured.router.ports().isEmpty else {
-            throw DaemonFailure.badConfiguration("\(config): there is no port and `api: none`: nothing could ever happen; give ports or an API socket")
+            throw DaemonFailure.badConfiguration(
+                "\(config): there is no port and `api: none`: nothing could ever happen; give ports or an API socket")
         }
         try await serve(configured, listener, logger)
     }
