@@ -153,6 +153,14 @@ extension AgentCore {
         }
     }
 
+    /// No local route is still to come: one whose objects the data plane refuses is not waited for.
+    private func isEverythingSaid(_ exports: [RouteStore.Key: RouteAdvertisement]) -> Bool {
+        desired.exports.allSatisfy { export in
+            exports[RouteStore.Key(vrf: export.route.vrf, destination: export.route.destination)] != nil
+                || export.needs.contains { sync.refused[$0] != nil }
+        }
+    }
+
     func signal(of index: Int) -> Signal { controllers[index].signal }
 
     /// What to ask this controller now, and when to look again.
@@ -163,9 +171,9 @@ extension AgentCore {
         guard sync.hasReadBack, !desired.objects.isEmpty else { return ([], subscribesConfig, .seconds(1)) }
         let exports = exports(told: controllers[index].exchange.published)
         controllers[index].exchange.forgetRefusals(vrfs: instances, exports: exports)
-        // Everything is said when the configuration is whole and every local route is in the data plane, or has had the time to be.
+        // Everything is said when the configuration is whole and every local route is in the data plane, or has been refused there, or has had the time to be.
         let isComplete =
-            config.isComplete && !isDirty && (exports.count == desired.exports.count || now - controllers[index].since >= Self.fallback)
+            config.isComplete && !isDirty && (isEverythingSaid(exports) || now - controllers[index].since >= Self.fallback)
         let requests = controllers[index].exchange.plan(vrfs: instances, exports: exports, isComplete: isComplete, now: now)
         if requests.contains(where: { if case .subscribe = $0 { true } else { false } }) { controllers[index].lastSubscribe = now }
         let retry = controllers[index].exchange.nextRetry.map { max($0 - now, .milliseconds(1)) } ?? .seconds(5)

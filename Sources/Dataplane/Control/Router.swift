@@ -104,7 +104,7 @@ public final class Router: @unchecked Sendable {
                     }
                     trapBell.answer()
                     deliverTraps()
-                    state.withLock { _ in tables.quiescence.reclaim() }
+                    tidy()
                 }
             }
         }
@@ -153,6 +153,14 @@ public final class Router: @unchecked Sendable {
         tables.quiescence.offline(worker.id)
         worker.counters.publish()
         return worked
+    }
+
+    /// Frees what workers have let go of, and gives flow entries that were deleted by request back to the free list.
+    private func tidy() {
+        state.withLock { _ in
+            tables.quiescence.reclaim()
+            _ = tables.flows.age(lane: workers.count, now: milliseconds, budget: 0)
+        }
     }
 
     // MARK: - Writing

@@ -85,6 +85,8 @@ extension Worker {
 
     private func account(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32) {
         let entry = tables.flows.entry(index)
+        // The reverse entry was made by a packet of the other direction.
+        if entry.pointee.ingressVif == ForwardingTables.noVif { entry.pointee.ingressVif = packet.pointee.ingress.pointee.id }
         FlowEntry.count(entry, bytes: packet.pointee.length, now: milliseconds)
         guard entry.pointee.action == FlowAction.forward.rawValue else { return packet.pointee.settle(.drop(.flowActionDrop)) }
         if packet.pointee.proto == IPProtocol.tcp.rawValue {

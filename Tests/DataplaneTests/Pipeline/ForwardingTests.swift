@@ -181,6 +181,15 @@ import Testing
         #expect(test.fabric.take().map(withoutEntropy) == [Golden.fabricARPRequest, Golden.bridgedInVXLAN])
     }
 
+    @Test func unicastToTheDHCPPortIsForwarded() {
+        let test = TestRouter(remote: .mplsOverUDP)
+        var frame = Golden.routed
+        frame[36] = 0
+        frame[37] = 67
+        test.send(frame, from: test.blue1)
+        #expect(test.fabric.take().count == 1 && test.allDrops.isEmpty)
+    }
+
     // MARK: Flows
 
     @Test func flowsAreKeptAndDropped() {
