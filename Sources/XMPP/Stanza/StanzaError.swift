@@ -50,24 +50,15 @@ extension StanzaError {
     /// `<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>`
     public var element: XMLElement {
         XMLElement("error", namespace: Namespace.client, ["type": kind.rawValue]) {
-            XMLElement(condition.rawValue, namespace: Namespace.stanzaErrors)
-            if let text { XMLElement("text", namespace: Namespace.stanzaErrors, text: text) }
-            application
+            ErrorContent(condition, text, application).elements(namespace: Namespace.stanzaErrors)
         }
     }
 
     /// Reads any `<error/>`; one that is not understood becomes undefined-condition, for an error must not be answered with another.
     public init(element: XMLElement) {
-        var condition = Condition.undefinedCondition, text: String?, application: XMLElement?
-        for child in element.elements {
-            if child.namespace != Namespace.stanzaErrors {
-                application = child
-            } else if child.name == "text" {
-                text = child.text
-            } else if let known = Condition(rawValue: child.name) {
-                condition = known
-            }
-        }
-        self.init(condition, kind: element["type"].flatMap(Kind.init(rawValue:)), text, application: application)
+        let content = ErrorContent<Condition>(element, namespace: Namespace.stanzaErrors)
+        self.init(
+            content.condition ?? .undefinedCondition, kind: element["type"].flatMap(Kind.init(rawValue:)), content.text,
+            application: content.application)
     }
 }

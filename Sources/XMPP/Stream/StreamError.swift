@@ -28,24 +28,13 @@ public struct StreamError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var element: XMLElement {
         XMLElement("error", namespace: Namespace.streams) {
-            XMLElement(condition.rawValue, namespace: Namespace.streamErrors)
-            if let text { XMLElement("text", namespace: Namespace.streamErrors, text: text) }
-            application
+            ErrorContent(condition, text, application).elements(namespace: Namespace.streamErrors)
         }
     }
 
     /// Reads any `<stream:error/>`; a condition that is not known becomes undefined-condition.
     public init(element: XMLElement) {
-        var condition = Condition.undefinedCondition, text: String?, application: XMLElement?
-        for child in element.elements {
-            if child.namespace != Namespace.streamErrors {
-                application = child
-            } else if child.name == "text" {
-                text = child.text
-            } else if let known = Condition(rawValue: child.name) {
-                condition = known
-            }
-        }
-        self.init(condition, text, application: application)
+        let content = ErrorContent<Condition>(element, namespace: Namespace.streamErrors)
+        self.init(content.condition ?? .undefinedCondition, content.text, application: content.application)
     }
 }
