@@ -1,9 +1,9 @@
 #if canImport(Glibc)
-import Glibc
+public import Glibc
 #elseif canImport(Musl)
-import Musl
+public import Musl
 #else
-import Darwin
+public import Darwin
 #endif
 
 /// Looks at a Unix socket before gRPC does: gRPC can say only that a connection failed, connect(2) says why.
@@ -32,28 +32,36 @@ public enum UnixSocket {
     /// Octets a path may have.
     public static let pathLimit = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
 
+    /// A stream socket that has no name yet; negative, with errno, when there is none.
+    public static func makeDescriptor() -> Int32 {
+        #if canImport(Glibc)
+        socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        #else
+        socket(AF_UNIX, SOCK_STREAM, 0)
+        #endif
+    }
+
+    /// The address of a path of at most `pathLimit` octets; what is over is cut off.
+    public static func withAddress<Result>(_ path: [UInt8], _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.prefix(pathLimit)) }
+        return withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
+    }
+
     /// Connects and disconnects at once. Does not block: connect(2) on a Unix socket waits only for a full backlog, and that is taken as an answer.
     public static func probe(_ path: String) -> Probe {
         let octets = Array(path.utf8)
         guard octets.count <= pathLimit else { return .pathTooLong(limit: pathLimit) }
         guard !octets.isEmpty else { return .missing }
-        #if canImport(Glibc)
-        let kind = Int32(SOCK_STREAM.rawValue)
-        #else
-        let kind = SOCK_STREAM
-        #endif
-        let descriptor = socket(AF_UNIX, kind, 0)
+        let descriptor = makeDescriptor()
         guard descriptor >= 0 else { return .failed(errno: errno) }
         defer { close(descriptor) }
         let flags = fcntl(descriptor, F_GETFL)
         guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) >= 0 else { return .failed(errno: errno) }
-
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: octets) }
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
+        let result = withAddress(octets) { connect(descriptor, $0, $1) }
         if result == 0 { return .answers }
         switch errno {
         case EAGAIN, EINPROGRESS: return .answers

@@ -64,25 +64,14 @@ public final class SocketListener: Sendable {
         case let other: throw ServerError(description: "API socket \(path): \(other.problem ?? "in use")")
         }
 
-        #if canImport(Glibc)
-        let kind = Int32(SOCK_STREAM.rawValue)
-        #else
-        let kind = SOCK_STREAM
-        #endif
-        let descriptor = socket(AF_UNIX, kind, 0)
+        let descriptor = UnixSocket.makeDescriptor()
         guard descriptor >= 0 else { throw failure("socket") }
         var keepsDescriptor = false
         defer { if !keepsDescriptor { close(descriptor) } }
         guard fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else { throw failure("fcntl") }
         // Linux makes the file with the mode of the unbound socket (minus umask), so it is never open to others, not even for a moment.
         guard fchmod(descriptor, 0o660) == 0 else { throw failure("cannot set the mode") }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: octets) }
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
-        guard bound == 0 else { throw failure("cannot bind") }
+        guard UnixSocket.withAddress(octets, { bind(descriptor, $0, $1) }) == 0 else { throw failure("cannot bind") }
         guard chmod(path, 0o660) == 0 else { throw failure("cannot set the mode") }
         guard listen(descriptor, 128) == 0 else { throw failure("listen") }
         var status = stat()
