@@ -47,31 +47,12 @@ extension ConfigValue {
     /// JSON (RFC 8259) on one line.
     public var json: String {
         switch self {
-        case .string(let text): Self.quoted(text)
+        case .string(let text): text.doubleQuoted
         case .integer(let value): String(value)
         case .boolean(let value): String(value)
         case .list(let items): "[" + items.map(\.json).joined(separator: ",") + "]"
-        case .map(let fields): "{" + fields.map { Self.quoted($0.key) + ":" + $0.value.json }.joined(separator: ",") + "}"
+        case .map(let fields): "{" + fields.map { $0.key.doubleQuoted + ":" + $0.value.json }.joined(separator: ",") + "}"
         }
-    }
-
-    /// A JSON string; YAML reads it the same way when it holds no control characters beyond the ones escaped here.
-    static func quoted(_ text: String) -> String {
-        var out = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": out += "\\\""
-            case "\\": out += "\\\\"
-            case "\n": out += "\\n"
-            case "\r": out += "\\r"
-            case "\t": out += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-                let hex = String(scalar.value, radix: 16)
-                out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: out.unicodeScalars.append(scalar)
-            }
-        }
-        return out + "\""
     }
 }
 
@@ -136,7 +117,7 @@ extension ConfigValue {
         let isAddress =
             !text.contains(":") && text.split(separator: ".").count == 4
             && text.unicodeScalars.allSatisfy { ("0"..."9").contains($0) || $0 == "." || $0 == "/" }
-        return isPlain || isAddress ? text : quoted(text)
+        return isPlain || isAddress ? text : text.doubleQuoted
     }
 }
 

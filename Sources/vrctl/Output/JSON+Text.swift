@@ -1,3 +1,5 @@
+import StrictYAML
+
 extension JSON {
     /// Indented by two spaces; keys in the order of the value.
     var pretty: String {
@@ -11,7 +13,7 @@ extension JSON {
         switch self {
         case .array(let values): return "[" + values.map(\.compact).joined(separator: ", ") + "]"
         case .object(let members):
-            return "{" + members.map { member in JSON.string(member.key).pretty + ": " + member.value.compact }.joined(separator: ", ") + "}"
+            return "{" + members.map { member in member.key.doubleQuoted + ": " + member.value.compact }.joined(separator: ", ") + "}"
         default: return pretty
         }
     }
@@ -23,7 +25,7 @@ extension JSON {
         case .integer(let value): out += "\(value)"
         case .unsigned(let value): out += "\(value)"
         case .number(let value): out += value.isFinite ? "\(value)" : "null"
-        case .string(let value): Self.write(value, to: &out)
+        case .string(let value): out += value.doubleQuoted
         case .array(let values):
             guard !values.isEmpty else { out += "[]"; return }
             out += "[\n"
@@ -38,32 +40,12 @@ extension JSON {
             out += "{\n"
             for (index, member) in members.enumerated() {
                 out += indent + "  "
-                Self.write(member.key, to: &out)
-                out += ": "
+                out += member.key.doubleQuoted + ": "
                 member.value.write(to: &out, indent: indent + "  ")
                 out += index + 1 < members.count ? ",\n" : "\n"
             }
             out += indent + "}"
         }
-    }
-
-    /// RFC 8259 section 7: quotation mark, reverse solidus and control characters are escaped.
-    private static func write(_ text: String, to out: inout String) {
-        out += "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": out += "\\\""
-            case "\\": out += "\\\\"
-            case "\n": out += "\\n"
-            case "\r": out += "\\r"
-            case "\t": out += "\\t"
-            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || scalar.value == 0x2028 || scalar.value == 0x2029:
-                let digits = String(scalar.value, radix: 16)
-                out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: out.unicodeScalars.append(scalar)
-            }
-        }
-        out += "\""
     }
 }
 
