@@ -13,21 +13,15 @@ struct ApplyCommand: AsyncParsableCommand {
               vrctl apply --dry-run -f networks.yaml
             """)
 
-    @Option(
-        name: [.customShort("f"), .customLong("file")],
-        help: ArgumentHelp("YAML file, - for standard input; may be given several times.", valueName: "file"))
-    var files: [String]
+    @OptionGroup var input: ObjectFiles
     @Flag(help: "Only check: say what would be done, store nothing.") var dryRun = false
     @OptionGroup var outputOptions: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
-    func validate() throws { try validateFiles(files) }
-
     func run() async throws {
         let context = Context.current
         var results: [JSON] = []
-        // Read them all first: a missing last file should not leave half of the work done.
-        for (source, text) in try files.map({ ($0, try context.readFile($0)) }) {
+        for (source, text) in try input.read() {
             let reply = try await connection.controllerEndpoint.call(
                 .post, ["v1", "apply"], query: [("dryRun", dryRun ? "true" : "false")], headers: sourceHeaders(source), body: text)
             let new = reply["results"]?.array ?? []
@@ -46,19 +40,14 @@ struct DiffCommand: AsyncParsableCommand {
         abstract: "Shows what apply would change. Exit code 1 when something would.",
         discussion: "EXAMPLES\n  vrctl diff -f networks.yaml")
 
-    @Option(
-        name: [.customShort("f"), .customLong("file")],
-        help: ArgumentHelp("YAML file, - for standard input; may be given several times.", valueName: "file"))
-    var files: [String]
+    @OptionGroup var input: ObjectFiles
     @OptionGroup var outputOptions: OutputOptions
     @OptionGroup var connection: ConnectionOptions
-
-    func validate() throws { try validateFiles(files) }
 
     func run() async throws {
         let context = Context.current
         var diffs: [JSON] = []
-        for (source, text) in try files.map({ ($0, try context.readFile($0)) }) {
+        for (source, text) in try input.read() {
             let reply = try await connection.controllerEndpoint.call(.post, ["v1", "diff"], headers: sourceHeaders(source), body: text)
             diffs += reply["diffs"]?.array ?? []
         }
@@ -89,9 +78,20 @@ struct DiffCommand: AsyncParsableCommand {
     }
 }
 
-private func validateFiles(_ files: [String]) throws {
-    guard files.filter({ $0 == "-" }).count <= 1 else { throw ValidationError("standard input (-) can be read once") }
+struct ObjectFiles: ParsableArguments {
+    @Option(
+        name: [.customShort("f"), .customLong("file")],
+        help: ArgumentHelp("YAML file, - for standard input; may be given several times.", valueName: "file"))
+    var files: [String]
+
+    func validate() throws {
+        guard files.filter({ $0 == "-" }).count <= 1 else { throw ValidationError("standard input (-) can be read once") }
+    }
+
+    /// All of them before anything is sent: a missing last file should not leave half of the work done.
+    func read() throws -> [(source: String, text: String)] { try files.map { ($0, try Context.current.readFile($0)) } }
 }
+
 private func title(_ result: JSON) -> String { printable("\(result["kind"]?.text ?? "?")/\(result["name"]?.text ?? "?")") }
 
 /// The file's name for the controller's messages. Header values are visible ASCII (RFC 9110 section 5.5).
