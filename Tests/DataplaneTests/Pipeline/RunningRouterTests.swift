@@ -106,7 +106,9 @@ private final class SinkPort: Port, @unchecked Sendable {
         router.stop()
         let status = router.status()
         #expect(sink.count.load(ordering: .acquiring) == total && sink.disorder.load(ordering: .relaxed) == 0)
-        #expect(status.totals.isBalanced && status.totals.received == UInt64(total) && status.totals.forwarded == UInt64(total), "\(status.totals) \(status.drops.filter { $0.packets > 0 })")
+        #expect(
+            status.totals.isBalanced && status.totals.received == UInt64(total) && status.totals.forwarded == UInt64(total),
+            "\(status.totals) \(status.drops.filter { $0.packets > 0 })")
         #expect(changes > 0 && status.buffersInUse == 0)
     }
 
