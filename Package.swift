@@ -148,7 +148,7 @@ let package = Package(
         .executableTarget(
             name: "vrouter",
             dependencies: [
-                "Daemon", "DataplaneService", "Dataplane", "StrictYAML",
+                "Daemon", "DataplaneService", "Dataplane", "NetTypes", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -157,7 +157,7 @@ let package = Package(
         .executableTarget(
             name: "vrouter-agent",
             dependencies: [
-                "Agent", "Daemon", "StrictYAML",
+                "Agent", "Daemon", "NetTypes", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -166,7 +166,7 @@ let package = Package(
         .executableTarget(
             name: "vrouter-controller",
             dependencies: [
-                "Controller", "Daemon", "StrictYAML",
+                "Controller", "Daemon", "NetTypes", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

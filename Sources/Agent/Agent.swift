@@ -2,8 +2,6 @@ import Hummingbird
 public import Logging
 public import ServiceLifecycle
 
-public let agentVersion = "0.1.0"
-
 /// The agent of a compute node: it brings the data plane (`vrouter`) to what the controllers and the local port requests ask for, and
 /// tells the controllers what is here.
 ///

@@ -100,7 +100,7 @@ extension AgentCore {
         if isDirty { refresh() }
         let now = now
         return AgentStatus(
-            node: configuration.node, version: agentVersion, uptime: now.seconds,
+            node: configuration.node, version: productVersion, uptime: now.seconds,
             controllers: controllers.indices.map { controllerStatus($0, now) },
             dataplane: .init(
                 connected: dataplane.isConnected, instance: sync.instance, version: dataplane.version, reason: dataplane.reason,

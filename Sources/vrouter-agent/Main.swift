@@ -2,6 +2,7 @@ import Agent
 import ArgumentParser
 import Daemon
 import Logging
+import NetTypes
 import ServiceLifecycle
 import StrictYAML
 import UnixSignals
@@ -16,7 +17,7 @@ struct VRouterAgent: DaemonCommand {
             Local ports and the agent's state: HTTP/JSON on 127.0.0.1, port api.port (9091): POST /port, GET /port, GET /status, GET /healthz.
             \(exitCodes)
             """,
-        version: agentVersion)
+        version: productVersion)
 
     @Option(name: .long, help: "The configuration file.")
     var config = AgentConfiguration.defaultPath
@@ -34,7 +35,7 @@ struct VRouterAgent: DaemonCommand {
             return
         }
         let logger = Self.startLogging(configuration.logLevel)
-        logger.info("starting", metadata: ["version": "\(agentVersion)", "node": "\(configuration.node)", "config": "\(config)"])
+        logger.info("starting", metadata: ["version": "\(productVersion)", "node": "\(configuration.node)", "config": "\(config)"])
         let group = ServiceGroup(
             configuration: .init(
                 services: [.init(service: Agent(configuration, logger: logger), successTerminationBehavior: .gracefullyShutdownGroup)],

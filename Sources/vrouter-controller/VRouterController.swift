@@ -2,6 +2,7 @@ import ArgumentParser
 import Controller
 import Daemon
 import Logging
+import NetTypes
 import ServiceLifecycle
 import StrictYAML
 import UnixSignals
@@ -15,9 +16,7 @@ struct VRouterController: DaemonCommand {
             Agents connect over XMPP (TCP 5269); vrctl and others configure over HTTP/JSON (127.0.0.1:8082).
             Stops on SIGTERM and SIGINT. \(exitCodes)
             """,
-        version: "vrouter-controller \(Self.version)")
-
-    static let version = "0.1.0"
+        version: productVersion)
 
     @Option(name: .shortAndLong, help: "The configuration file.")
     var config = "/etc/vrouter/controller.yaml"
@@ -35,7 +34,7 @@ struct VRouterController: DaemonCommand {
             return
         }
         let logger = Self.startLogging(Logger.Level(rawValue: configuration.log.rawValue) ?? .info)
-        let service = ControllerService(configuration: configuration, version: Self.version, logger: logger)
+        let service = ControllerService(configuration: configuration, version: productVersion, logger: logger)
         let group = ServiceGroup(
             configuration: .init(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],

@@ -1,6 +1,7 @@
 import Dataplane
 import DataplaneService
 import Logging
+import NetTypes
 import ServiceLifecycle
 
 /// The workers, from start to the graceful shutdown.
@@ -14,7 +15,7 @@ struct RouterService: Service {
         logger.info(
             "forwarding",
             metadata: [
-                "version": "\(VRouterVersion.current)", "workers": "\(cores.count)",
+                "version": "\(productVersion)", "workers": "\(cores.count)",
                 "cores": "\(cores.map { $0.map(String.init) ?? "any" }.joined(separator: ","))",
                 "ports": "\(configured.router.ports().map { "\($0.spec.name) (\($0.driver) \($0.device))" }.joined(separator: ", "))",
             ])

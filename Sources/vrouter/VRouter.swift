@@ -3,6 +3,7 @@ import Daemon
 import Dataplane
 import DataplaneService
 import Logging
+import NetTypes
 import ServiceLifecycle
 import StrictYAML
 import UnixSignals
@@ -19,7 +20,7 @@ struct VRouter: DaemonCommand {
 
             \(exitCodes)
             """,
-        version: VRouterVersion.current)
+        version: productVersion)
 
     enum Output: String, ExpressibleByArgument, CaseIterable { case table, json }
 
@@ -92,7 +93,7 @@ struct VRouter: DaemonCommand {
         // Shut down in reverse order: first no more programming, then the workers.
         var services: [any Service] = [RouterService(configured: configured, logger: logger)]
         if let listener {
-            let server = DataplaneServer(router: configured.router, listener: listener, version: VRouterVersion.current)
+            let server = DataplaneServer(router: configured.router, listener: listener, version: productVersion)
             services.append(APIService(server: server, socket: listener.path, logger: logger))
         }
         let group = ServiceGroup(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import NetTypes
 
 struct VrctlCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -25,6 +26,7 @@ struct VrctlCommand: AsyncParsableCommand {
               2   the command line is wrong
               3   a daemon cannot be reached
             """,
+        version: productVersion,
         subcommands: [
             StatusCommand.self, VifCommand.self, NextHopCommand.self, RouteCommand.self, LabelCommand.self, VNICommand.self, FlowCommand.self,
             DropStatsCommand.self, ApplyCommand.self, GetCommand.self, DescribeCommand.self, DiffCommand.self, DeleteCommand.self,
