@@ -64,7 +64,8 @@ extension EndToEnd {
             #expect(noise.output.isEmpty || noise.output.contains("stream:error"), "\(noise.output)")
 
             let observer = try lab.succeed(
-                in: "controller", [Place.python, Place.input("observer.py"), "10.0.0.1", "5269", "observer", "secret-of-observer", "blue", "malformed"])
+                in: "controller",
+                [Place.python, Place.input("observer.py"), "10.0.0.1", "5269", "observer", "secret-of-observer", "blue", "malformed"])
             #expect(observer.contains(#"{"streamError": "not-well-formed"}"#), "\(observer)")
 
             for node in lab.setup.nodes {
@@ -111,7 +112,12 @@ extension EndToEnd {
         @Test func programsRefuseBadFilesWithTheirPlace() throws {
             let scratch = try TemporaryDirectory()
             for (program, text, field) in [
-                ("vrouter", "workers: 1\nidel: poll\n", "idel"), ("vrouter-agent", "node: node1\nfabric: {interface: fabric0, address: 10.0.0.11/24, gatewayy: 10.0.0.1}\nxmpp: {password: x, transport: plaintext}\n", "fabric.gatewayy"),
+                ("vrouter", "workers: 1\nidel: poll\n", "idel"),
+                (
+                    "vrouter-agent",
+                    "node: node1\nfabric: {interface: fabric0, address: 10.0.0.11/24, gatewayy: 10.0.0.1}\nxmpp: {password: x, transport: plaintext}\n",
+                    "fabric.gatewayy"
+                ),
                 ("vrouter-controller", "xmpp:\n  lissten: 10.0.0.1:5269\n", "lissten"),
             ] {
                 let file = try scratch.write("\(program).yaml", text)

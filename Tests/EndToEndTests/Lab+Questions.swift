@@ -53,8 +53,10 @@ extension Lab {
         try decode(AgentView.self, succeed(in: node, ["curl", "-sSf", "http://127.0.0.1:9091/status"]))
     }
 
-    func dataplane(_ node: String) throws -> DataplaneView {
-        let outcome = try vrctl(node, "status", "dataplane", "-o", "json")
+    func dataplane(_ node: String) throws -> DataplaneView { try Lab.dataplane(node, setup) }
+
+    static func dataplane(_ node: String, _ setup: Setup) throws -> DataplaneView {
+        let outcome = try Shell.run(setup.vrctl(node, ["status", "dataplane", "-o", "json"]))
         guard let details = try decode(StatusView.self, outcome.output).dataplane.details else { throw Failure("no data plane: \(outcome.both)") }
         return details
     }
@@ -80,7 +82,12 @@ extension Lab {
             let view = try dataplane(node)
             #expect(view.balanced && view.counters.isBalanced, "\(node): \(view.counters)", sourceLocation: sourceLocation)
             // Packets in flight hold buffers; packets are in flight for microseconds.
-            try eventually("\(node): all packet buffers back in the pool", within: 5) { try dataplane(node).buffers.inUse == 0 }
+            let idle = idleBuffers[node] ?? 0
+            try eventually("\(node): all packet buffers back in the pool", within: 5) {
+                let now = try dataplane(node).buffers.inUse
+                guard now <= idle else { throw Failure("\(now) in use, \(idle) without traffic") }
+                return true
+            }
         }
     }
 
@@ -95,7 +102,8 @@ extension Lab {
     }
 
     static func readPing(_ text: String) throws -> Ping {
-        guard let match = text.firstMatch(of: /(\d+) packets transmitted, (\d+) received/), let sent = Int(match.1), let received = Int(match.2) else {
+        guard let match = text.firstMatch(of: /(\d+) packets transmitted, (\d+) received/), let sent = Int(match.1), let received = Int(match.2)
+        else {
             throw Failure("ping said: \(text)")
         }
         return Ping(sent: sent, received: received, text: text)

@@ -11,12 +11,22 @@ final class Lab: Sendable {
         /// Said after lab.sh: shell arrays that describe other workloads.
         var prelude = ""
         var nodes = ["node1", "node2"]
+
+        var directory: String { "/tmp/swift-vrouter-e2e-\(name)" }
+        func inside(_ namespace: String, _ command: [String]) -> [String] { ["ip", "netns", "exec", "e2e-\(name)-\(namespace)"] + command }
+        /// The words that run vrctl on a node.
+        func vrctl(_ node: String, _ arguments: [String]) -> [String] {
+            let daemons = ["--socket", "\(directory)/\(node)/dataplane.sock", "--controller", "http://10.0.0.1:8082"]
+            return inside(node, [Place.program("vrctl")] + daemons + arguments)
+        }
     }
 
     let setup: Setup
-    let directory: String
+    var directory: String { setup.directory }
     /// From the first program's start until both nodes were ready, in seconds.
     let startSeconds: Double
+    /// Packet buffers that devices hold when there is no traffic: none with libpcap, the receive rings with DPDK.
+    let idleBuffers: [String: Int]
 
     /// The lab of the suite that runs.
     @TaskLocal fileprivate static var up: Lab?
@@ -30,7 +40,7 @@ final class Lab: Sendable {
     fileprivate init(_ setup: Setup) throws {
         try Place.checkRequirements()
         self.setup = setup
-        directory = "/tmp/swift-vrouter-e2e-\(setup.name)"
+        let directory = setup.directory
         try Lab.remove(setup)
         try? FileManager.default.removeItem(atPath: directory)
         do {
@@ -53,6 +63,7 @@ final class Lab: Sendable {
                 """, limit: 120)
             let took = ContinuousClock.now - begun
             startSeconds = Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18
+            idleBuffers = try Dictionary(uniqueKeysWithValues: setup.nodes.map { ($0, try Lab.dataplane($0, setup).buffers.inUse) })
         } catch {
             let log = Lab.lastWords(in: directory)
             try? Lab.remove(setup)
@@ -81,7 +92,7 @@ final class Lab: Sendable {
         try Shell.succeed(
             ["bash", "-c", "set -euo pipefail; . scripts/lab.sh; \(setup.prelude)\n\(script)"],
             environment: [
-                "LAB": "e2e-\(setup.name)", "LAB_DIR": "/tmp/swift-vrouter-e2e-\(setup.name)", "LAB_BIN": Place.binaries, "LAB_PORTS": setup.ports,
+                "LAB": "e2e-\(setup.name)", "LAB_DIR": setup.directory, "LAB_BIN": Place.binaries, "LAB_PORTS": setup.ports,
                 "LAB_CONFIG": setup.config,
             ], limit: limit)
     }
@@ -98,7 +109,7 @@ final class Lab: Sendable {
     @discardableResult func shell(_ script: String, limit: Int = 60) throws -> String { try Lab.bash(setup, script, limit: limit) }
 
     /// The words that run a command in a namespace.
-    func inside(_ namespace: String, _ command: [String]) -> [String] { ["ip", "netns", "exec", "e2e-\(setup.name)-\(namespace)"] + command }
+    func inside(_ namespace: String, _ command: [String]) -> [String] { setup.inside(namespace, command) }
 
     func run(in namespace: String, _ command: [String], input: String? = nil, limit: Int = 30) throws -> Outcome {
         try Shell.run(inside(namespace, command), input: input, limit: limit)
@@ -111,8 +122,7 @@ final class Lab: Sendable {
     func start(in namespace: String, _ command: [String]) throws -> Background { try Background(inside(namespace, command)) }
 
     func vrctl(_ node: String, _ arguments: String..., input: String? = nil) throws -> Outcome {
-        let daemons = ["--socket", "\(directory)/\(node)/dataplane.sock", "--controller", "http://10.0.0.1:8082"]
-        return try run(in: node, [Place.program("vrctl")] + daemons + arguments, input: input)
+        try Shell.run(setup.vrctl(node, arguments), input: input)
     }
 
     // MARK: - The programs

@@ -38,7 +38,9 @@ extension EndToEnd {
             let packets = lines.split(separator: "\n").map { $0.split(separator: "\t", omittingEmptySubsequences: false) }
             #expect(packets.count == 1)
             let packet = try #require(packets.first)
-            #expect(packet[0] == "10.0.0.11,10.1.0.10" && packet[1] == "10.0.0.12,10.1.0.20" && packet[2].hasPrefix("4789") && packet[3] == "5001", "\(packet)")
+            #expect(
+                packet[0] == "10.0.0.11,10.1.0.10" && packet[1] == "10.0.0.12,10.1.0.20" && packet[2].hasPrefix("4789") && packet[3] == "5001",
+                "\(packet)")
 
             // The neighbour's packet as it was routed, and to the sender: that a hop limit ended, and who has the gateway's address.
             func decoded(_ file: String, _ filter: String) throws -> Int {

@@ -57,7 +57,7 @@ extension EndToEnd {
                 let words = ["tshark", "-r", file, "-Y", filter, "-T", "fields"] + fields.flatMap { ["-e", $0] }
                 return try Shell.run(words).output.split(separator: "\n")
             }
-            try eventually("24 packets in the capture") { 
+            try eventually("24 packets in the capture") {
                 let count = try decoded("icmp || icmpv6.type == 128 || icmpv6.type == 129", "frame.number").count
                 guard count >= 24 else { throw Failure("\(count) packets") }
                 return true

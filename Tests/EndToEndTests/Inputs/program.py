@@ -1,0 +1,36 @@
+"""Programs a router with the client of docs/api-client and leaves: a label, a VNI, and a route between two capture files.
+
+Usage: program.py SOCKET INPUT OUTPUT (with docs/api-client in PYTHONPATH)
+"""
+
+import sys
+
+from vrouter_api import Dataplane, address, mac, pb, prefix
+
+socket, source, sink = sys.argv[1:4]
+COOKIE = 7
+GATEWAY = mac("00:00:5e:00:01:00")
+
+
+def vif(number, name, port):
+    return pb.Object(
+        vif=pb.Vif(
+            id=number, name=name, kind=pb.VIF_KIND_VIRTUAL, port=port, vrf=7, mac=GATEWAY, addresses=[address("10.1.0.1")], keeps_flows=True,
+            cookie=COOKIE))
+
+
+router = Dataplane(socket)
+# The vif that packets come from is last: all that they need is there by then.
+router.upsert(
+    pb.Object(port=pb.Port(name="out", pcap_file=pb.PcapFileDriver(output=sink), cookie=COOKIE)),
+    pb.Object(port=pb.Port(name="in", pcap_file=pb.PcapFileDriver(input=source), cookie=COOKIE)),
+    pb.Object(vrf=pb.Vrf(id=7, name="python", cookie=COOKIE)),
+    vif(4, "py-out", "out"),
+    pb.Object(next_hop=pb.NextHop(id=9, encap=pb.EncapNextHop(vif=4, destination_mac=mac("02:00:00:00:01:0b"), source_mac=GATEWAY), cookie=COOKIE)),
+    pb.Object(next_hop=pb.NextHop(id=10, vrf=pb.VrfNextHop(vrf=7, bridges=True), cookie=COOKIE)),
+    pb.Object(route=pb.Route(vrf=7, **prefix("10.1.0.11/32"), next_hop=9, proxies=True, cookie=COOKIE)),
+    pb.Object(route=pb.Route(vrf=7, **prefix("fd00:1::/64"), next_hop=9, cookie=COOKIE)),
+    pb.Object(label=pb.LabelEntry(label=77, next_hop=9, cookie=COOKIE)),
+    pb.Object(vni=pb.VniEntry(vni=5077, next_hop=10, cookie=COOKIE)),
+    vif(3, "py-in", "in"))
+router.close()
