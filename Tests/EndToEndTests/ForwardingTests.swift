@@ -50,12 +50,18 @@ extension EndToEnd {
             try server.ended(within: 10)
             struct Report: Decodable {
                 struct End: Decodable { var sum: Sum }
-                struct Sum: Decodable { var packets: Int, lost_packets: Int }
+                struct Sum: Decodable {
+                    enum CodingKeys: String, CodingKey {
+                        case packets
+                        case lostPackets = "lost_packets"
+                    }
+                    var packets: Int, lostPackets: Int
+                }
                 var end: End
             }
             let sum = try decode(Report.self, text).end.sum
             #expect(sum.packets > 3000)
-            #expect(sum.lost_packets == 0, "\(sum)")
+            #expect(sum.lostPackets == 0, "\(sum)")
             try lab.expectSoundDataplane()
         }
 

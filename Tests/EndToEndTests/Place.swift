@@ -22,6 +22,13 @@ enum Place {
     /// Throws when the tests cannot be run here: not a reason to skip them, but to put this right.
     static func checkRequirements() throws { try requirements.get() }
 
+    /// Held until this process ends: two runs at a time would take each other's namespaces away.
+    private static func lock() throws {
+        let file = open("/tmp/swift-vrouter-e2e.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw Failure("/tmp/swift-vrouter-e2e.lock: \(String(cString: strerror(errno)))") }
+        try eventually("the end of another run of these tests on this machine", within: 900) { flock(file, LOCK_EX | LOCK_NB) == 0 }
+    }
+
     private static let requirements = Result {
         guard geteuid() == 0 else { throw Failure("the end-to-end tests make network namespaces and need root") }
         guard FileManager.default.fileExists(atPath: repository + "/scripts/lab.sh") else {
@@ -35,6 +42,7 @@ enum Place {
             !tool.hasPrefix("/") && !folders.contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(tool)") }
         }
         guard missing.isEmpty else { throw Failure("not installed: \(missing.joined(separator: ", ")); ./run test installs what the tests need") }
+        try lock()
         for module in ["scapy.all", "slixmpp", "grpc"] { try Shell.succeed([python, "-c", "import \(module)"]) }
     }
 }

@@ -91,6 +91,9 @@ extension Worker {
         guard entry.pointee.action == FlowAction.forward.rawValue else { return packet.pointee.settle(.drop(.flowActionDrop)) }
         if packet.pointee.proto == IPProtocol.tcp.rawValue {
             let tcp = TCP(packet.pointee.transport)
+            if tcp.flags.contains(.syn), tcp.maximumSegmentSizeOffset != 0 {
+                entry.pointee.maximumSegmentSize = packet.pointee.transport.word16(tcp.maximumSegmentSizeOffset)
+            }
             let payload = packet.pointee.length &- Int(packet.pointee.l4) &- tcp.headerLength
             FlowTCP.track(
                 entry, reverse: tables.flows.entry(entry.pointee.reverse), flags: tcp.flags.rawValue, sequence: tcp.sequence,

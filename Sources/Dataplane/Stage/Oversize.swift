@@ -8,10 +8,24 @@ extension Worker {
 
     /// How an IP packet gets through an MTU (octets of IP packet).
     @inline(__always) func fit(_ packet: Packet, _ mtu: Int) -> Fit {
+        if packet.flags.contains(.mayBeSegmented), packet.l4 != 0 { return packet.networkLength > segmentSize(packet, mtu) ? .segments : .fits }
         guard packet.networkLength > mtu else { return .fits }
-        if packet.flags.contains(.mayBeSegmented), packet.l4 != 0 { return .segments }
         return packet.family == .ipv4 && !IPv4(packet.network).doNotFragment ? .fragments : .refused
     }
+
+    /// The largest IP packet that a kernel would have sent instead of this one: no larger than the way out or the sender's own link, and no larger
+    /// than what the receiver asked for when the connection began, where the flow knows.
+    private func segmentSize(_ packet: Packet, _ mtu: Int) -> Int {
+        var size = mtu
+        if !packet.flags.contains(.tunneled) { size = min(size, Int(packet.ingress.pointee.mtu)) }
+        guard packet.flow != Packet.noFlow else { return size }
+        let announced = tables.flows.entry(tables.flows.entry(packet.flow).pointee.reverse).pointee.maximumSegmentSize
+        guard announced != 0 else { return size }
+        // The option counts neither header (RFC 6691). A hostile announcement must not turn one packet into a thousand.
+        return min(size, max(Int(announced), Worker.smallestSegment) &+ Int(packet.l4 &- packet.l3) &+ TCP.size)
+    }
+
+    private static let smallestSegment = 256
 
     /// Drops a packet that does not fit and tells its sender. To be called before the packet is changed: the error quotes it.
     @inline(never) func refuse(_ packet: inout Packet, mtu: Int, out: UnsafePointer<Vif>) {
@@ -22,7 +36,7 @@ extension Worker {
     /// Cuts the packet, settles it as consumed, and gives each piece, an Ethernet frame, to `send`.
     @inline(never) func cut(_ packet: inout Packet, _ fit: Fit, mtu: Int, _ send: (Worker, vr_frame) -> Void) {
         if fit == .segments {
-            var segments = Segmenter(packet.data, length: packet.length, mtu: mtu)
+            var segments = Segmenter(packet.data, length: packet.length, mtu: segmentSize(packet, mtu))
             guard segments.isPossible else { return packet.settle(.drop(.fragmentError)) }
             emit(&packet, send) { segments.next(into: $0, capacity: $1) }
         } else {

@@ -44,7 +44,8 @@ struct FlowEntry {
     /// What this direction has done; see `FlowTCP`.
     var tcpState: FlowTCP.State
     var spare1: UInt8
-    var spare2: UInt16
+    /// What this direction announced in its SYN (RFC 9293 section 3.7.1): the other direction sends no larger segments. 0: not seen.
+    var maximumSegmentSize: UInt16
     /// `FlowTable.Life`; changed atomically.
     var life: UInt32
     var cookie: UInt64

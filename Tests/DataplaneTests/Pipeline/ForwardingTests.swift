@@ -135,6 +135,27 @@ import Testing
         #expect(test.fabric.take().map { Array($0.dropFirst(50)) } == [Golden.synClamped])
     }
 
+    /// The receiver announced 1000 octets; a packet of 1440 that its sender's kernel may have left uncut fits the way out, and is cut all the same.
+    @Test func segmentsAreNoLargerThanTheReceiverAskedFor() {
+        let test = TestRouter(workloadTraits: [.unfinishedChecksums, .oversizedSegments])
+        func tcp(from source: [UInt8], to destination: [UInt8], _ ports: [UInt8], flags: UInt8, options: [UInt8] = [], payload: Int = 0) -> [UInt8] {
+            var ip: [UInt8] = [0x45, 0, 0, 0, 0, 1, 0x40, 0, 64, 6, 0, 0] + source + destination
+            let total = 40 + options.count + payload
+            (ip[2], ip[3]) = (UInt8(total >> 8), UInt8(total & 255))
+            ip.withUnsafeMutableBytes { IPv4($0.baseAddress!).updateChecksum() }
+            let offset = UInt8(5 + options.count / 4) << 4
+            return ip + ports + [0, 0, 0, 1, 0, 0, 0, 1, offset, flags, 1, 0, 0, 0, 0, 0] + options + Array(repeating: 0xAA, count: payload)
+        }
+        let a: [UInt8] = [10, 1, 0, 11], b: [UInt8] = [10, 1, 0, 12]
+        let toB = TestRouter.c.bytes + TestRouter.a.bytes + [8, 0], toA = TestRouter.a.bytes + TestRouter.c.bytes + [8, 0]
+        test.send(toB + tcp(from: a, to: b, [0x10, 0, 0, 80], flags: 0x02, options: [2, 4, 0x23, 0x28]), from: test.blue1)
+        test.send(toA + tcp(from: b, to: a, [0, 80, 0x10, 0], flags: 0x12, options: [2, 4, 0x03, 0xE8]), from: test.blue2)
+        _ = test.blue2.take()
+        test.send(toB + tcp(from: a, to: b, [0x10, 0, 0, 80], flags: 0x18, payload: 1400), from: test.blue1)
+        // 1440 octets of IP would fit blue2's 1500; the receiver wants no more than 1040.
+        #expect(test.blue2.take().map { $0.count - 14 } == [1040, 440])
+    }
+
     @Test func icmpErrorsAreRateLimited() {
         let test = TestRouter()
         for _ in 0..<10 { test.blue1.input += Array(repeating: Golden.routedTTL1, count: 100) }
