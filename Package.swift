@@ -213,7 +213,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: swift),
         .testTarget(name: "VrctlTests", dependencies: ["vrctl", "DataplaneAPI", "NetTypes"], swiftSettings: swift),
-        .testTarget(name: "EndToEndTests", swiftSettings: swift),
+        .testTarget(name: "EndToEndTests", exclude: ["Inputs"], swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -8,8 +8,8 @@ extension EndToEnd {
             try Place.checkRequirements()
             let blocks = Self.blocks(in: textOfFile(Place.repository + "/docs/quickstart.md"))
             #expect(blocks.count >= 3, "docs/quickstart.md has \(blocks.count) blocks marked `# ci`")
-            // Namespaces of our own, so that a demo somebody is looking at stays.
-            let environment = ["LAB": "e2e-walk", "LAB_BIN": Place.binaries]
+            // Namespaces of our own, so that a demo somebody is looking at stays; and no build: SwiftPM, which runs us, holds its folder.
+            let environment = ["LAB": "e2e-walk", "LAB_BIN": Place.binaries, "VROUTER_BIN": Place.binaries]
             defer { _ = try? Shell.run(["scripts/demo.sh", "--down"], environment: environment) }
             for block in blocks {
                 let outcome = try Shell.run(["bash", "-e", "-o", "pipefail", "-c", block], environment: environment, limit: 540)

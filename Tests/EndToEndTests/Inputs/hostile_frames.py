@@ -63,12 +63,13 @@ def bases():
     ip = IP(src=here, dst=there)
     for frame in inner(WORKLOAD, PEER, "10.1.0.13", "10.1.0.11", "fd00:1::13", "fd00:1::11"):
         yield outer / ip / UDP(sport=50000, dport=4789) / VXLAN(vni=1, flags=8) / frame
-        yield outer / ip / UDP(sport=50000, dport=6635) / MPLS(label=16, s=1) / Raw(bytes(frame)[14:])
-        yield outer / ip / GRE(proto=0x8847) / MPLS(label=17, s=1) / Raw(bytes(frame)[14:])
-    yield outer / ip / UDP(sport=50000, dport=6635) / MPLS(label=16, s=0) / MPLS(label=16, s=0) / MPLS(label=3, s=1) / Raw(b"m" * 40)
+        yield outer / ip / UDP(sport=50000, dport=6635) / MPLS(label=16, s=1, ttl=64) / Raw(bytes(frame)[14:])
+        yield outer / ip / GRE(proto=0x8847) / MPLS(label=17, s=1, ttl=64) / Raw(bytes(frame)[14:])
+    yield outer / ip / UDP(sport=50000, dport=6635) / MPLS(label=16, s=0, ttl=64) / MPLS(label=16, s=0, ttl=64) / MPLS(label=3, s=1, ttl=64) / Raw(b"m" * 40)
+    yield outer / ip / UDP(sport=50000, dport=6635) / MPLS(label=16, s=1, ttl=1) / Raw(b"E" + b"m" * 40)
     yield outer / ip / UDP(sport=50000, dport=4789) / VXLAN(vni=0xFFFFFF, flags=0) / Raw(b"v" * 60)
     yield outer / ip / UDP(sport=50000, dport=4789) / VXLAN(vni=1, flags=8)
-    yield outer / ip / GRE(proto=0x8847, chksum_present=1, key_present=1) / MPLS(label=17, s=1) / Raw(b"E" + b"g" * 60)
+    yield outer / ip / GRE(proto=0x8847, chksum_present=1, key_present=1) / MPLS(label=17, s=1, ttl=64) / Raw(b"E" + b"g" * 60)
     yield from (outer / f for f in fragment(ip / UDP(sport=50000, dport=4789) / VXLAN(vni=1, flags=8) / Raw(b"f" * 1000), fragsize=400))
     yield Ether(dst="ff:ff:ff:ff:ff:ff", src=source) / ARP(op=1, hwsrc=source, psrc=here, pdst=there)
 

@@ -1,10 +1,12 @@
-"""Programs a router with the client of docs/api-client and leaves: a label, a VNI, and a route between two capture files.
+"""Programs a router with the client of docs/api-client, hands it the packets of a capture file, and leaves everything there.
 
 Usage: program.py SOCKET INPUT OUTPUT (with docs/api-client in PYTHONPATH)
 """
 
 import sys
+import threading
 
+from scapy.all import rdpcap
 from vrouter_api import Dataplane, address, mac, pb, prefix
 
 socket, source, sink = sys.argv[1:4]
@@ -20,10 +22,9 @@ def vif(number, name, port):
 
 
 router = Dataplane(socket)
-# The vif that packets come from is last: all that they need is there by then.
 router.upsert(
     pb.Object(port=pb.Port(name="out", pcap_file=pb.PcapFileDriver(output=sink), cookie=COOKIE)),
-    pb.Object(port=pb.Port(name="in", pcap_file=pb.PcapFileDriver(input=source), cookie=COOKIE)),
+    pb.Object(port=pb.Port(name="in", loopback=pb.LoopbackDriver(), cookie=COOKIE)),
     pb.Object(vrf=pb.Vrf(id=7, name="python", cookie=COOKIE)),
     vif(4, "py-out", "out"),
     pb.Object(next_hop=pb.NextHop(id=9, encap=pb.EncapNextHop(vif=4, destination_mac=mac("02:00:00:00:01:0b"), source_mac=GATEWAY), cookie=COOKIE)),
@@ -33,4 +34,21 @@ router.upsert(
     pb.Object(label=pb.LabelEntry(label=77, next_hop=9, cookie=COOKIE)),
     pb.Object(vni=pb.VniEntry(vni=5077, next_hop=10, cookie=COOKIE)),
     vif(3, "py-in", "in"))
+
+# The packets come when all of that is there: a port that reads a file would not wait for its vif.
+done = threading.Event()
+
+
+def packets():
+    for packet in rdpcap(source):
+        yield pb.PacketOut(mode=pb.PacketOut.MODE_RECEIVE, vif=3, packet=bytes(packet))
+    done.wait(60)
+
+
+traps = router.channel.stream_stream(
+    "/dataplane.v1.Dataplane/Traps", request_serializer=pb.PacketOut.SerializeToString, response_deserializer=pb.TrapEvent.FromString)(packets())
+print("programmed", flush=True)
+sys.stdin.read()
+done.set()
+traps.cancel()
 router.close()
