@@ -1,15 +1,18 @@
 """Programs a router with the client of docs/api-client, hands it the packets of a capture file, and leaves everything there.
 
-Usage: program.py SOCKET INPUT OUTPUT (with docs/api-client in PYTHONPATH)
+Usage: program.py SOCKET INPUT OUTPUT BACK (with docs/api-client in PYTHONPATH)
+
+INPUT is what a workload sends, OUTPUT what its neighbour receives, BACK what the workload itself does. Ends when the neighbour's vif has sent.
 """
 
 import sys
 import threading
+import time
 
 from scapy.all import rdpcap
 from vrouter_api import Dataplane, address, mac, pb, prefix
 
-socket, source, sink = sys.argv[1:4]
+socket, source, sink, back = sys.argv[1:5]
 COOKIE = 7
 GATEWAY = mac("00:00:5e:00:01:00")
 
@@ -24,7 +27,7 @@ def vif(number, name, port):
 router = Dataplane(socket)
 router.upsert(
     pb.Object(port=pb.Port(name="out", pcap_file=pb.PcapFileDriver(output=sink), cookie=COOKIE)),
-    pb.Object(port=pb.Port(name="in", loopback=pb.LoopbackDriver(), cookie=COOKIE)),
+    pb.Object(port=pb.Port(name="in", pcap_file=pb.PcapFileDriver(output=back), cookie=COOKIE)),
     pb.Object(vrf=pb.Vrf(id=7, name="python", cookie=COOKIE)),
     vif(4, "py-out", "out"),
     pb.Object(next_hop=pb.NextHop(id=9, encap=pb.EncapNextHop(vif=4, destination_mac=mac("02:00:00:00:01:0b"), source_mac=GATEWAY), cookie=COOKIE)),
@@ -47,8 +50,11 @@ def packets():
 
 traps = router.channel.stream_stream(
     "/dataplane.v1.Dataplane/Traps", request_serializer=pb.PacketOut.SerializeToString, response_deserializer=pb.TrapEvent.FromString)(packets())
-print("programmed", flush=True)
-sys.stdin.read()
+deadline = time.monotonic() + 20
+while not any(o.vif.id == 4 and o.vif.stats.tx_packets for o in router.read(pb.TABLE_VIF)):
+    if time.monotonic() > deadline:
+        sys.exit("no packet came out of vif 4 within 20 s")
+    time.sleep(0.02)
 done.set()
 traps.cancel()
 router.close()
