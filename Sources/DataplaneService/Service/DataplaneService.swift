@@ -23,8 +23,8 @@ public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
     public init(router: Router, version: String) {
         self.router = router
         self.version = version
-        var random = SystemRandomNumberGenerator()
-        instance = String(random.next() as UInt64, radix: 16) + String(random.next() as UInt64, radix: 16)
+        // 32 hexadecimal digits, leading zeros included.
+        instance = (0..<32).map { _ in String(UInt8.random(in: 0..<16), radix: 16) }.joined()
     }
 
     public func apply(
