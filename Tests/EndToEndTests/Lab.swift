@@ -78,14 +78,13 @@ final class Lab: Sendable {
         try bash(
             setup,
             """
-            # Not by the files with process ids: one that is left from long ago may name somebody else's process by now.
-            rm -f "$LAB_DIR"/*.pid
-            namespaces() { ip netns list | awk '{print $1}' | grep "^$LAB-" || true; }
-            signal() { for ns in $(namespaces); do for pid in $(ip netns pids "$ns"); do kill "-$1" "$pid" 2>/dev/null || true; done; done; }
-            empty() { for ns in $(namespaces); do [ -z "$(ip netns pids "$ns")" ] || return 1; done; }
-            signal TERM
-            wait_for 5 "the programs' end" empty || signal KILL
+            for ns in $(ip netns list | awk '{print $1}' | grep "^$LAB-" || true); do
+                for pid in $(ip netns pids "$ns"); do kill -TERM "$pid" 2>/dev/null || true; done
+            done
             lab_down
+            for ns in $(ip netns list | awk '{print $1}' | grep "^$LAB-" || true); do
+                for pid in $(ip netns pids "$ns"); do kill -KILL "$pid" 2>/dev/null || true; done
+            done
             """)
     }
 
