@@ -65,34 +65,4 @@ extension EndToEnd {
             }
         }
     }
-
-    /// The programming API from another language, against the program itself.
-    @Suite final class APIClient {
-        private let scratch: TemporaryDirectory
-        private let router: Background
-        init() throws {
-            try Place.checkRequirements()
-            scratch = try TemporaryDirectory()
-            let file = try scratch.write("vrouter.yaml", "api: {socket: \(scratch.path)/dataplane.sock}\n")
-            router = try Background([Place.program("vrouter"), "--config", file])
-        }
-        deinit { router.end() }
-
-        @Test func thePythonClientOfTheDocumentationRuns() throws {
-            let socket = scratch.path + "/dataplane.sock"
-            try eventually("vrouter's socket") {
-                guard router.isRunning else { throw Failure("vrouter: \(router.errors)") }
-                return FileManager.default.fileExists(atPath: socket)
-            }
-            for _ in 0..<2 {
-                // Twice: it cleans up behind itself.
-                let output = try Shell.succeed([Place.python, "docs/api-client/two_vifs.py", socket])
-                #expect(output.hasSuffix("ok\n"), "\(output)")
-                #expect(output.contains("route 10.9.0.2/32 -> next hop 1002"))
-                #expect(output.contains("refused, as it should be: CODE_INVALID"))
-            }
-            let vifs = try Shell.succeed([Place.program("vrctl"), "--socket", socket, "vif", "--list", "-o", "json"])
-            #expect(try decode(VifsView.self, vifs).vifs.isEmpty)
-        }
-    }
 }
