@@ -2,7 +2,7 @@
 
 Usage: program.py SOCKET INPUT OUTPUT BACK (with docs/api-client in PYTHONPATH)
 
-INPUT is what a workload sends, OUTPUT what its neighbour receives, BACK what the workload itself does. Ends when the neighbour's vif has sent.
+INPUT is what a workload sends, OUTPUT what its neighbour receives, BACK what the workload itself does. Ends when all of INPUT was taken.
 """
 
 import sys
@@ -42,8 +42,11 @@ router.upsert(
 done = threading.Event()
 
 
+frames = rdpcap(source)
+
+
 def packets():
-    for packet in rdpcap(source):
+    for packet in frames:
         yield pb.PacketOut(mode=pb.PacketOut.MODE_RECEIVE, vif=3, packet=bytes(packet))
     done.wait(60)
 
@@ -51,9 +54,10 @@ def packets():
 traps = router.channel.stream_stream(
     "/dataplane.v1.Dataplane/Traps", request_serializer=pb.PacketOut.SerializeToString, response_deserializer=pb.TrapEvent.FromString)(packets())
 deadline = time.monotonic() + 20
-while not any(o.vif.id == 4 and o.vif.stats.tx_packets for o in router.read(pb.TABLE_VIF)):
+# Until the last was taken: what is still under way when the stream is cancelled is lost.
+while not any(o.vif.id == 3 and o.vif.stats.rx_packets == len(frames) for o in router.read(pb.TABLE_VIF)):
     if time.monotonic() > deadline:
-        sys.exit("no packet came out of vif 4 within 20 s")
+        sys.exit(f"vif 3 did not receive {len(frames)} packets within 20 s")
     time.sleep(0.02)
 done.set()
 traps.cancel()
