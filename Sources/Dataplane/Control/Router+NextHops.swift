@@ -71,13 +71,16 @@ extension Router {
             record.destinationMAC = destination?.rawValue ?? 0
             record.sourceMAC = source.rawValue
         case .tunnel(let tunnel):
-            guard case .v4(let source) = tunnel.source, case .v4(let destination) = tunnel.destination else {
-                return .unsupported("\(what): tunnels run over IPv4 only so far; \(tunnel.source) to \(tunnel.destination) is not")
-            }
             guard state.vifs[tunnel.vif]?.kind == .physical else {
                 return .invalid("\(what): a tunnel leaves by a physical vif; vif \(tunnel.vif.rawValue) is not one")
             }
-            record = NextHop(tunnel: tunnel, id: spec.id.rawValue, source: source, destination: destination)
+            switch (tunnel.source, tunnel.destination) {
+            case (.v4(let source), .v4(let destination)):
+                record = NextHop(tunnel: tunnel, id: spec.id.rawValue, source: source, destination: destination)
+            case (.v6(let source), .v6(let destination)):
+                record = NextHop(tunnel: tunnel, id: spec.id.rawValue, source: source, destination: destination)
+            default: return .invalid("\(what): source \(tunnel.source) and destination \(tunnel.destination) are not of one family")
+            }
         case .vrf(let vrf, let bridges):
             guard state.vrfs[vrf] != nil else { return .notFound("\(what): VRF \(vrf) does not exist; create it first") }
             record = NextHop(id: spec.id.rawValue, kind: .vrf)
@@ -129,10 +132,15 @@ extension Router {
         for member in list { dereference(member.nextHop, &state) }
     }
 
+    /// What hangs on the present record is freed with it.
     private func retireMembers(of id: NextHopID) {
-        guard let members = tables.nextHops.load(id.rawValue)?.pointee.members else { return }
-        nonisolated(unsafe) let retired = members
-        tables.quiescence.retire { retired.deallocate() }
+        guard let record = tables.nextHops.load(id.rawValue) else { return }
+        nonisolated(unsafe) let members = record.pointee.members, outer = record.pointee.outerIPv6
+        guard members != nil || outer != nil else { return }
+        tables.quiescence.retire {
+            members?.deallocate()
+            outer?.deallocate()
+        }
     }
 
     func reference(_ id: NextHopID, _ state: inout State) { state.references[id, default: 0] += 1 }

@@ -28,6 +28,7 @@ extension Worker {
         case .resolve: packet.settle(.trap(.resolve))
         case .encap: workloadOutput(&packet, nextHop)
         case .tunnel: tunnelOutput(&packet, nextHop)
+        case .tunnelIPv6: tunnelIPv6Output(&packet, nextHop)
         case .vrf:
             // A route that leads into another VRF: one more lookup, once.
             packet.vrf = nextHop.pointee.vrf
@@ -201,7 +202,7 @@ extension Worker {
     // MARK: - TTL
 
     /// Lowers the TTL or hop limit where this router counts as a hop; false when it has run out and the packet is settled (RFC 1812 section 5.3.1).
-    @inline(__always) private func lowerTTL(_ packet: inout Packet) -> Bool {
+    @inline(__always) func lowerTTL(_ packet: inout Packet) -> Bool {
         guard packet.flags.contains(.lowersTTL) else { return true }
         packet.flags.remove(.lowersTTL)
         switch packet.family {

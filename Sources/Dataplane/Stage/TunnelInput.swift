@@ -4,8 +4,8 @@ import Synchronization
 
 /// What comes in from the fabric: tunnel packets for us are decapsulated, the rest is the host's.
 ///
-/// Supported: VXLAN (RFC 7348), MPLS over UDP (RFC 7510), MPLS over GRE (RFC 4023), over IPv4. The outer header must be whole, unfragmented,
-/// with a right checksum and our address; the outer UDP checksum is not verified (RFC 6935 and RFC 7348 send zero). ECN follows RFC 6040.
+/// Supported: VXLAN (RFC 7348), MPLS over UDP (RFC 7510), MPLS over GRE (RFC 4023), here over IPv4 and in `TunnelInputIPv6` over IPv6. The outer header must be whole, unfragmented,
+/// with a right checksum and our address; the outer UDP checksum is not verified (RFC 7348 section 5 sends zero). ECN follows RFC 6040.
 ///
 /// - Drops: invalidPacket, checksumError, invalidLabel, invalidVNI, invalidNextHop, noL2Route, fragmentError, nowhereToGo.
 extension Worker {
@@ -14,6 +14,7 @@ extension Worker {
         let ethernet = Ethernet(packet.data)
         let type = ethernet.type
         if type == .arp { return fabricARP(&packet) }
+        if type == .ipv6 { return fabricInputIPv6(&packet) }
         guard type == .ipv4, IPv4.check(packet.data + Ethernet.size, available: packet.length &- Ethernet.size) else { return toHost(&packet) }
         let ip = IPv4(packet.data + Ethernet.size)
         let vif = packet.ingress
@@ -50,7 +51,7 @@ extension Worker {
         return ip.hasValidChecksum ? nil : .checksumError
     }
 
-    private func decapsulateVXLAN(_ packet: inout Packet, at offset: Int, ecn: UInt8) {
+    func decapsulateVXLAN(_ packet: inout Packet, at offset: Int, ecn: UInt8) {
         guard VXLAN.check(packet.data + offset, available: packet.length &- offset) else { return packet.settle(.drop(.invalidPacket)) }
         let vni = VXLAN(packet.data + offset).vni
         let id = tables.vnis.lookup(vni)
@@ -62,10 +63,8 @@ extension Worker {
         packet.vrf = nextHop.pointee.vrf
         let ethernet = Ethernet(packet.data)
         let isIP = ethernet.type == .ipv4 || ethernet.type == .ipv6
-        if isIP {
-            if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-            if !mark(packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
-        }
+        if isIP, let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
+        if !mark(packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
         if isIP, ethernet.destination == MACAddress.gateway.rawValue {
             packet.flags.insert(.routed)
             packet.next = .route
@@ -78,7 +77,7 @@ extension Worker {
 
     /// One label (RFC 3032); its next hop says what is under it: a workload, or a VRF. The payload is an IP packet; it is given an Ethernet header in
     /// the octets that the outer headers leave free, so that every stage sees frames.
-    private func decapsulateMPLS(_ packet: inout Packet, at offset: Int, ecn: UInt8) {
+    func decapsulateMPLS(_ packet: inout Packet, at offset: Int, ecn: UInt8) {
         guard MPLS.check(packet.data + offset, available: packet.length &- offset) else { return packet.settle(.drop(.invalidLabel)) }
         let entry = MPLS(packet.data + offset)
         guard entry.isBottom else { return packet.settle(.drop(.invalidLabel)) }
@@ -105,32 +104,38 @@ extension Worker {
         if !mark(packet, outerECN: ecn) { packet.settle(.drop(.invalidPacket)) }
     }
 
-    /// RFC 6040 section 4.2: congestion seen on the fabric reaches the inner header; a packet that cannot carry the mark is dropped (false).
-    private func mark(_ packet: Packet, outerECN: UInt8) -> Bool {
-        guard outerECN == 3 else { return true }
+    /// Brings the congestion mark that the fabric set to the inner header (RFC 6040 section 4.2); false: the packet is to be dropped.
+    @inline(__always) private func mark(_ packet: Packet, outerECN: UInt8) -> Bool { outerECN & 1 == 0 || applyMark(packet, outerECN) }
+
+    @inline(never) private func applyMark(_ packet: Packet, _ outerECN: UInt8) -> Bool {
         switch packet.family {
         case .ipv4:
             let ip = IPv4(packet.network)
-            guard ip.ecn != 0 else { return false }
-            ip.ecn = 3
+            let inner = ip.ecn
+            guard let ecn = ECN.decapsulated(inner: inner, outer: outerECN) else { return false }
+            guard ecn != inner else { return true }
+            ip.ecn = ecn
             ip.updateChecksum()
         case .ipv6:
             let ip = IPv6(packet.network)
-            guard ip.trafficClass & 3 != 0 else { return false }
-            ip.trafficClass |= 3
-        case .none: break
+            guard let ecn = ECN.decapsulated(inner: ip.trafficClass & 3, outer: outerECN) else { return false }
+            ip.trafficClass = ip.trafficClass & 0xFC | ecn
+        case .none: return ECN.decapsulated(inner: ECN.notCapable, outer: outerECN) != nil
         }
         return true
     }
 
     /// Not for the overlay: the host behind the fabric vif gets it. Without a host vif the router answers echo itself.
-    private func toHost(_ packet: inout Packet) {
+    func toHost(_ packet: inout Packet) {
         let host = tables.hostVif.load(ordering: .relaxed)
         if host != ForwardingTables.noVif { return crossConnect(&packet, to: host) }
         let type = Ethernet(packet.data).type
         guard type == .ipv4 || type == .ipv6 else { return packet.settle(.drop(.nowhereToGo)) }
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-        let isOurs = packet.family == .ipv4 && packet.ingress.pointee.owns(ipv4: IPv4(packet.network).destination)
+        let isOurs =
+            packet.family == .ipv4
+            ? packet.ingress.pointee.owns(ipv4: IPv4(packet.network).destination)
+            : packet.ingress.pointee.owns(ipv6: IPv6(packet.network).destination)
         guard isOurs, answerEcho(&packet, via: packet.ingress) else { return packet.settle(.drop(.nowhereToGo)) }
     }
 }

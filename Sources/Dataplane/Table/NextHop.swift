@@ -29,8 +29,10 @@ struct NextHop {
     /// `ecmp`: members.
     var memberCount: UInt32
     var members: UnsafeMutablePointer<Member>?
+    /// `tunnelIPv6`: the octets in front of the payload, and the endpoints.
+    var outerIPv6: UnsafeMutablePointer<OuterIPv6>?
 
-    enum Kind: UInt8 { case discard, receive, encap, tunnel, resolve, vrf, ecmp }
+    enum Kind: UInt8 { case discard, receive, encap, tunnel, tunnelIPv6, resolve, vrf, ecmp }
 
     struct Member {
         var nextHop: UInt32
@@ -53,6 +55,7 @@ struct NextHop {
         outerSum = 0
         memberCount = 0
         members = nil
+        outerIPv6 = nil
     }
 
     static var discard: NextHop { NextHop(id: 0, kind: .discard) }
