@@ -68,8 +68,7 @@ extension Router {
             record = NextHop(id: spec.id.rawValue, kind: .encap)
             record.vif = vif.rawValue
             record.rewrites = destination != nil
-            record.destinationMAC = destination?.rawValue ?? 0
-            record.sourceMAC = source.rawValue
+            record.setHeader(destination: destination?.rawValue ?? 0, source: source.rawValue)
         case .tunnel(let tunnel):
             guard state.vifs[tunnel.vif]?.kind == .physical else {
                 return .invalid("\(what): a tunnel leaves by a physical vif; vif \(tunnel.vif.rawValue) is not one")

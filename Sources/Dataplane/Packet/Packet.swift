@@ -1,30 +1,28 @@
 import CPlatform
 
-/// A packet on its way through the stages: where its octets are, what is known about them, and what comes next. Trivial; lives in a
-/// worker's burst memory. `frame.data` always points at an Ethernet header: what arrives from an MPLS tunnel without one is given one.
+/// A packet on its way through the stages: where its octets are, what is known about them, and what comes next. Trivial, 64 octets: one cache line of the
+/// worker's burst memory. `frame.data` always points at an untagged Ethernet header: tags are taken off where a frame comes in, and what arrives from an MPLS
+/// tunnel without an Ethernet header is given one. So the network header is always at `Ethernet.size`.
 struct Packet {
     var frame: vr_frame
     /// The vif it came in on (for a decapsulated packet: the fabric vif). Valid until the worker quiesces.
     var ingress: UnsafePointer<Vif>
     var vrf: UInt32
-    /// Next hop id, once `next` is `.nextHop`.
+    /// Next hop id, once `next` is `.nextHop`; the vif, once it is `.crossConnect` or `.forward`.
     var nextHop: UInt32
     /// MPLS label or VNI towards the next hop; `noLabel` when there is none.
     var label: UInt32
     /// Index of its flow entry; `noFlow` when it has none.
     var flow: UInt32
-    /// Hash of the 5-tuple, the same in both directions of a worker's life but not symmetric; 0 until computed.
-    var hash: UInt32
-    /// Offsets from `frame.data`. `l4` is 0 when there is no transport header in this packet (other protocol, later fragment).
-    var l3: UInt16
+    /// Offset of the transport header from `frame.data`; 0 when there is none in this packet (other protocol, later fragment).
     var l4: UInt16
     /// IP protocol of the transport header (after IPv6 extension headers).
     var proto: UInt8
     var family: Family
     var next: Next
+    /// Why it was dropped or trapped, once `next` says so: the raw value of a `DropReason` or a `TrapPacket.Reason`.
+    var reason: UInt8
     var flags: Flags
-    /// Valid once `next` is `.settled`.
-    var verdict: Verdict
 
     static let noLabel: UInt32 = .max
     static let noFlow: UInt32 = .max
@@ -32,7 +30,7 @@ struct Packet {
     /// What the network header is.
     enum Family: UInt8 { case none = 0, ipv4 = 4, ipv6 = 6 }
 
-    /// The stage that takes the packet next.
+    /// The stage that takes the packet next, and, from `forward` on, its verdict.
     enum Next: UInt8 {
         /// Longest-prefix match in `vrf`.
         case route
@@ -42,12 +40,11 @@ struct Packet {
         case nextHop
         /// Leaves unchanged through the vif in `nextHop` (host ⇄ fabric).
         case crossConnect
-        /// `verdict` is final.
-        case settled
+        case forward, drop, trap, consumed
     }
 
     struct Flags: OptionSet {
-        let rawValue: UInt8
+        let rawValue: UInt16
         /// Came out of a tunnel.
         static let tunneled = Flags(rawValue: 1 << 0)
         /// Routed (TTL handling, Ethernet header rewritten), as opposed to bridged.
@@ -64,29 +61,33 @@ struct Packet {
         static let fragment = Flags(rawValue: 1 << 6)
     }
 
-    init(frame: vr_frame, ingress: UnsafePointer<Vif>) {
+    @inline(__always) init(frame: vr_frame, ingress: UnsafePointer<Vif>) {
         self.frame = frame
         self.ingress = ingress
         vrf = ingress.pointee.vrf
         nextHop = 0
         label = Packet.noLabel
         flow = Packet.noFlow
-        hash = 0
-        l3 = 14
         l4 = 0
         proto = 0
         family = .none
-        next = .settled
+        next = .drop
+        reason = DropReason.misc.rawValue
         flags = []
-        verdict = .drop(.misc)
+    }
+
+    /// Hash of the 5-tuple: from the flow lookup, else from the port; 0 until computed.
+    var hash: UInt32 {
+        get { frame.hash }
+        set { frame.hash = newValue }
     }
 
     var data: UnsafeMutableRawPointer { frame.start }
     var length: Int { Int(frame.length) }
-    var network: UnsafeMutableRawPointer { data + Int(l3) }
+    var network: UnsafeMutableRawPointer { data + Ethernet.size }
     var transport: UnsafeMutableRawPointer { data + Int(l4) }
     /// Octets from the network header to the end of the frame.
-    var networkLength: Int { length &- Int(l3) }
+    var networkLength: Int { length &- Ethernet.size }
 
     /// Removes `size` octets from the front; offsets become invalid. The caller has checked that they are there.
     mutating func pull(_ size: Int) {
@@ -111,9 +112,22 @@ struct Packet {
         frame.length = UInt32(truncatingIfNeeded: length)
     }
 
-    mutating func settle(_ verdict: Verdict) {
-        self.verdict = verdict
-        next = .settled
+    /// Nothing more is to be found out about it.
+    var isSettled: Bool { next.rawValue >= Next.forward.rawValue }
+
+    @inline(__always) mutating func settle(_ verdict: Verdict) {
+        switch verdict {
+        case .forward(let vif):
+            nextHop = vif
+            next = .forward
+        case .drop(let why):
+            reason = why.rawValue
+            next = .drop
+        case .trap(let why):
+            reason = why.rawValue
+            next = .trap
+        case .consumed: next = .consumed
+        }
     }
 }
 
@@ -123,7 +137,7 @@ extension vr_frame {
 }
 
 /// What becomes of a packet. Counted, and the buffer given on or freed, in one place: `Worker.settle`.
-enum Verdict: Equatable {
+enum Verdict {
     /// Out of this vif.
     case forward(VifIndex)
     case drop(DropReason)

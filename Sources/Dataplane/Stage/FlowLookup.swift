@@ -10,10 +10,13 @@ import Synchronization
 /// - Drops: flowActionDrop, flowTableFull. A bucket that another worker holds at this moment costs the packet its accounting, not its way.
 extension Worker {
     func flowLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+        // The packets of a burst came in on one vif.
+        let vif = packets.pointee.ingress
+        guard vif.pointee.flags.contains(.keepsFlows) || vif.pointee.kind == .physical else { return }
         var selected = 0
         for index in 0..<count {
             let packet = packets + index
-            guard packet.pointee.next != .settled, packet.pointee.next != .crossConnect, packet.pointee.l4 != 0 else { continue }
+            guard packet.pointee.next.rawValue < Packet.Next.crossConnect.rawValue, packet.pointee.l4 != 0 else { continue }
             guard packet.pointee.ingress.pointee.flags.contains(.keepsFlows) || packet.pointee.flags.contains(.tunneled) else { continue }
             guard flowKey(packet.pointee, &keys[selected]) else { continue }
             lookup.positions[selected] = index

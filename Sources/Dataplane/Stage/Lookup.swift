@@ -5,7 +5,7 @@ import NetTypes
 final class LookupScratch {
     let positions = UnsafeMutablePointer<Int>.allocate(capacity: Int(VR_BURST))
     let roots = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(VR_BURST))
-    let ipv4 = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(VR_BURST))
+    let steps = UnsafeMutablePointer<RouteTable.Step>.allocate(capacity: Int(VR_BURST))
     let ipv6 = UnsafeMutablePointer<IPv6Words>.allocate(capacity: Int(VR_BURST))
     let macs = UnsafeMutablePointer<UInt64>.allocate(capacity: Int(VR_BURST))
     let results = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(VR_BURST))
@@ -15,7 +15,7 @@ final class LookupScratch {
     deinit {
         positions.deallocate()
         roots.deallocate()
-        ipv4.deallocate()
+        steps.deallocate()
         ipv6.deallocate()
         macs.deallocate()
         results.deallocate()
@@ -32,26 +32,40 @@ final class LookupScratch {
 /// - Drops: noRoute, noL2Route.
 extension Worker {
     func tableLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
-        var ipv4 = 0, ipv6 = 0, bridged = 0
+        let tables = tables, routes = tables.routes, leaves = tables.leaves, steps = lookup.steps
+        // Packets of one burst mostly are of one VRF.
+        var vrf = packets.pointee.vrf, start = routes.start(tables.roots(vrf).ipv4)
+        var left = 0, others = 0
         for index in 0..<count {
             let packet = packets + index
-            switch packet.pointee.next {
-            case .route where packet.pointee.family == .ipv4:
-                lookup.positions[ipv4] = index
-                lookup.roots[ipv4] = tables.roots(packet.pointee.vrf).ipv4
-                lookup.ipv4[ipv4] = IPv4(packet.pointee.network).destination
-                ipv4 &+= 1
-            case .route: ipv6 &+= 1
-            case .bridge: bridged &+= 1
-            case .nextHop, .crossConnect, .settled: break
+            guard packet.pointee.next == .route, packet.pointee.family == .ipv4 else {
+                if packet.pointee.next.rawValue <= Packet.Next.bridge.rawValue { others &+= 1 }
+                continue
             }
+            if packet.pointee.vrf != vrf {
+                vrf = packet.pointee.vrf
+                start = routes.start(tables.roots(vrf).ipv4)
+            }
+            let leaf = routes.begin(start, IPv4(packet.pointee.network).destination, packet: index, steps + left)
+            if leaf != 0 { assign(packet, leaf, leaves) } else { left &+= 1 }
         }
-        if ipv4 > 0 {
-            tables.routes.lookupIPv4(roots: lookup.roots, addresses: lookup.ipv4, leaves: lookup.results, count: ipv4)
-            assignRoutes(packets, ipv4)
+        if left > 0 {
+            routes.walk(
+                steps, left, restart: { (tables.roots(packets[$0].vrf).ipv4, IPv4(packets[$0].network).destination) },
+                finish: { assign(packets + $0, $1, leaves) })
         }
-        if ipv6 > 0 { routeIPv6(packets, count) }
-        if bridged > 0 { bridge(packets, count) }
+        if others > 0 {
+            routeIPv6(packets, count)
+            bridge(packets, count)
+        }
+    }
+
+    @inline(__always) private func assign(_ packet: UnsafeMutablePointer<Packet>, _ leaf: UInt32, _ leaves: RouteLeaves) {
+        guard leaf != 0 else { return packet.pointee.settle(.drop(.noRoute)) }
+        let target = leaves.target(leaf)
+        packet.pointee.nextHop = target.nextHop
+        packet.pointee.label = target.label
+        packet.pointee.next = .nextHop
     }
 
     private func routeIPv6(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
@@ -63,22 +77,9 @@ extension Worker {
             lookup.ipv6[selected] = IPv6Words(high: destination.high, low: destination.low)
             selected &+= 1
         }
+        guard selected > 0 else { return }
         tables.routes.lookupIPv6(roots: lookup.roots, addresses: lookup.ipv6, leaves: lookup.results, count: selected)
-        assignRoutes(packets, selected)
-    }
-
-    private func assignRoutes(_ packets: UnsafeMutablePointer<Packet>, _ selected: Int) {
-        for slot in 0..<selected {
-            let packet = packets + lookup.positions[slot]
-            let leaf = lookup.results[slot]
-            guard leaf != 0 else {
-                packet.pointee.settle(.drop(.noRoute))
-                continue
-            }
-            packet.pointee.nextHop = tables.leaves.nextHop(leaf)
-            packet.pointee.label = tables.leaves.label(leaf)
-            packet.pointee.next = .nextHop
-        }
+        for slot in 0..<selected { assign(packets + lookup.positions[slot], lookup.results[slot], tables.leaves) }
     }
 
     private func bridge(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
@@ -89,6 +90,7 @@ extension Worker {
             lookup.macs[selected] = Ethernet(packets[index].data).destination
             selected &+= 1
         }
+        guard selected > 0 else { return }
         tables.bridge.lookup(vrfs: lookup.roots, macs: lookup.macs, nextHops: lookup.results, labels: lookup.labels, count: selected)
         for slot in 0..<selected {
             let packet = packets + lookup.positions[slot]

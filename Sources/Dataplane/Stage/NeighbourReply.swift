@@ -123,7 +123,7 @@ extension Worker {
         if isForUs || arp.isAnnouncement {
             if host == ForwardingTables.noVif, arp.operation == ARP.reply || arp.isAnnouncement { return packet.settle(.trap(.arp)) }
             // A copy: the packet itself goes on to the host, or becomes the answer.
-            if trap(packet, .arp) == nil {
+            if trap(packet, TrapPacket.Reason.arp.rawValue) == nil {
                 counters.add(.generated)
                 counters.add(.trapped)
             }

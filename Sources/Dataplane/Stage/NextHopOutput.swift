@@ -9,15 +9,50 @@ import Synchronization
 /// - Drops: discards, invalidNextHop, packetLoop, ttlExceeded, push, packetTooBig, fragmentError, headAllocation, invalidInterface, nowhereToGo,
 ///   invalidSource, interfaceTransmitDiscard.
 extension Worker {
-    func nextHopOutput(_ packet: inout Packet) {
-        switch packet.next {
-        case .settled: return
-        case .crossConnect: return crossConnectOutput(&packet)
-        case .route, .bridge: return packet.settle(.drop(.misc))
-        case .nextHop: break
+    func nextHopOutput(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+        let tables = tables, nextHops = tables.nextHops, vifs = tables.vifs
+        let generation = tables.generation.load(ordering: .relaxed)
+        for index in 0..<count {
+            let packet = packets + index
+            guard packet.pointee.next == .nextHop, let nextHop = nextHops.load(packet.pointee.nextHop) else {
+                withoutNextHop(&packet.pointee)
+                continue
+            }
+            if packet.pointee.flow != Packet.noFlow { remember(packet.pointee, generation) }
+            // Routed IPv4 to a local workload, small enough, with hops left: what nearly every packet is that is not for a tunnel.
+            let flags = packet.pointee.flags
+            guard nextHop.pointee.kind == .encap, nextHop.pointee.rewrites, packet.pointee.family == .ipv4, !flags.contains(.mayBeSegmented),
+                let vif = vifs.load(nextHop.pointee.vif), packet.pointee.networkLength <= Int(vif.pointee.mtu)
+            else {
+                run(&packet.pointee, nextHop)
+                continue
+            }
+            let frame = packet.pointee.data
+            if flags.contains(.lowersTTL) {
+                let ip = IPv4(frame + Ethernet.size)
+                guard ip.timeToLive > 1 else {
+                    _ = expire(&packet.pointee)
+                    continue
+                }
+                ip.decrementTimeToLive()
+            }
+            nextHop.pointee.writeHeader(frame)
+            packet.pointee.nextHop = vif.pointee.id
+            packet.pointee.next = .forward
         }
-        guard var nextHop = tables.nextHops.load(packet.nextHop) else { return packet.settle(.drop(.invalidNextHop)) }
-        if packet.flow != Packet.noFlow { remember(packet, tables.generation.load(ordering: .relaxed)) }
+    }
+
+    @inline(never) private func withoutNextHop(_ packet: inout Packet) {
+        switch packet.next {
+        case .forward, .drop, .trap, .consumed: return
+        case .crossConnect: crossConnectOutput(&packet)
+        case .nextHop: packet.settle(.drop(.invalidNextHop))
+        case .route, .bridge: packet.settle(.drop(.misc))
+        }
+    }
+
+    private func run(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>) {
+        var nextHop = nextHop
         if nextHop.pointee.kind == .ecmp {
             guard let member = chooseMember(&packet, nextHop) else { return packet.settle(.drop(.invalidNextHop)) }
             nextHop = member
@@ -47,7 +82,7 @@ extension Worker {
             packet.nextHop = tables.leaves.nextHop(leaf)
             packet.label = tables.leaves.label(leaf)
             packet.next = .nextHop
-            nextHopOutput(&packet)
+            run(&packet, inner)
         case .ecmp: packet.settle(.drop(.packetLoop))
         }
     }
@@ -99,11 +134,7 @@ extension Worker {
         let fit = fit(packet, mtu)
         if fit == .refused { return refuse(&packet, mtu: mtu, out: vif) }
         guard lowerTTL(&packet) else { return }
-        if nextHop.pointee.rewrites {
-            let ethernet = Ethernet(packet.data)
-            ethernet.destination = nextHop.pointee.destinationMAC
-            ethernet.source = nextHop.pointee.sourceMAC
-        }
+        if nextHop.pointee.rewrites { nextHop.pointee.writeHeader(packet.data) }
         if fit == .fits { return packet.settle(.forward(vif.pointee.id)) }
         cut(&packet, fit, mtu: mtu) { worker, frame in worker.stage(frame, vif.pointee.id) }
     }
@@ -121,11 +152,7 @@ extension Worker {
         let fit = fit(packet, mtu)
         if fit == .refused { return refuse(&packet, mtu: mtu, out: fabric) }
         guard lowerTTL(&packet) else { return }
-        if packet.flags.contains(.routed), isVXLAN {
-            let ethernet = Ethernet(packet.data)
-            ethernet.destination = nextHop.pointee.destinationMAC
-            ethernet.source = nextHop.pointee.sourceMAC
-        }
+        if packet.flags.contains(.routed), isVXLAN { nextHop.pointee.writeHeader(packet.data) }
         if packet.proto == IPProtocol.tcp.rawValue, packet.l4 != 0, TCP(packet.transport).flags.contains(.syn) {
             MSSClamp.apply(packet.network, length: packet.networkLength, maximum: MSSClamp.maximum(mtu: mtu, isIPv6: packet.family == .ipv6))
         }

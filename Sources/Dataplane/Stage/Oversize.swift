@@ -22,7 +22,7 @@ extension Worker {
         let announced = tables.flows.entry(tables.flows.entry(packet.flow).pointee.reverse).pointee.maximumSegmentSize
         guard announced != 0 else { return size }
         // The option counts neither header (RFC 6691). A hostile announcement must not turn one packet into a thousand.
-        return min(size, max(Int(announced), Worker.smallestSegment) &+ Int(packet.l4 &- packet.l3) &+ TCP.size)
+        return min(size, max(Int(announced), Worker.smallestSegment) &+ (Int(packet.l4) &- Ethernet.size) &+ TCP.size)
     }
 
     private static let smallestSegment = 256

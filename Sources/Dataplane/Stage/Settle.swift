@@ -7,26 +7,36 @@ import Synchronization
 /// port took it.
 extension Worker {
     func settle(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
-        for index in 0..<count {
-            let packet = packets + index
-            switch packet.pointee.verdict {
-            case .forward(let vif):
-                stage(packet.pointee.frame, vif)
-            case .drop(let reason):
-                drop(packet.pointee.frame, reason, vif: packet.pointee.ingress.pointee.id)
-            case .trap(let reason):
-                if let refusal = trap(packet.pointee, reason) {
-                    drop(packet.pointee.frame, refusal, vif: packet.pointee.ingress.pointee.id)
-                } else {
-                    counters.add(.trapped)
-                    release(packet.pointee.frame)
-                }
-            case .consumed:
-                counters.add(.consumed)
-                release(packet.pointee.frame)
+        var index = 0
+        while index < count {
+            if packets[index].next == .forward {
+                index &+= stageRun(packets + index, count &- index)
+            } else {
+                conclude(packets + index)
+                index &+= 1
             }
         }
         flushReleased()
+    }
+
+    /// A packet that goes nowhere.
+    @inline(never) private func conclude(_ packet: UnsafeMutablePointer<Packet>) {
+        switch packet.pointee.next {
+        case .trap:
+            if let refusal = trap(packet.pointee, packet.pointee.reason) {
+                return drop(packet.pointee.frame, refusal, vif: packet.pointee.ingress.pointee.id)
+            }
+            counters.add(.trapped)
+            release(packet.pointee.frame)
+        case .consumed:
+            counters.add(.consumed)
+            release(packet.pointee.frame)
+        case .drop:
+            let reason = DropReason(rawValue: packet.pointee.reason) ?? .misc
+            drop(packet.pointee.frame, reason, vif: packet.pointee.ingress.pointee.id)
+        case .forward: stage(packet.pointee.frame, packet.pointee.nextHop)
+        case .route, .bridge, .nextHop, .crossConnect: drop(packet.pointee.frame, .misc, vif: packet.pointee.ingress.pointee.id)
+        }
     }
 
     func drop(_ frame: vr_frame, _ reason: DropReason, vif: UInt32) {
@@ -36,10 +46,10 @@ extension Worker {
     }
 
     /// Copies a packet to the control program; the reason why not, when it cannot.
-    func trap(_ packet: Packet, _ reason: TrapPacket.Reason) -> DropReason? {
+    func trap(_ packet: Packet, _ reason: UInt8) -> DropReason? {
         guard trapsWanted.load(ordering: .relaxed) else { return .trapNoListener }
         let header = PacketRing.Header(
-            reason: reason.rawValue, vif: packet.ingress.pointee.id, vrf: packet.vrf, nextHop: packet.nextHop, length: packet.frame.length)
+            reason: reason, vif: packet.ingress.pointee.id, vrf: packet.vrf, nextHop: packet.nextHop, length: packet.frame.length)
         let wasEmpty = traps.isEmpty
         guard traps.push(header, packet.data) else { return .trapQueueFull }
         if wasEmpty { trapBell.ring() }
@@ -71,22 +81,44 @@ extension Worker {
 
     /// Puts a frame into the transmit buffer of the vif's port.
     func stage(_ frame: vr_frame, _ vif: UInt32) {
-        if vif != stagedVif {
-            guard let out = tables.vifs.load(vif) else { return drop(frame, .invalidInterface, vif: 0) }
-            stagedVif = vif
-            stagedPort = Int(out.pointee.port)
-        }
-        let port = stagedPort
-        let buffer = transmitBuffers + port
-        if buffer.pointee.count == TransmitBuffer.capacity { transmit(port) }
+        guard let buffer = transmitBuffer(vif) else { return drop(frame, .invalidInterface, vif: 0) }
         let at = buffer.pointee.count
-        if at == 0 {
-            pendingPorts[pendingCount] = UInt32(truncatingIfNeeded: port)
-            pendingCount &+= 1
-        }
         buffer.pointee.frames[at] = frame
         buffer.pointee.vifs[at] = vif
         buffer.pointee.count = at &+ 1
+    }
+
+    /// The same for the packets at the head of a burst that leave by one vif; returns how many those are, at least one.
+    @inline(__always) private func stageRun(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) -> Int {
+        let vif = packets.pointee.nextHop
+        guard let buffer = transmitBuffer(vif) else {
+            drop(packets.pointee.frame, .invalidInterface, vif: 0)
+            return 1
+        }
+        let frames = buffer.pointee.frames, vifs = buffer.pointee.vifs
+        let room = min(count, TransmitBuffer.capacity &- buffer.pointee.count)
+        var at = buffer.pointee.count, taken = 0
+        repeat {
+            frames[at] = packets[taken].frame
+            vifs[at] = vif
+            at &+= 1
+            taken &+= 1
+        } while taken < room && packets[taken].next == .forward && packets[taken].nextHop == vif
+        buffer.pointee.count = at
+        return taken
+    }
+
+    /// The buffer of the vif's port, with room for one frame at least.
+    @inline(__always) private func transmitBuffer(_ vif: UInt32) -> UnsafeMutablePointer<TransmitBuffer>? {
+        guard let out = tables.vifs.load(vif) else { return nil }
+        let port = Int(out.pointee.port), buffer = transmitBuffers + port
+        if buffer.pointee.count == TransmitBuffer.capacity { transmit(port) }
+        if !buffer.pointee.isPending {
+            buffer.pointee.isPending = true
+            pendingPorts[pendingCount] = UInt32(truncatingIfNeeded: port)
+            pendingCount &+= 1
+        }
+        return buffer
     }
 
     /// Frames of one vif mostly lie side by side: its counters are touched once for each run of them.
@@ -106,7 +138,11 @@ extension Worker {
 
     /// End of a loop turn: everything staged goes out.
     func transmitPending() {
-        for index in 0..<pendingCount { transmit(Int(pendingPorts[index])) }
+        for index in 0..<pendingCount {
+            let port = Int(pendingPorts[index])
+            transmitBuffers[port].isPending = false
+            transmit(port)
+        }
         pendingCount = 0
         flushReleased()
     }

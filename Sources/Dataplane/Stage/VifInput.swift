@@ -20,12 +20,11 @@ extension Worker {
         var bytes: UInt64 = 0
         for index in 0..<count {
             bytes &+= UInt64(frames[index].length)
-            burst[index] = Packet(frame: frames[index], ingress: vif)
             vr_prefetch(frames[index].data)
         }
         vifCounters.add(id, .receivedPackets, UInt64(truncatingIfNeeded: count))
         vifCounters.add(id, .receivedBytes, bytes)
-        input(burst, count, vif.pointee.kind)
+        input(count, vif)
         process(burst, count)
         // Packets that the router made on the way (ICMP errors into the overlay) take the same stages. They cause no further ones.
         while madeCount > 0 {
@@ -36,12 +35,13 @@ extension Worker {
         }
     }
 
-    private func input(_ packets: UnsafeMutablePointer<Packet>, _ count: Int, _ kind: VifSpec.Kind) {
-        switch kind {
-        case .virtual: for index in 0..<count { workloadInput(&packets[index]) }
-        case .physical: for index in 0..<count { fabricInput(&packets[index]) }
-        case .host: for index in 0..<count { hostInput(&packets[index]) }
-        case .agent, .vlan, .monitoring: for index in 0..<count { packets[index].settle(.drop(.interfaceDrop)) }
+    private func input(_ count: Int, _ vif: UnsafePointer<Vif>) {
+        if vif.pointee.kind == .virtual { return workloadInput(count, vif) }
+        for index in 0..<count { burst[index] = Packet(frame: frames[index], ingress: vif) }
+        switch vif.pointee.kind {
+        case .physical: for index in 0..<count { fabricInput(&burst[index]) }
+        case .host: for index in 0..<count { hostInput(&burst[index]) }
+        case .virtual, .agent, .vlan, .monitoring: for index in 0..<count { burst[index].settle(.drop(.interfaceDrop)) }
         }
     }
 
@@ -49,13 +49,38 @@ extension Worker {
     func process(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         flowLookup(packets, count)
         tableLookup(packets, count)
-        for index in 0..<count { nextHopOutput(&packets[index]) }
+        nextHopOutput(packets, count)
         settle(packets, count)
     }
 
     // MARK: - From a workload
 
-    @inline(__always) private func workloadInput(_ packet: inout Packet) {
+    /// Nearly every packet is plain IPv4 from one address to one address, and needs no second look; what else there is goes through `workloadPacket`.
+    @inline(__always) private func workloadInput(_ count: Int, _ vif: UnsafePointer<Vif>) {
+        let mac = vif.pointee.mac, flags = vif.pointee.flags
+        let isSimple = flags.isDisjoint(with: [.antispoof, .unfinishedChecksums, .oversizedSegments]), bridges = flags.contains(.bridges)
+        let packets = burst, frames = frames
+        for index in 0..<count {
+            let packet = packets + index
+            packet.initialize(to: Packet(frame: frames[index], ingress: vif))
+            guard isSimple, parsePlainIPv4(&packet.pointee) else {
+                workloadPacket(&packet.pointee)
+                continue
+            }
+            // The destination, and the first two octets of the source: the group bits are the lowest of each first octet.
+            let addresses = packet.pointee.data.word64(0)
+            if addresses &>> 16 == mac, addresses & 0x0100 == 0 {
+                packet.pointee.flags = [.routed, .lowersTTL]
+                packet.pointee.next = .route
+            } else if bridges, addresses & 0x0100_0000_0000_0100 == 0 {
+                packet.pointee.next = .bridge
+            } else {
+                workloadPacket(&packet.pointee)
+            }
+        }
+    }
+
+    @inline(never) private func workloadPacket(_ packet: inout Packet) {
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         let vif = packet.ingress
         let ethernet = Ethernet(packet.data)
@@ -131,22 +156,53 @@ extension Worker {
     /// Checks the network header at offset 14, cuts Ethernet padding, finds the transport header, and deals with what a software port leaves
     /// undone (unfinished checksums). The reason to drop the packet, or nil.
     @inline(__always) func parseNetwork(_ packet: inout Packet) -> DropReason? {
-        packet.l3 = UInt16(Ethernet.size)
-        packet.l4 = 0
-        let available = packet.length &- Ethernet.size
-        let reason = Ethernet(packet.data).type == .ipv4 ? parseIPv4(&packet, available) : parseIPv6(&packet, available)
-        guard reason == nil else { return reason }
-        let vif = packet.ingress
-        if vif.pointee.flags.contains(.unfinishedChecksums) { _ = ChecksumOffload.finish(packet.data, length: packet.length) }
-        // Whether a TCP packet is one segment of the sender's or several that its kernel left uncut cannot be told, not even by its size: the segment size
-        // they agreed on may be far below the MTU. Cutting either where it does not fit is right: TCP is a stream of octets.
-        if vif.pointee.flags.contains(.oversizedSegments), packet.proto == IPProtocol.tcp.rawValue, !packet.flags.contains(.fragment) {
-            packet.flags.insert(.mayBeSegmented)
-        }
+        if !parsePlainIPv4(&packet), let reason = parseAny(&packet) { return reason }
+        if !packet.ingress.pointee.flags.isDisjoint(with: [.unfinishedChecksums, .oversizedSegments]) { acceptOffloads(&packet) }
         return nil
     }
 
-    @inline(__always) private func parseIPv4(_ packet: inout Packet, _ available: Int) -> DropReason? {
+    /// The common packet, checked in one go: IPv4 without options, whole, no fragment, checksum right, from and to addresses that are forwarded. False:
+    /// something else, or wrong; `parseAny` finds out what.
+    @inline(__always) func parsePlainIPv4(_ packet: inout Packet) -> Bool {
+        let length = packet.length, p = packet.data
+        guard length >= Ethernet.size + IPv4.size, p.word32(12) &>> 8 == 0x080045 else { return false }
+        let ip = IPv4(p + Ethernet.size)
+        let total = ip.totalLength, source = ip.source, destination = ip.destination
+        guard UInt(bitPattern: total &- IPv4.size) <= UInt(bitPattern: length &- (Ethernet.size + IPv4.size)), !ip.isFragment,
+            ip.hasValidPlainChecksum,
+            source < 0xE000_0000, source &>> 24 != 127, destination &>> 24 != 127, destination &>> 24 != 0
+        else { return false }
+        let proto = ip.proto.rawValue, available = total &- IPv4.size
+        packet.family = .ipv4
+        packet.proto = proto
+        if length != Ethernet.size &+ total { packet.trim(to: Ethernet.size &+ total) }
+        let transport = Ethernet.size + IPv4.size
+        if proto == IPProtocol.udp.rawValue {
+            packet.l4 = available >= UDP.size ? UInt16(transport) : 0
+        } else {
+            packet.l4 = hasTransport(proto, p + transport, available) ? UInt16(transport) : 0
+        }
+        return true
+    }
+
+    @inline(never) private func parseAny(_ packet: inout Packet) -> DropReason? {
+        packet.l4 = 0
+        let available = packet.length &- Ethernet.size
+        return Ethernet(packet.data).type == .ipv4 ? parseIPv4(&packet, available) : parseIPv6(&packet, available)
+    }
+
+    /// What the port leaves to the device that it is not.
+    @inline(never) private func acceptOffloads(_ packet: inout Packet) {
+        let flags = packet.ingress.pointee.flags
+        if flags.contains(.unfinishedChecksums) { _ = ChecksumOffload.finish(packet.data, length: packet.length) }
+        // Whether a TCP packet is one segment of the sender's or several that its kernel left uncut cannot be told, not even by its size: the segment size
+        // they agreed on may be far below the MTU. Cutting either where it does not fit is right: TCP is a stream of octets.
+        if flags.contains(.oversizedSegments), packet.proto == IPProtocol.tcp.rawValue, !packet.flags.contains(.fragment) {
+            packet.flags.insert(.mayBeSegmented)
+        }
+    }
+
+    private func parseIPv4(_ packet: inout Packet, _ available: Int) -> DropReason? {
         guard IPv4.check(packet.network, available: available) else { return .invalidPacket }
         let ip = IPv4(packet.network)
         guard ip.hasValidChecksum else { return .checksumError }
@@ -184,17 +240,17 @@ extension Worker {
     }
 
     /// A transport header that is cut off is no reason to drop an IP packet (it may be a tiny fragment or a short ICMP quote): it then simply has none.
-    @inline(__always) private func locateTransport(_ packet: inout Packet, _ offset: Int) -> DropReason? {
-        let available = packet.length &- offset
-        let p = packet.data + offset
-        let isComplete =
-            switch packet.proto {
-            case IPProtocol.tcp.rawValue: TCP.check(p, available: available)
-            case IPProtocol.udp.rawValue: available >= UDP.size
-            case IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue: available >= ICMPv4.size
-            default: false
-            }
-        if isComplete { packet.l4 = UInt16(truncatingIfNeeded: offset) }
+    private func locateTransport(_ packet: inout Packet, _ offset: Int) -> DropReason? {
+        if hasTransport(packet.proto, packet.data + offset, packet.length &- offset) { packet.l4 = UInt16(truncatingIfNeeded: offset) }
         return nil
+    }
+
+    @inline(__always) private func hasTransport(_ proto: UInt8, _ p: UnsafeMutableRawPointer, _ available: Int) -> Bool {
+        switch proto {
+        case IPProtocol.tcp.rawValue: TCP.check(p, available: available)
+        case IPProtocol.udp.rawValue: available >= UDP.size
+        case IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue: available >= ICMPv4.size
+        default: false
+        }
     }
 }

@@ -18,9 +18,9 @@ struct NextHop {
     var vif: UInt32
     /// `vrf`: where the lookup goes on.
     var vrf: UInt32
-    /// Destination and source of the inner Ethernet header that routed packets get (VXLAN), or of the frame (encap).
-    var destinationMAC: UInt64
-    var sourceMAC: UInt64
+    /// Destination and source address, as they lie in memory, of the Ethernet header that routed packets get: of the frame (`encap`), or of the inner frame
+    /// (`tunnel`, VXLAN).
+    private var header: (UInt64, UInt32) = (0, 0)
     /// `tunnel`: the endpoints.
     var outerDestination: UInt32
     var outerSource: UInt32
@@ -48,14 +48,22 @@ struct NextHop {
         rewriteLength = 0
         vif = 0
         vrf = 0
-        destinationMAC = 0
-        sourceMAC = 0
         outerDestination = 0
         outerSource = 0
         outerSum = 0
         memberCount = 0
         members = nil
         outerIPv6 = nil
+    }
+
+    mutating func setHeader(destination: UInt64, source: UInt64) {
+        header = ((destination << 16 | source >> 32).bigEndian, UInt32(truncatingIfNeeded: source).bigEndian)
+    }
+
+    /// Destination and source of a routed packet's Ethernet header; the type stays.
+    @inline(__always) func writeHeader(_ frame: UnsafeMutableRawPointer) {
+        frame.storeBytes(of: header.0, as: UInt64.self)
+        frame.storeBytes(of: header.1, toByteOffset: 8, as: UInt32.self)
     }
 
     static var discard: NextHop { NextHop(id: 0, kind: .discard) }
@@ -67,8 +75,7 @@ struct NextHop {
         encapsulation = tunnel.encapsulation
         vif = tunnel.vif.rawValue
         rewrites = true
-        destinationMAC = tunnel.routerMAC.rawValue
-        sourceMAC = MACAddress.gateway.rawValue
+        setHeader(destination: tunnel.routerMAC.rawValue, source: MACAddress.gateway.rawValue)
         outerSource = source.rawValue
         outerDestination = destination.rawValue
         let length = tunnel.encapsulation.overhead

@@ -49,6 +49,11 @@ final class RouteLeaves: @unchecked Sendable {
 
     @inline(__always) func nextHop(_ index: UInt32) -> UInt32 { entry(index).load32(Offset.nextHop) }
     @inline(__always) func label(_ index: UInt32) -> UInt32 { entry(index).load32(Offset.label) }
+    /// Next hop and label in one load.
+    @inline(__always) func target(_ index: UInt32) -> (nextHop: UInt32, label: UInt32) {
+        let word = entry(index).load64(Offset.nextHop)
+        return (UInt32(truncatingIfNeeded: word), UInt32(truncatingIfNeeded: word &>> 32))
+    }
     @inline(__always) func mac(_ index: UInt32) -> UInt64 { entry(index).load64(Offset.mac) & 0xFFFF_FFFF_FFFF }
     @inline(__always) func flags(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: entry(index).load64(Offset.mac) >> 48) }
     @inline(__always) func prefetch(_ index: UInt32) { vr_prefetch(entry(index)) }

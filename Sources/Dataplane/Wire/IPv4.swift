@@ -122,25 +122,30 @@ struct IPv4 {
     var payloadLength: Int { totalLength &- headerLength }
 
     @inline(__always) var hasValidChecksum: Bool {
-        guard headerLength == IPv4.size else { return Checksum.finish(Checksum.sum(p, headerLength)) == 0 }
-        // Five words, as they lie in memory: a sum of all ones is all ones in either byte order (RFC 1071 section 2 B).
-        let a = p.loadUnaligned(fromByteOffset: 0, as: UInt64.self), b = p.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
-        var sum = (a & 0xFFFF_FFFF) &+ (a >> 32) &+ (b & 0xFFFF_FFFF) &+ (b >> 32) &+ UInt64(p.loadUnaligned(fromByteOffset: 16, as: UInt32.self))
-        sum = (sum & 0xFFFF) &+ (sum >> 16 & 0xFFFF) &+ (sum >> 32)
-        sum = (sum & 0xFFFF) &+ (sum >> 16)
-        return (sum & 0xFFFF) &+ (sum >> 16) == 0xFFFF
+        headerLength == IPv4.size ? hasValidPlainChecksum : Checksum.finish(Checksum.sum(p, headerLength)) == 0
+    }
+    /// Of a header without options.
+    ///
+    /// The words are added as they lie in memory, with end-around carry: a sum of all ones is all ones in either byte order (RFC 1071 section 2 B), and a
+    /// 64-bit one folds to 16 bits of all ones when 65535 divides it. Whether an odd number divides another takes one multiplication by its inverse modulo 2^64.
+    @inline(__always) var hasValidPlainChecksum: Bool {
+        let (first, carry) = p.loadUnaligned(fromByteOffset: 0, as: UInt64.self).addingReportingOverflow(
+            p.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        let (second, carry2) = first.addingReportingOverflow(UInt64(p.loadUnaligned(fromByteOffset: 16, as: UInt32.self)) &+ (carry ? 1 : 0))
+        let sum = second &+ (carry2 ? 1 : 0)
+        return sum &* 0xFFFE_FFFE_FFFE_FFFF <= 0x0001_0001_0001_0001
     }
     /// Computes the header checksum anew.
     func updateChecksum() {
         checksum = 0
         checksum = Checksum.finish(Checksum.sum(p, headerLength))
     }
-    /// One hop less, checksum kept right (RFC 1624). The TTL must not be 0.
+    /// One hop less, checksum kept right (RFC 1624): TTL, protocol and checksum are one word, and 0x0100 less in it is 0x0100 more in the checksum, with
+    /// end-around carry. The TTL must not be 0.
     @inline(__always) func decrementTimeToLive() {
-        let old = p.word16(Offset.timeToLive)
-        let new = old &- 0x0100
-        p.set(Offset.timeToLive, word16: new)
-        checksum = Checksum.update(checksum, from: old, to: new)
+        let word = p.word32(Offset.timeToLive)
+        let sum = (word & 0xFFFF) &+ 0x0100
+        p.set(Offset.timeToLive, word32: (word & 0xFFFF_0000) &- 0x0100_0000 | (sum &+ (sum >= 0xFFFF ? 1 : 0)) & 0xFFFF)
     }
     /// Multicast (224/4).
     @inline(__always) static func isMulticast(_ address: UInt32) -> Bool { address >> 28 == 0xE }

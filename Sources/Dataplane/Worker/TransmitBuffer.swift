@@ -9,6 +9,8 @@ struct TransmitBuffer: ~Copyable {
     /// The vif each frame leaves by, for its counters.
     let vifs = UnsafeMutablePointer<UInt32>.allocate(capacity: TransmitBuffer.capacity)
     var count = 0
+    /// The port is in the worker's list of those to serve at the end of the turn.
+    var isPending = false
 
     deinit {
         frames.deallocate()

@@ -49,9 +49,6 @@ final class Worker: @unchecked Sendable {
     /// Ports with something in their transmit buffer.
     let pendingPorts = UnsafeMutablePointer<UInt32>.allocate(capacity: Worker.portCapacity)
     var pendingCount = 0
-    /// The vif that was staged last and its port, remembered within a loop turn.
-    var stagedVif: UInt32 = ForwardingTables.noVif
-    var stagedPort = 0
     /// TSC at the start of this loop turn, and the same in milliseconds since the router started.
     var now: UInt64 = 0
     var milliseconds: UInt32 = 0
@@ -120,7 +117,6 @@ final class Worker: @unchecked Sendable {
     /// One loop turn. True when a packet moved.
     func turn() -> Bool {
         now = vr_tsc()
-        stagedVif = ForwardingTables.noVif
         milliseconds = UInt32(truncatingIfNeeded: (now &- startTSC) / tscPerMillisecond)
         guard let current = plan.load(ordering: .acquiring) else { return false }
         let queues = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0.receiveQueues }
