@@ -91,7 +91,7 @@ extension Worker {
     }
 
     private func copyToControlProgram(_ packet: Packet) {
-        guard trap(packet, .neighbour) == nil else { return }
+        guard trap(packet, TrapPacket.Reason.neighbour.rawValue) == nil else { return }
         counters.add(.generated)
         counters.add(.trapped)
     }

@@ -20,11 +20,7 @@ extension Worker {
         let fit = fit(packet, mtu)
         if fit == .refused { return refuse(&packet, mtu: mtu, out: fabric) }
         guard lowerTTL(&packet) else { return }
-        if packet.flags.contains(.routed), isVXLAN {
-            let ethernet = Ethernet(packet.data)
-            ethernet.destination = nextHop.pointee.destinationMAC
-            ethernet.source = nextHop.pointee.sourceMAC
-        }
+        if packet.flags.contains(.routed), isVXLAN { nextHop.pointee.writeHeader(packet.data) }
         if packet.proto == IPProtocol.tcp.rawValue, packet.l4 != 0, TCP(packet.transport).flags.contains(.syn) {
             MSSClamp.apply(packet.network, length: packet.networkLength, maximum: MSSClamp.maximum(mtu: mtu, isIPv6: packet.family == .ipv6))
         }

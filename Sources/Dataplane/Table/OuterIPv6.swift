@@ -41,8 +41,7 @@ extension NextHop {
         encapsulation = tunnel.encapsulation
         vif = tunnel.vif.rawValue
         rewrites = true
-        destinationMAC = tunnel.routerMAC.rawValue
-        sourceMAC = MACAddress.gateway.rawValue
+        setHeader(destination: tunnel.routerMAC.rawValue, source: MACAddress.gateway.rawValue)
         rewriteLength = UInt8(truncatingIfNeeded: tunnel.encapsulation.overhead(isIPv6: true))
         let outer = UnsafeMutablePointer<OuterIPv6>.allocate(capacity: 1)
         outer.initialize(to: OuterIPv6(tunnel, source: source, destination: destination))
