@@ -46,6 +46,7 @@ let package = Package(
         .executable(name: "vrouter-controller", targets: ["vrouter-controller"]),
         .executable(name: "vrctl", targets: ["vrctl"]),
         .library(name: "Dataplane", targets: ["Dataplane", "NetTypes", "CPlatform"]),
+        .library(name: "DPDKPort", targets: ["DPDKPort"]),
     ],
     traits: [
         .trait(name: "DPDK", description: "DPDK ports (needs libdpdk-dev); without it the router has libpcap ports only."),

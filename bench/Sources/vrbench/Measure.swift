@@ -1,107 +1,175 @@
+import CBench
 import CPlatform
 import Dataplane
 import NetTypes
-
-/// One figure: TSC cycles per packet over many windows.
-struct Figure {
-    var id: String
-    var title: String
-    var packets: Int
-    var median: Double
-    var p10: Double
-    var spread: Double
-    var nanoseconds: Double
-    var loadRate: Double
-    var objects: Int
-    var memory: [String: Int]
-}
+import Workloads
 
 struct MeasureError: Error, CustomStringConvertible { var description: String }
 
-/// Runs one workload in the calling thread: program, check one pass, warm up, then measure `windows` windows of about `window` packets.
-func measure(_ workload: Workload, windows: Int, window: Int) throws -> Figure {
-    let trace = workload.trace()
-    let source = ReplayPort(name: workload.fromFabric ? "fabric" : "source", frames: trace)
-    let sink = CountingPort(name: "sink")
-    let idle = CountingPort(name: "idle")
-    let pool = try HeapBufferPool(bufferSize: 2048, capacity: 4096)
-    let isTunnel = workload.octetsOut > 60
-    let router = Router(RouterConfiguration(cores: [0], idle: .poll, flowCapacity: 1 << 22), pool: pool) { spec throws(PortError) in
-        if spec.name == source.name { return source }
-        return spec.name == (isTunnel ? "fabric" : "destination") ? sink : idle
-    }
-    let objects = workload.objects()
-    let begun = vr_monotonic_ns()
-    let outcomes = router.apply(objects.map(RouterOperation.upsert))
-    let took = Double(vr_monotonic_ns() - begun) / 1e9
-    for (object, outcome) in zip(objects, outcomes) where outcome != .ok {
-        throw MeasureError(description: "\(workload.id): \(object) was refused: \(outcome)")
+/// How long a workload is measured.
+struct Effort {
+    var windows: Int
+    /// Packets of a window.
+    var window: Int
+}
+
+/// A router between ports in memory, programmed for a workload.
+struct Bench {
+    let workload: Workload
+    let trace: [[UInt8]]
+    let source: ReplayPort
+    let sinks: [String: CountingPort]
+    let router: Router
+    let objects: Int
+    let objectsPerSecond: Double
+    /// Distinct 5-tuples of the trace.
+    let flows: Int
+
+    init(_ workload: Workload) throws {
+        self.workload = workload
+        let trace = workload.trace()
+        self.trace = trace
+        // The first packets of a trace are its flows' only ones, except where it was drawn by Zipf's law.
+        let distinct = workload.keepsFlows ? Set(trace).count : 0
+        flows = distinct
+        let source = ReplayPort(name: workload.receivingPort, frames: trace, mtu: Program.mtu)
+        self.source = source
+        let objects = workload.objects()
+        var sinks: [String: CountingPort] = [:]
+        for case .port(let spec) in objects { sinks[spec.name] = CountingPort(name: spec.name, mtu: Program.mtu) }
+        self.sinks = sinks
+        var capacity = 1 << 19
+        // Two entries per flow, and half as many again: of a table that is full to the last entry a few in a million find no bucket.
+        while capacity < distinct * 3 { capacity *= 2 }
+        // A port that packets come in by and leave by would need both halves; no workload has one.
+        router = Router(
+            RouterConfiguration(cores: [0], idle: .poll, flowCapacity: capacity), pool: try HeapBufferPool(bufferSize: 2048, capacity: 4096)
+        ) { [sinks] spec throws(PortError) in
+            if spec.name == source.name { return source }
+            guard let sink = sinks[spec.name] else { throw PortError("no port \(spec.name)") }
+            return sink
+        }
+        let begun = vr_monotonic_ns()
+        let outcomes = router.apply(objects.map(RouterOperation.upsert))
+        objectsPerSecond = Double(objects.count) / (Double(vr_monotonic_ns() - begun) / 1e9)
+        self.objects = objects.count
+        for (object, outcome) in zip(objects, outcomes) where outcome != .ok {
+            throw MeasureError(description: "\(workload.name): \(object) was refused: \(outcome)")
+        }
     }
 
-    // Proof of work: one pass over the trace; every packet leaves, with the right size.
-    let pass = (trace.count + 31) / 32
-    router.run(turns: pass)
-    let first = router.status().totals, out = sink.statistics()
-    guard first.received == first.forwarded, first.forwarded == out.transmittedPackets, out.transmittedPackets > 0 else {
-        let drops = router.status().drops.filter { $0.packets > 0 }.map { "\($0.reason.label) \($0.packets)" }
-        throw MeasureError(description: "\(workload.id): \(first.received) received, \(out.transmittedPackets) left by the right port: \(drops)")
+    private func sent() -> (packets: UInt64, octets: UInt64) {
+        var packets: UInt64 = 0, octets: UInt64 = 0
+        for (name, sink) in sinks where name.hasPrefix(workload.transmittingPort) {
+            packets += sink.statistics().transmittedPackets
+            octets += sink.statistics().transmittedBytes
+        }
+        return (packets, octets)
     }
-    guard out.transmittedBytes == out.transmittedPackets * UInt64(workload.octetsOut) else {
-        throw MeasureError(
-            description:
-                "\(workload.id): packets of \(Double(out.transmittedBytes) / Double(out.transmittedPackets)) octets left, not \(workload.octetsOut)")
-    }
-    let flows = router.status().tables.first { $0.name == "flow" }?.used ?? 0
-    guard flows >= workload.flows / 2 * 2 * 98 / 100 else {
-        throw MeasureError(description: "\(workload.id): \(flows) flow entries, not \(workload.flows)")
-    }
-    router.run(turns: pass)
 
-    let turns = max(1, window / 32)
-    var samples: [Double] = []
-    for _ in 0..<windows {
-        let before = source.receivedCount
-        let start = vr_tsc()
-        router.run(turns: turns)
-        let cycles = vr_tsc() - start
-        samples.append(Double(cycles) / Double(source.receivedCount - before))
+    /// Proof of work: one pass over the trace comes out whole, in the right size; flow counters have seen every packet; frames that are looked at are
+    /// right to the octet.
+    func prove() throws {
+        func refuse(_ text: String) -> MeasureError { MeasureError(description: "\(workload.name): \(text)") }
+        router.run(turns: (trace.count + 31) / 32)
+        let totals = router.status().totals, out = sent()
+        guard totals.received == UInt64(source.receivedCount), totals.received == totals.forwarded, totals.forwarded == out.packets else {
+            let drops = router.status().drops.filter { $0.packets > 0 }.map { "\($0.reason.label) \($0.packets)" }
+            throw refuse("\(totals.received) received, \(out.packets) left by \(workload.transmittingPort): \(drops)")
+        }
+        let passes = source.receivedCount / trace.count
+        var octets = trace.reduce(0) { $0 + $1.count } * passes + trace.prefix(source.receivedCount % trace.count).reduce(0) { $0 + $1.count }
+        octets += workload.added * source.receivedCount
+        guard out.octets == UInt64(octets) else { throw refuse("\(out.octets) octets left, not \(octets)") }
+        if workload.keepsFlows {
+            let (packets, entries) = countedByFlows()
+            guard entries >= flows * 2 * 98 / 100, packets == totals.received else {
+                throw refuse("\(entries) flow entries for \(flows) flows counted \(packets) of \(totals.received) packets")
+            }
+        }
+        for sink in sinks.values { sink.keepsSample = true }
+        defer { for sink in sinks.values { sink.keepsSample = false } }
+        for _ in 0..<16 {
+            let before = sinks.mapValues { $0.statistics().transmittedPackets }
+            router.run(turns: 1)
+            // Where the burst was spread over ports, the last frame of the burst is the last one of its port.
+            guard let last = trace.dropFirst((source.receivedCount - 1) % trace.count).first else { continue }
+            let left = sinks.filter { $0.value.statistics().transmittedPackets > before[$0.key] ?? 0 }.map(\.value.sample)
+            guard left.contains(where: { $0 == Array(workload.expected(last, $0).prefix(256)) }) else {
+                let seen = left.first ?? []
+                throw refuse("a frame left as\n  \(hex(seen))\nnot as\n  \(hex(Array(workload.expected(last, seen).prefix(256))))")
+            }
+        }
     }
-    samples.sort()
-    let status = router.status()
+
+    private func countedByFlows() -> (packets: UInt64, entries: Int) {
+        var packets: UInt64 = 0, entries = 0, at: UInt32? = 0
+        while let from = at {
+            let page = router.flows(from: from, limit: 16384)
+            entries += page.flows.count
+            for flow in page.flows { packets += flow.packets }
+            at = page.next
+        }
+        return (packets, entries)
+    }
+
+    private func hex(_ octets: [UInt8]) -> String {
+        octets.map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }.joined()
+    }
+}
+
+/// Programs, proves, warms up, and measures.
+func measure(_ workload: Workload, _ effort: Effort, floor: Double?) throws -> Figure {
+    let bench = try Bench(workload)
+    try bench.prove()
+    bench.router.run(turns: (bench.trace.count + 31) / 32)
+
+    var figure = Figure(id: workload.id, variant: workload.variant, title: workload.title), watch = Stopwatch()
+    let turns = max(1, effort.window / 32)
+    watch.begin()
+    for _ in 0..<effort.windows {
+        let before = bench.source.receivedCount
+        bench.router.run(turns: turns)
+        watch.mark(bench.source.receivedCount - before)
+    }
+    watch.finish(&figure, floor: floor)
+
+    let status = bench.router.status()
     guard status.totals.isBalanced, status.totals.dropped == 0 else {
-        throw MeasureError(description: "\(workload.id): counters do not add up: \(status.totals)")
+        throw MeasureError(description: "\(workload.name): counters do not add up: \(status.totals)")
     }
-    let median = samples[samples.count / 2]
-    return Figure(
-        id: workload.id, title: workload.title, packets: windows * turns * 32, median: median, p10: samples[samples.count / 10],
-        spread: (samples[samples.count * 9 / 10] - samples[samples.count / 10]) / median, nanoseconds: median / Double(vr_tsc_hz()) * 1e9,
-        loadRate: Double(objects.count) / took, objects: objects.count,
-        memory: Dictionary(uniqueKeysWithValues: status.tables.map { ($0.name, $0.memoryBytes) }))
+    figure.targetCycles = workload.target > 0 ? workload.target : nil
+    figure.objects = bench.objects
+    figure.objectsPerSecond = bench.objectsPerSecond
+    figure.memory = Dictionary(uniqueKeysWithValues: status.tables.map { ($0.name, $0.memoryBytes) })
+    let table = workload.keepsFlows ? "flow" : "route"
+    if let usage = status.tables.first(where: { $0.name == table }), usage.used >= 1000 {
+        figure.bytesPerEntry = Double(usage.memoryBytes) / Double(usage.used)
+        figure.entry = table == "flow" ? "flow entry" : table
+    }
+    return figure
 }
 
 /// The floor: the same ports and buffers, and nothing between.
-func measureFloor(windows: Int, window: Int) throws -> Figure {
-    let trace = Workload.routed(10_000, over: 10_000)
-    let source = ReplayPort(name: "source", frames: trace), sink = CountingPort(name: "sink")
+func measureFloor(_ variant: String, _ traffic: Traffic, _ effort: Effort, floor: Double?) throws -> Figure {
+    let source = ReplayPort(name: "source", frames: traffic.frames()), sink = CountingPort(name: "sink")
     let pool = try HeapBufferPool(bufferSize: 2048, capacity: 4096)
     let frames = UnsafeMutablePointer<vr_frame>.allocate(capacity: 32)
     defer { frames.deallocate() }
-    var samples: [Double] = []
-    for _ in 0..<windows {
-        var packets = 0
-        let start = vr_tsc()
-        while packets < window {
-            let count = source.receive(queue: 0, pool: pool, lane: 0, into: frames, capacity: 32)
-            packets += sink.transmit(queue: 0, pool: pool, lane: 0, frames, count: count)
+    var figure = Figure(id: "W0", variant: variant, title: "I/O alone: replay port to counting port, nothing between, \(traffic.description)")
+    figure.targetCycles = variant == "10k" ? 14.4 : nil
+    var watch = Stopwatch()
+    for round in 0..<2 {
+        watch.begin()
+        for _ in 0..<(round == 0 ? 2 : effort.windows) {
+            var packets = 0
+            while packets < effort.window {
+                let count = source.receive(queue: 0, pool: pool, lane: 0, into: frames, capacity: 32)
+                packets += sink.transmit(queue: 0, pool: pool, lane: 0, frames, count: count)
+            }
+            watch.mark(packets)
         }
-        samples.append(Double(vr_tsc() - start) / Double(packets))
     }
-    samples.sort()
-    let median = samples[samples.count / 2]
-    return Figure(
-        id: "W0", title: "I/O floor: replay port to counting port, nothing between", packets: windows * window, median: median,
-        p10: samples[samples.count / 10],
-        spread: (samples[samples.count * 9 / 10] - samples[samples.count / 10]) / median, nanoseconds: median / Double(vr_tsc_hz()) * 1e9,
-        loadRate: 0, objects: 0,
-        memory: [:])
+    watch.finish(&figure, floor: floor)
+    return figure
 }

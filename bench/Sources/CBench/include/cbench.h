@@ -1,0 +1,57 @@
+// What the benchmarks need of the kernel and Swift cannot say: the processor's counters, and the layout that `feed` shares with its reader.
+#ifndef CBENCH_H
+#define CBENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Counters of the calling thread, in user mode: retired instructions and core cycles. Core cycles run at the clock of the core, not of the TSC, and stand
+// still while the thread does not run.
+typedef struct vb_counters {
+    uint64_t instructions, cycles;
+} vb_counters;
+
+// Two descriptors, of which the first is read. 0, or -1 where the machine or its settings give none (virtual machines often;
+// /proc/sys/kernel/perf_event_paranoid above 2).
+typedef struct vb_counter_group {
+    int leader, member;
+} vb_counter_group;
+int vb_counters_open(vb_counter_group *group);
+int vb_counters_read(const vb_counter_group *group, vb_counters *out);
+void vb_counters_close(vb_counter_group *group);
+
+// Resident memory of this process in octets.
+uint64_t vb_resident(void);
+// Maps `size` octets of a file for reading; NULL on failure.
+const void *vb_map(const char *path, size_t size);
+void vb_unmap(const void *address, size_t size);
+
+// The trace that `feed` replays: this, `count` of vb_frame, then the frames, each on a cache line.
+enum { VB_TRACE_MAGIC = 0x31545256, VB_SAMPLE_COUNT = 64, VB_SAMPLE_SIZE = 2048, VB_WINDOW_COUNT = 4096 };
+typedef struct vb_trace {
+    uint32_t magic, count;
+    uint64_t size;     // of the file
+} vb_trace;
+typedef struct vb_frame {
+    uint32_t offset, length;    // offset in units of 64 octets from the start of the file
+} vb_frame;
+
+// What `feed` writes while it runs, in a file that it maps: who reads it sees it grow.
+typedef struct vb_feed {
+    // Packets given to the program, packets and octets that it sent.
+    uint64_t received, transmitted, transmitted_bytes;
+    // Windows of `window` received packets that ended so far: TSC cycles, user-mode core cycles and instructions of each, in a ring.
+    uint64_t window_count, window;
+    struct {
+        uint64_t tsc;
+        vb_counters counters;
+        uint64_t packets;
+    } windows[VB_WINDOW_COUNT];
+    // The first packets sent.
+    uint64_t sample_count;
+    uint32_t sample_length[VB_SAMPLE_COUNT];
+    uint8_t samples[VB_SAMPLE_COUNT][VB_SAMPLE_SIZE];
+    uint32_t has_counters, reserved;
+} vb_feed;
+
+#endif
