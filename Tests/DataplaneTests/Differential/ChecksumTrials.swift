@@ -42,7 +42,9 @@ import Testing
             var packet = trial.random.octets(64)
             while trial.operation < steps {
                 trial.step()
-                if trial.random.hits(32) { packet = trial.random.hits(4) ? [UInt8](repeating: trial.random.hits(2) ? 0 : 0xFF, count: 64) : trial.random.octets(64) }
+                if trial.random.hits(32) {
+                    packet = trial.random.hits(4) ? [UInt8](repeating: trial.random.hits(2) ? 0 : 0xFF, count: 64) : trial.random.octets(64)
+                }
                 let old = ~Self.slowSum(packet[...])
                 let size = [2, 2, 4, 16][trial.random.below(4)], isOdd = size == 2 && trial.random.hits(2)
                 let at = trial.random.below((64 - size) / 2) * 2 + (isOdd ? 1 : 0)
@@ -113,7 +115,8 @@ import Testing
                 if isTCP { transport[12] = 0x50 } else { (transport[4], transport[5]) = (UInt8(transportLength >> 8), UInt8(transportLength & 0xFF)) }
                 let addresses = trial.random.octets(isIPv6 ? 32 : 8)
                 let tail: [UInt8] =
-                    isIPv6 ? [0, 0, 0, UInt8(transportLength), 0, 0, 0, proto] : [0, proto, UInt8(transportLength >> 8), UInt8(transportLength & 0xFF)]
+                    isIPv6
+                    ? [0, 0, 0, UInt8(transportLength), 0, 0, 0, proto] : [0, proto, UInt8(transportLength >> 8), UInt8(transportLength & 0xFF)]
                 let at = isTCP ? 16 : 6
                 (transport[at], transport[at + 1]) = (0, 0)
                 var right = ~Self.slowSum((addresses + tail + transport)[...])

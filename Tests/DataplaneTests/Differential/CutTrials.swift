@@ -63,7 +63,8 @@ import Testing
                 let header = 20 + 4 * (trial.random.hits(2) ? 0 : trial.random.below(11))
                 let size = trial.random.hits(20) ? trial.random.below(65_535 - header) : trial.random.below(3000)
                 let payload = trial.random.octets(size)
-                var frame: [UInt8] = [UInt8](repeating: 2, count: 12) + [8, 0, 0x40 | UInt8(header / 4), 0xB8] + [0, 0, 0x12, 0x34, 0, 0, 64, 17, 0, 0]
+                var frame: [UInt8] =
+                    [UInt8](repeating: 2, count: 12) + [8, 0, 0x40 | UInt8(header / 4), 0xB8] + [0, 0, 0x12, 0x34, 0, 0, 64, 17, 0, 0]
                 frame += [10, 0, 0, 1, 10, 0, 0, 2] + Self.options(&trial.random, header - 20) + payload
                 Self.setWord(&frame, 16, header + size)
                 Self.setChecksum(&frame, header: header)
@@ -76,16 +77,22 @@ import Testing
                 var arrived: [[UInt8]] = []
                 for piece in first {
                     try trial.check(piece.count - 14 <= mtu, "a fragment of \(piece.count - 14) octets, MTU \(mtu)")
-                    if trial.random.hits(3), let again = Self.pieces(piece, buffer, capacity: 70_000, second) { arrived += again } else { arrived.append(piece) }
+                    if trial.random.hits(3), let again = Self.pieces(piece, buffer, capacity: 70_000, second) {
+                        arrived += again
+                    } else {
+                        arrived.append(piece)
+                    }
                 }
                 arrived.shuffle(using: &trial.random)
                 var joined = [UInt8?](repeating: nil, count: size), end: Int?
                 for piece in arrived {
                     let length = Int(piece[14] & 0xF) * 4, total = Self.word(piece, 16), field = Self.word(piece, 20), offset = (field & 0x1FFF) * 8
-                    try trial.check(piece.count == 14 + total && Self.isValid(piece[14..<14 + length]), "a fragment is malformed: \(piece.prefix(60))")
+                    try trial.check(
+                        piece.count == 14 + total && Self.isValid(piece[14..<14 + length]), "a fragment is malformed: \(piece.prefix(60))")
                     try trial.check(Self.word(piece, 18) == 0x1234 && piece[26..<34] == frame[26..<34], "a fragment of another packet")
                     for (index, octet) in piece[(14 + length)...].enumerated() {
-                        try trial.check(offset + index < size && joined[offset + index] == nil, "octet \(offset + index) of \(size) arrives twice or never was")
+                        try trial.check(
+                            offset + index < size && joined[offset + index] == nil, "octet \(offset + index) of \(size) arrives twice or never was")
                         joined[offset + index] = octet
                     }
                     if field & 0x2000 == 0 {
@@ -95,7 +102,8 @@ import Testing
                         try trial.check((total - length) % 8 == 0, "not a multiple of 8 octets, and not the last")
                     }
                 }
-                try trial.check(end == size && joined == payload.map { $0 }, "\(size) octets, header \(header), MTU \(mtu), then \(second): not the packet")
+                try trial.check(
+                    end == size && joined == payload.map { $0 }, "\(size) octets, header \(header), MTU \(mtu), then \(second): not the packet")
             }
         }
     }
@@ -111,8 +119,14 @@ import Testing
                 let payload = trial.random.octets(size)
                 let sequence = UInt32(truncatingIfNeeded: trial.random.next()), flags = UInt8(truncatingIfNeeded: trial.random.next()) & 0xD9 | 0x10
                 var frame = [UInt8](repeating: 2, count: 12) + (isIPv6 ? [0x86, 0xDD] : [8, 0])
-                frame += isIPv6 ? [0x60, 0, 0, 0, 0, 0, 6, 64] + trial.random.octets(32) : [0x45, 0, 0, 0, 0xFF, 0xFE, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]
-                frame += [4, 0, 0, 80] + (0..<4).map { UInt8(truncatingIfNeeded: sequence >> (24 - 8 * UInt32($0))) } + [1, 2, 3, 4, UInt8(tcp / 4) << 4, flags & 0xDB, 0xFF, 0xFF]
+                frame +=
+                    isIPv6
+                    ? [0x60, 0, 0, 0, 0, 0, 6, 64] + trial.random.octets(32)
+                    : [0x45, 0, 0, 0, 0xFF, 0xFE, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]
+                frame +=
+                    [4, 0, 0, 80] + (0..<4).map { UInt8(truncatingIfNeeded: sequence >> (24 - 8 * UInt32($0))) } + [
+                        1, 2, 3, 4, UInt8(tcp / 4) << 4, flags & 0xDB, 0xFF, 0xFF,
+                    ]
                 frame += [0, 0, 0, 0] + trial.random.octets(tcp - 20) + payload
                 Self.setWord(&frame, isIPv6 ? 18 : 16, (isIPv6 ? 0 : network) + tcp + size)
                 if !isIPv6 { Self.setChecksum(&frame, header: 20) }
@@ -141,13 +155,16 @@ import Testing
                         try trial.check(Self.word(segment, 18) == (0xFFFE + index) & 0xFFFF, "identification of segment \(index)")
                     }
                     let transport = segment[(14 + network)...]
-                    let pseudo = Array(isIPv6 ? segment[22..<54] : segment[26..<34]) + [0, 6, UInt8(transport.count >> 8), UInt8(transport.count & 0xFF)]
+                    let pseudo =
+                        Array(isIPv6 ? segment[22..<54] : segment[26..<34]) + [0, 6, UInt8(transport.count >> 8), UInt8(transport.count & 0xFF)]
                     try trial.check(Self.isValid((pseudo + transport)[...]), "TCP checksum of segment \(index)")
                     let at = 14 + network
                     let number = UInt32(Self.word(segment, at + 4)) << 16 | UInt32(Self.word(segment, at + 6))
                     try trial.check(number == sequence &+ UInt32(joined.count), "sequence number of segment \(index)")
                     let isFirst = index == 0, isLast = index == segments.count - 1, own = segment[at + 13]
-                    try trial.check(own & 0x09 == (isLast ? flags & 0x09 : 0) && own & 0x80 == (isFirst ? flags & 0x80 : 0), "flags of segment \(index): \(own) of \(flags)")
+                    try trial.check(
+                        own & 0x09 == (isLast ? flags & 0x09 : 0) && own & 0x80 == (isFirst ? flags & 0x80 : 0),
+                        "flags of segment \(index): \(own) of \(flags)")
                     joined += segment[(at + tcp)...]
                 }
                 try trial.check(joined == payload, "\(size) octets, MTU \(mtu): not the data")

@@ -77,7 +77,9 @@ import Testing
         var keys = [FlowKey](repeating: Self.key(&trial.random, 2), count: 32), hashes = [UInt64](repeating: 0, count: 32)
         var found = [UInt32](repeating: 0, count: 32)
         func likely(_ random: inout RandomSource) -> FlowKey {
-            guard !slow.live.isEmpty, !random.hits(3), let flow = slow.flows[slow.live[random.below(slow.live.count)]] else { return Self.key(&random, size) }
+            guard !slow.live.isEmpty, !random.hits(3), let flow = slow.flows[slow.live[random.below(slow.live.count)]] else {
+                return Self.key(&random, size)
+            }
             return random.hits(2) ? flow.forward : flow.reverse
         }
         if holds { for worker in 0..<workers { quiescence.online(worker) } }
@@ -96,10 +98,12 @@ import Testing
                     try trial.check((result.index == result.reverse) == (forward == reverse), "\(forward): entries \(result)")
                     slow.add(
                         Flow(
-                            forward: forward, reverse: reverse, index: result.index, reverseIndex: result.reverse, lastSeen: (now, now), action: action,
+                            forward: forward, reverse: reverse, index: result.index, reverseIndex: result.reverse, lastSeen: (now, now),
+                            action: action,
                             cookie: cookie))
                 case .exists: try trial.check(existing == result.index, "\(forward) exists as \(result.index), not \(existing)")
-                case .conflict: try trial.check(existing == FlowTable.none && conflicting == result.index, "\(forward) conflicts with \(result.index)")
+                case .conflict:
+                    try trial.check(existing == FlowTable.none && conflicting == result.index, "\(forward) conflicts with \(result.index)")
                 case .full:
                     // The lanes' own free lists hold some entries, what workers may still look at is in limbo, and seldom three buckets are full.
                     let reserve = lanes * 320
@@ -153,7 +157,9 @@ import Testing
             default:
                 if holds {
                     let worker = trial.random.below(workers)
-                    for hold in held[worker] { try trial.check(table.entry(hold.index).pointee.key == hold.key, "an entry was used again under a worker") }
+                    for hold in held[worker] {
+                        try trial.check(table.entry(hold.index).pointee.key == hold.key, "an entry was used again under a worker")
+                    }
                     held[worker] = []
                     quiescence.quiesce(worker)
                 }

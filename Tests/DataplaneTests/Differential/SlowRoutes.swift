@@ -14,7 +14,9 @@ struct SlowRoutes {
     private(set) var keys: [RouteKey] = []
     private var places: [RouteKey: Int] = [:]
 
-    private static func bit(_ high: UInt64, _ low: UInt64, _ at: Int) -> Bool { (at < 64 ? high >> UInt64(63 - at) : low >> UInt64(127 - at)) & 1 == 1 }
+    private static func bit(_ high: UInt64, _ low: UInt64, _ at: Int) -> Bool {
+        (at < 64 ? high >> UInt64(63 - at) : low >> UInt64(127 - at)) & 1 == 1
+    }
 
     /// The leaf that was there before, 0: none.
     mutating func insert(_ key: RouteKey, _ leaf: UInt32) -> UInt32 {

@@ -14,10 +14,13 @@ import Testing
             var slow: [Station: Entry] = [:]
             let vrfs = trial.random.hits(2) ? 3 : 200, macs = [8, 300, 1 << 20][trial.random.below(3)]
             func station(_ random: inout RandomSource) -> Station {
-                Station(vrf: random.hits(50) ? BridgeTable.maximumVRF : UInt32(random.below(vrfs)), mac: 0x0200_0000_0000 | UInt64(random.below(macs)))
+                Station(
+                    vrf: random.hits(50) ? BridgeTable.maximumVRF : UInt32(random.below(vrfs)), mac: 0x0200_0000_0000 | UInt64(random.below(macs)))
             }
             var known: [Station] = []
-            func likely(_ random: inout RandomSource) -> Station { known.isEmpty || random.hits(3) ? station(&random) : known[random.below(known.count)] }
+            func likely(_ random: inout RandomSource) -> Station {
+                known.isEmpty || random.hits(3) ? station(&random) : known[random.below(known.count)]
+            }
             var burstVRFs = [UInt32](repeating: 0, count: 32), burstMACs = [UInt64](repeating: 0, count: 32)
             var nextHops = burstVRFs, labels = burstVRFs
             while trial.operation < steps {
@@ -25,7 +28,8 @@ import Testing
                 switch trial.random.below(8) {
                 case 0, 1:
                     let at = station(&trial.random), known = slow[at] != nil
-                    let entry = Entry(nextHop: UInt32(trial.random.below(1000)), label: UInt32(trial.random.below(1 << 20)), cookie: trial.random.next())
+                    let entry = Entry(
+                        nextHop: UInt32(trial.random.below(1000)), label: UInt32(trial.random.below(1 << 20)), cookie: trial.random.next())
                     let fits = known || slow.count < capacity
                     let answer = table.insert(vrf: at.vrf, mac: at.mac, nextHop: entry.nextHop, label: entry.label, cookie: entry.cookie)
                     try trial.check(answer == fits, "insert \(at) with \(slow.count) of \(capacity) there: \(answer)")
@@ -111,7 +115,9 @@ import Testing
             let dense = trial.random.hits(2)
             while trial.operation < steps {
                 trial.step()
-                let value = trial.random.hits(50) ? UInt32(truncatingIfNeeded: trial.random.next()) : UInt32(trial.random.below(dense ? min(capacity, 200) : capacity))
+                let value =
+                    trial.random.hits(50)
+                    ? UInt32(truncatingIfNeeded: trial.random.next()) : UInt32(trial.random.below(dense ? min(capacity, 200) : capacity))
                 switch trial.random.below(4) {
                 case 0:
                     set.insert(value)
@@ -149,7 +155,9 @@ import Testing
                 case 2: try trial.check(table.remove(id) == (slow.removeValue(forKey: id) != nil), "remove \(id)")
                 case 3: quiescence.reclaim()
                 case 4:
-                    for hold in held[worker] { try trial.check(hold.record.pointee.isWhole && hold.record.pointee.first == hold.value, "a held record changed") }
+                    for hold in held[worker] {
+                        try trial.check(hold.record.pointee.isWhole && hold.record.pointee.first == hold.value, "a held record changed")
+                    }
                     held[worker] = []
                     if online[worker], trial.random.hits(4) {
                         quiescence.offline(worker)
