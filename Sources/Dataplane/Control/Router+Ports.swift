@@ -147,6 +147,9 @@ extension Router {
             ipv6: ipv6.first ?? .any, ipv4Second: ipv4.dropFirst().first?.rawValue ?? 0, ipv6Second: ipv6.dropFirst().first ?? .any,
             workloadMAC: spec.workloadMAC?.rawValue ?? 0, workloadCount: UInt32(spec.workloadAddresses.count), workload: workload)
         retireWorkload(of: spec.id)
+        // First in, then out: a vif that changes nothing never leaves its VRF without.
+        if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: 1) }
+        if let old = state.vifs[spec.id], old.keepsFlows { tables.countFlowVif(vrf: old.vrf.rawValue, by: -1) }
         _ = tables.vifs.publish(spec.id.rawValue, record)
         state.vifs[spec.id] = spec
         if spec.kind == .physical { tables.fabricVif.store(spec.id.rawValue, ordering: .releasing) }
@@ -162,6 +165,7 @@ extension Router {
         }
         if spec.kind == .physical { tables.fabricVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }
+        if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: -1) }
         state.vifs[id] = nil
         state.vifBaseline[id] = counters(of: id)
         retireWorkload(of: id)

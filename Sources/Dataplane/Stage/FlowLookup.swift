@@ -11,24 +11,37 @@ import Synchronization
 extension Worker {
     func flowLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         // The packets of a burst came in on one vif.
-        let vif = packets.pointee.ingress
-        guard vif.pointee.flags.contains(.keepsFlows) || vif.pointee.kind == .physical else { return }
+        let vif = packets.pointee.ingress, keeps = vif.pointee.flags.contains(.keepsFlows), tables = tables
+        guard keeps || vif.pointee.kind == .physical && tables.keepsFlows else { return }
+        let flows = tables.flows.reader, keys = keys, hashes = lookup.hashes, positions = lookup.positions
         var selected = 0
         for index in 0..<count {
             let packet = packets + index
-            guard packet.pointee.next.rawValue < Packet.Next.crossConnect.rawValue, packet.pointee.l4 != 0 else { continue }
-            guard packet.pointee.ingress.pointee.flags.contains(.keepsFlows) || packet.pointee.flags.contains(.tunneled) else { continue }
-            guard flowKey(packet.pointee, &keys[selected]) else { continue }
-            lookup.positions[selected] = index
+            guard packet.pointee.next.rawValue < Packet.Next.crossConnect.rawValue, packet.pointee.l4 != 0,
+                keeps || packet.pointee.flags.contains(.tunneled) && tables.keepsFlows(vrf: packet.pointee.vrf)
+            else { continue }
+            let key = keys + selected
+            let proto = packet.pointee.proto
+            if packet.pointee.family == .ipv4, proto == IPProtocol.udp.rawValue || proto == IPProtocol.tcp.rawValue {
+                key.initialize(
+                    to: FlowKey(
+                        vrf: packet.pointee.vrf, proto: proto, ipv4Addresses: packet.pointee.network.word64(12),
+                        ports: packet.pointee.transport.word32(0)))
+            } else {
+                guard flowKey(packet, key) else { continue }
+            }
+            hashes[selected] = flows.begin(key)
+            positions[selected] = index
             selected &+= 1
         }
         guard selected > 0 else { return }
-        tables.flows.lookup(keys: keys, hashes: lookup.hashes, indices: lookup.results, count: selected)
+        let indices = lookup.results
+        flows.continueLookups(hashes, indices, count: selected)
         let generation = tables.generation.load(ordering: .acquiring)
         for slot in 0..<selected {
-            let packet = packets + lookup.positions[slot]
-            packet.pointee.hash = UInt32(truncatingIfNeeded: lookup.hashes[slot] >> 32) | 1
-            var index = lookup.results[slot]
+            let packet = packets + positions[slot]
+            packet.pointee.hash = UInt32(truncatingIfNeeded: hashes[slot] >> 32) | 1
+            var index = flows.finish(keys + slot, hashes[slot], candidate: indices[slot])
             if index == FlowTable.none {
                 index = insertFlow(packet, slot)
                 if index == FlowTable.none { continue }
@@ -38,35 +51,37 @@ extension Worker {
         }
     }
 
-    private func flowKey(_ packet: Packet, _ key: inout FlowKey) -> Bool {
+    @inline(never) private func flowKey(_ packet: UnsafePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>) -> Bool {
         let source: UInt16, destination: UInt16
-        switch packet.proto {
+        switch packet.pointee.proto {
         case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue:
-            source = UDP(packet.transport).sourcePort
-            destination = UDP(packet.transport).destinationPort
-        case IPProtocol.icmp.rawValue where packet.family == .ipv4:
-            let type = ICMPv4(packet.transport).type
+            source = UDP(packet.pointee.transport).sourcePort
+            destination = UDP(packet.pointee.transport).destinationPort
+        case IPProtocol.icmp.rawValue where packet.pointee.family == .ipv4:
+            let type = ICMPv4(packet.pointee.transport).type
             guard type == .echoRequest || type == .echoReply else { return false }
             // The identifier stands for both ports, so that a reply finds the reverse entry.
-            source = ICMPv4(packet.transport).identifier
+            source = ICMPv4(packet.pointee.transport).identifier
             destination = source
-        case IPProtocol.icmpv6.rawValue where packet.family == .ipv6:
-            let type = ICMPv6(packet.transport).type
+        case IPProtocol.icmpv6.rawValue where packet.pointee.family == .ipv6:
+            let type = ICMPv6(packet.pointee.transport).type
             guard type == .echoRequest || type == .echoReply else { return false }
-            source = ICMPv6(packet.transport).identifier
+            source = ICMPv6(packet.pointee.transport).identifier
             destination = source
         default: return false
         }
-        if packet.family == .ipv4 {
-            let ip = IPv4(packet.network)
-            key = FlowKey(
-                vrf: packet.vrf, proto: packet.proto, ipv4Source: ip.source, ipv4Destination: ip.destination, sourcePort: source,
-                destinationPort: destination)
+        if packet.pointee.family == .ipv4 {
+            let ip = IPv4(packet.pointee.network)
+            key.initialize(
+                to: FlowKey(
+                    vrf: packet.pointee.vrf, proto: packet.pointee.proto, ipv4Source: ip.source, ipv4Destination: ip.destination, sourcePort: source,
+                    destinationPort: destination))
         } else {
-            let ip = IPv6(packet.network)
-            key = FlowKey(
-                vrf: packet.vrf, proto: packet.proto, source: IPv6Words(high: ip.source.high, low: ip.source.low),
-                destination: IPv6Words(high: ip.destination.high, low: ip.destination.low), sourcePort: source, destinationPort: destination)
+            let ip = IPv6(packet.pointee.network)
+            key.initialize(
+                to: FlowKey(
+                    vrf: packet.pointee.vrf, proto: packet.pointee.proto, source: IPv6Words(high: ip.source.high, low: ip.source.low),
+                    destination: IPv6Words(high: ip.destination.high, low: ip.destination.low), sourcePort: source, destinationPort: destination))
         }
         return true
     }
@@ -86,36 +101,39 @@ extension Worker {
         }
     }
 
-    private func account(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32) {
-        let entry = tables.flows.entry(index)
+    @inline(__always) private func account(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32) {
+        let entry = tables.flows.reader.entry(index)
         // The reverse entry was made by a packet of the other direction.
         if entry.pointee.ingressVif == ForwardingTables.noVif { entry.pointee.ingressVif = packet.pointee.ingress.pointee.id }
         FlowEntry.count(entry, bytes: packet.pointee.length, now: milliseconds)
         guard entry.pointee.action == FlowAction.forward.rawValue else { return packet.pointee.settle(.drop(.flowActionDrop)) }
-        if packet.pointee.proto == IPProtocol.tcp.rawValue {
-            let tcp = TCP(packet.pointee.transport)
-            if tcp.flags.contains(.syn), tcp.maximumSegmentSizeOffset != 0 {
-                entry.pointee.maximumSegmentSize = packet.pointee.transport.word16(tcp.maximumSegmentSizeOffset)
-            }
-            let payload = packet.pointee.length &- Int(packet.pointee.l4) &- tcp.headerLength
-            FlowTCP.track(
-                entry, reverse: tables.flows.entry(entry.pointee.reverse), flags: tcp.flags.rawValue, sequence: tcp.sequence,
-                acknowledgement: tcp.acknowledgment, payload: UInt32(truncatingIfNeeded: max(0, payload)))
-        }
-        if packet.pointee.next == .route, entry.pointee.tableGeneration == generation {
+        if packet.pointee.proto == IPProtocol.tcp.rawValue { track(packet, entry) }
+        guard packet.pointee.next == .route else { return }
+        if entry.pointee.tableGeneration == generation {
             packet.pointee.nextHop = entry.pointee.nextHop
             packet.pointee.label = entry.pointee.label
             packet.pointee.next = .nextHop
+        } else {
+            packet.pointee.flags.insert(.learnsRoute)
         }
     }
 
-    /// After the lookups: what a routed flow's next packets will find in its entry.
-    func remember(_ packet: Packet, _ generation: UInt32) {
-        guard entry(packet).pointee.tableGeneration != generation || entry(packet).pointee.nextHop != packet.nextHop else { return }
-        FlowEntry.cache(entry(packet), nextHop: packet.nextHop, label: packet.label, generation: packet.flags.contains(.routed) ? generation : 0)
+    private func track(_ packet: UnsafePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) {
+        let tcp = TCP(packet.pointee.transport)
+        if tcp.flags.contains(.syn), tcp.maximumSegmentSizeOffset != 0 {
+            entry.pointee.maximumSegmentSize = packet.pointee.transport.word16(tcp.maximumSegmentSizeOffset)
+        }
+        let payload = packet.pointee.length &- Int(packet.pointee.l4) &- tcp.headerLength
+        FlowTCP.track(
+            entry, reverse: tables.flows.reader.entry(entry.pointee.reverse), flags: tcp.flags.rawValue, sequence: tcp.sequence,
+            acknowledgement: tcp.acknowledgment, payload: UInt32(truncatingIfNeeded: max(0, payload)))
     }
 
-    private func entry(_ packet: Packet) -> UnsafeMutablePointer<FlowEntry> { tables.flows.entry(packet.flow) }
+    /// After the lookups: what a routed flow's next packets will find in its entry.
+    func remember(_ packet: UnsafePointer<Packet>, _ generation: UInt32) {
+        let entry = tables.flows.reader.entry(packet.pointee.flow)
+        FlowEntry.cache(entry, nextHop: packet.pointee.nextHop, label: packet.pointee.label, generation: generation)
+    }
 
     /// The UDP source port of a tunnel packet: entropy for the fabric's ECMP, 49152–65535 (RFC 7510 section 3, RFC 7348 section 5).
     static func entropyPort(_ hash: UInt32) -> UInt16 { 0xC000 | UInt16(truncatingIfNeeded: (hash ^ hash >> 16) & 0x3FFF) }

@@ -5,7 +5,7 @@ import NetTypes
 final class LookupScratch {
     let positions = UnsafeMutablePointer<Int>.allocate(capacity: Int(VR_BURST))
     let roots = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(VR_BURST))
-    let steps = UnsafeMutablePointer<RouteTable.Step>.allocate(capacity: Int(VR_BURST))
+    let steps = UnsafeMutablePointer<RouteReader.Step>.allocate(capacity: Int(VR_BURST))
     let ipv6 = UnsafeMutablePointer<IPv6Words>.allocate(capacity: Int(VR_BURST))
     let macs = UnsafeMutablePointer<UInt64>.allocate(capacity: Int(VR_BURST))
     let results = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(VR_BURST))
@@ -32,7 +32,7 @@ final class LookupScratch {
 /// - Drops: noRoute, noL2Route.
 extension Worker {
     func tableLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
-        let tables = tables, routes = tables.routes, leaves = tables.leaves, steps = lookup.steps
+        let tables = tables, routes = tables.routes.reader, leaves = tables.leaves.reader, steps = lookup.steps
         // Packets of one burst mostly are of one VRF.
         var vrf = packets.pointee.vrf, start = routes.start(tables.roots(vrf).ipv4)
         var left = 0, others = 0
@@ -60,7 +60,7 @@ extension Worker {
         }
     }
 
-    @inline(__always) private func assign(_ packet: UnsafeMutablePointer<Packet>, _ leaf: UInt32, _ leaves: RouteLeaves) {
+    @inline(__always) private func assign(_ packet: UnsafeMutablePointer<Packet>, _ leaf: UInt32, _ leaves: RouteLeaves.Reader) {
         guard leaf != 0 else { return packet.pointee.settle(.drop(.noRoute)) }
         let target = leaves.target(leaf)
         packet.pointee.nextHop = target.nextHop
@@ -78,8 +78,8 @@ extension Worker {
             selected &+= 1
         }
         guard selected > 0 else { return }
-        tables.routes.lookupIPv6(roots: lookup.roots, addresses: lookup.ipv6, leaves: lookup.results, count: selected)
-        for slot in 0..<selected { assign(packets + lookup.positions[slot], lookup.results[slot], tables.leaves) }
+        tables.routes.reader.lookupIPv6(roots: lookup.roots, addresses: lookup.ipv6, leaves: lookup.results, count: selected)
+        for slot in 0..<selected { assign(packets + lookup.positions[slot], lookup.results[slot], tables.leaves.reader) }
     }
 
     private func bridge(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
@@ -91,7 +91,7 @@ extension Worker {
             selected &+= 1
         }
         guard selected > 0 else { return }
-        tables.bridge.lookup(vrfs: lookup.roots, macs: lookup.macs, nextHops: lookup.results, labels: lookup.labels, count: selected)
+        tables.bridge.reader.lookup(vrfs: lookup.roots, macs: lookup.macs, nextHops: lookup.results, labels: lookup.labels, count: selected)
         for slot in 0..<selected {
             let packet = packets + lookup.positions[slot]
             guard lookup.results[slot] != .max else {

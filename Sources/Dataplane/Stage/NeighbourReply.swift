@@ -24,7 +24,7 @@ extension Worker {
         if vif.pointee.owns(ipv4: arp.target) {
             mac = vif.pointee.mac
         } else {
-            let leaf = tables.routes.lookupIPv4(tables.roots(packet.vrf).ipv4, arp.target)
+            let leaf = tables.routes.reader.lookupIPv4(tables.roots(packet.vrf).ipv4, arp.target)
             guard leaf != 0 else { return packet.settle(.drop(.noRoute)) }
             guard let known = proxyMAC(leaf, vif) else { return packet.settle(.consumed) }
             mac = known
@@ -35,11 +35,11 @@ extension Worker {
 
     /// The MAC to answer with for an address under this route; nil: no answer is due (the asker's own address, or a route that does not proxy).
     private func proxyMAC(_ leaf: UInt32, _ vif: UnsafePointer<Vif>) -> UInt64? {
-        guard tables.leaves.flags(leaf) & RouteLeaf.proxies != 0 else { return nil }
-        if let nextHop = tables.nextHops.load(tables.leaves.nextHop(leaf)), nextHop.pointee.kind == .encap, nextHop.pointee.vif == vif.pointee.id {
+        guard tables.leaves.reader.flags(leaf) & RouteLeaf.proxies != 0 else { return nil }
+        if let nextHop = tables.nextHops.load(tables.leaves.reader.nextHop(leaf)), nextHop.pointee.kind == .encap, nextHop.pointee.vif == vif.pointee.id {
             return nil
         }
-        let mac = tables.leaves.mac(leaf)
+        let mac = tables.leaves.reader.mac(leaf)
         return mac == 0 ? vif.pointee.mac : mac
     }
 
@@ -77,7 +77,7 @@ extension Worker {
                 packet.settle(.consumed)
                 return true
             }
-            let leaf = tables.routes.lookupIPv6(tables.roots(packet.vrf).ipv6, target.high, target.low)
+            let leaf = tables.routes.reader.lookupIPv6(tables.roots(packet.vrf).ipv6, target.high, target.low)
             guard leaf != 0 else {
                 packet.settle(.drop(.noRoute))
                 return true

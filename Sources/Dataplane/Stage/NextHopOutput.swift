@@ -18,27 +18,39 @@ extension Worker {
                 withoutNextHop(&packet.pointee)
                 continue
             }
-            if packet.pointee.flow != Packet.noFlow { remember(packet.pointee, generation) }
-            // Routed IPv4 to a local workload, small enough, with hops left: what nearly every packet is that is not for a tunnel.
             let flags = packet.pointee.flags
-            guard nextHop.pointee.kind == .encap, nextHop.pointee.rewrites, packet.pointee.family == .ipv4, !flags.contains(.mayBeSegmented),
-                let vif = vifs.load(nextHop.pointee.vif), packet.pointee.networkLength <= Int(vif.pointee.mtu)
-            else {
+            if flags.contains(.learnsRoute) { remember(packet, generation) }
+            // What nearly every packet is, at once; everything else one by one in `run`.
+            guard let vif = vifs.load(nextHop.pointee.vif) else {
                 run(&packet.pointee, nextHop)
                 continue
             }
-            let frame = packet.pointee.data
-            if flags.contains(.lowersTTL) {
-                let ip = IPv4(frame + Ethernet.size)
-                guard ip.timeToLive > 1 else {
-                    _ = expire(&packet.pointee)
-                    continue
+            switch nextHop.pointee.kind {
+            case .encap
+            where nextHop.pointee.rewrites && packet.pointee.family == .ipv4 && !flags.contains(.mayBeSegmented)
+                && packet.pointee.networkLength <= Int(vif.pointee.mtu):
+                // Routed IPv4 to a local workload, small enough.
+                let frame = packet.pointee.data
+                if flags.contains(.lowersTTL) {
+                    let ip = IPv4(frame + Ethernet.size)
+                    guard ip.timeToLive > 1 else {
+                        _ = expire(&packet.pointee)
+                        continue
+                    }
+                    ip.decrementTimeToLive()
                 }
-                ip.decrementTimeToLive()
+                nextHop.pointee.writeHeader(frame)
+                packet.pointee.nextHop = vif.pointee.id
+                packet.pointee.next = .forward
+            case .encap
+            where !nextHop.pointee.rewrites && !flags.contains(.mayBeSegmented) && vif != packet.pointee.ingress
+                && packet.pointee.networkLength <= Int(vif.pointee.mtu) && !flags.contains(.lowersTTL):
+                // Bridged to a local workload, small enough.
+                packet.pointee.nextHop = vif.pointee.id
+                packet.pointee.next = .forward
+            case .tunnel where plainTunnelOutput(&packet.pointee, nextHop, vif): continue
+            default: run(&packet.pointee, nextHop)
             }
-            nextHop.pointee.writeHeader(frame)
-            packet.pointee.nextHop = vif.pointee.id
-            packet.pointee.next = .forward
         }
     }
 
@@ -70,17 +82,17 @@ extension Worker {
             let roots = tables.roots(packet.vrf)
             let leaf =
                 switch packet.family {
-                case .ipv4: tables.routes.lookupIPv4(roots.ipv4, IPv4(packet.network).destination)
-                case .ipv6: tables.routes.lookupIPv6(roots.ipv6, IPv6(packet.network).destination.high, IPv6(packet.network).destination.low)
+                case .ipv4: tables.routes.reader.lookupIPv4(roots.ipv4, IPv4(packet.network).destination)
+                case .ipv6: tables.routes.reader.lookupIPv6(roots.ipv6, IPv6(packet.network).destination.high, IPv6(packet.network).destination.low)
                 case .none: UInt32(0)
                 }
             guard leaf != 0 else { return packet.settle(.drop(.noRoute)) }
-            guard let inner = tables.nextHops.load(tables.leaves.nextHop(leaf)), inner.pointee.kind != .vrf, inner.pointee.kind != .ecmp else {
+            guard let inner = tables.nextHops.load(tables.leaves.reader.nextHop(leaf)), inner.pointee.kind != .vrf, inner.pointee.kind != .ecmp else {
                 return packet.settle(.drop(.packetLoop))
             }
             packet.flow = Packet.noFlow
-            packet.nextHop = tables.leaves.nextHop(leaf)
-            packet.label = tables.leaves.label(leaf)
+            packet.nextHop = tables.leaves.reader.nextHop(leaf)
+            packet.label = tables.leaves.reader.label(leaf)
             packet.next = .nextHop
             run(&packet, inner)
         case .ecmp: packet.settle(.drop(.packetLoop))
@@ -90,30 +102,38 @@ extension Worker {
     /// A member by the flow's hash, so that a flow keeps its path; packets without ports go by their addresses.
     private func chooseMember(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>) -> UnsafePointer<NextHop>? {
         guard let members = nextHop.pointee.members, nextHop.pointee.memberCount > 0 else { return nil }
-        let member = members[Int(UInt64(flowHash(packet)) &* UInt64(nextHop.pointee.memberCount) >> 32)]
+        let member = members[Int(UInt64(flowHash(&packet)) &* UInt64(nextHop.pointee.memberCount) >> 32)]
         packet.nextHop = member.nextHop
         packet.label = member.label
         return tables.nextHops.load(member.nextHop)
     }
 
-    /// The hash of the flow lookup, or of the addresses where there was none. Never 0.
-    func flowHash(_ packet: Packet) -> UInt32 {
+    /// The hash of the flow lookup or of the port; else of addresses and ports, of addresses alone where there are no ports. Never 0.
+    @inline(__always) func flowHash(_ packet: inout Packet) -> UInt32 {
         if packet.hash != 0 { return packet.hash }
+        guard packet.family == .ipv4 else { return flowHashOfOthers(&packet) }
+        // Source and destination lie side by side, and so do the ports.
+        var mixed = (packet.network + 12).loadUnaligned(as: UInt64.self)
+        if packet.l4 != 0 { mixed ^= UInt64(packet.transport.loadUnaligned(as: UInt32.self)) &* 0xC2B2_AE3D_27D4_EB4F }
+        return Worker.fold(mixed)
+    }
+
+    @inline(never) private func flowHashOfOthers(_ packet: inout Packet) -> UInt32 {
         var mixed: UInt64
-        switch packet.family {
-        case .ipv4:
-            let ip = IPv4(packet.network)
-            mixed = UInt64(ip.source) << 32 | UInt64(ip.destination)
-        case .ipv6:
+        if packet.family == .ipv6 {
             let ip = IPv6(packet.network)
             let source = ip.source, destination = ip.destination
             mixed = source.high ^ source.low &* 0x9E37_79B9_7F4A_7C15 ^ destination.high &* 0xC2B2_AE3D_27D4_EB4F ^ destination.low
-        case .none:
+            if packet.l4 != 0 { mixed ^= UInt64(packet.transport.loadUnaligned(as: UInt32.self)) &* 0xC2B2_AE3D_27D4_EB4F }
+        } else {
             let ethernet = Ethernet(packet.data)
             mixed = ethernet.source << 16 ^ ethernet.destination
         }
-        let product = mixed.multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
-        return UInt32(truncatingIfNeeded: (product.high ^ product.low) >> 32) | 1
+        return Worker.fold(mixed)
+    }
+
+    @inline(__always) private static func fold(_ mixed: UInt64) -> UInt32 {
+        UInt32(truncatingIfNeeded: foldedMultiply(mixed, 0x9E37_79B9_7F4A_7C15) >> 32) | 1
     }
 
     /// For an address of the router itself: echo is answered here, the rest is the agent's.
@@ -156,7 +176,7 @@ extension Worker {
         if packet.proto == IPProtocol.tcp.rawValue, packet.l4 != 0, TCP(packet.transport).flags.contains(.syn) {
             MSSClamp.apply(packet.network, length: packet.networkLength, maximum: MSSClamp.maximum(mtu: mtu, isIPv6: packet.family == .ipv6))
         }
-        let port = Worker.entropyPort(flowHash(packet))
+        let port = Worker.entropyPort(flowHash(&packet))
         let label = packet.label
         if fit == .fits {
             guard encapsulate(&packet.frame, nextHop, label: label, port: port) else { return packet.settle(.drop(.push)) }
@@ -172,48 +192,82 @@ extension Worker {
         }
     }
 
-    /// Writes the outer headers in front of an Ethernet frame: from the next hop's prepared octets, with lengths, label, entropy, DSCP and ECN (RFC 6040
-    /// section 4.1, normal mode) filled in. False when there is no headroom.
-    func encapsulate(_ frame: inout vr_frame, _ nextHop: UnsafePointer<NextHop>, label: UInt32, port: UInt16) -> Bool {
+    /// The packet that a tunnel over IPv4 takes as it is: not from another tunnel, small enough, with hops left, no connection's first packet. False: nothing
+    /// was done, `tunnelOutput` has to look closer.
+    @inline(__always) private func plainTunnelOutput(
+        _ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>, _ fabric: UnsafePointer<Vif>
+    ) -> Bool {
+        let flags = packet.flags, isVXLAN = nextHop.pointee.encapsulation == .vxlan
+        guard flags.isDisjoint(with: [.tunneled, .generated, .mayBeSegmented]), packet.label != Packet.noLabel, isVXLAN || flags.contains(.routed),
+            packet.networkLength <= Int(fabric.pointee.mtu) &- Int(nextHop.pointee.payloadOverhead)
+        else { return false }
+        let frame = packet.data
         var typeOfService: UInt8 = 0
-        let inner = frame.start
-        switch Ethernet(inner).type {
-        case .ipv4: typeOfService = IPv4(inner + Ethernet.size).typeOfService
-        case .ipv6: typeOfService = IPv6(inner + Ethernet.size).trafficClass
-        default: break
+        if packet.family == .ipv4 {
+            let ip = IPv4(frame + Ethernet.size)
+            if packet.proto == IPProtocol.tcp.rawValue, packet.l4 != 0, TCP(packet.transport).flags.contains(.syn) { return false }
+            typeOfService = ip.typeOfService
+            guard Int(packet.frame.headroom) >= Int(nextHop.pointee.rewriteLength) else { return false }
+            if flags.contains(.lowersTTL) {
+                guard ip.timeToLive > 1 else { return false }
+                ip.decrementTimeToLive()
+            }
+        } else {
+            guard packet.family == .none, Int(packet.frame.headroom) >= Int(nextHop.pointee.rewriteLength) else { return false }
         }
-        let isVXLAN = nextHop.pointee.encapsulation == .vxlan
-        let removed = isVXLAN ? 0 : Ethernet.size
-        let added = Int(nextHop.pointee.rewriteLength)
-        guard Int(frame.headroom) &+ removed >= added else { return false }
-        let grown = added &- removed
+        if isVXLAN, flags.contains(.routed) { nextHop.pointee.writeHeader(frame) }
+        let port = Worker.entropyPort(flowHash(&packet))
+        writeOuter(&packet.frame, nextHop, label: packet.label, port: port, typeOfService: typeOfService)
+        packet.nextHop = nextHop.pointee.vif
+        packet.next = .forward
+        return true
+    }
+
+    /// Writes the outer headers in front of an Ethernet frame. False when there is no headroom.
+    func encapsulate(_ frame: inout vr_frame, _ nextHop: UnsafePointer<NextHop>, label: UInt32, port: UInt16) -> Bool {
+        guard Int(frame.headroom) >= Int(nextHop.pointee.rewriteLength) else { return false }
+        let inner = frame.start
+        let typeOfService: UInt8 =
+            switch Ethernet(inner).type {
+            case .ipv4: IPv4(inner + Ethernet.size).typeOfService
+            case .ipv6: IPv6(inner + Ethernet.size).trafficClass
+            default: 0
+            }
+        writeOuter(&frame, nextHop, label: label, port: port, typeOfService: typeOfService)
+        return true
+    }
+
+    /// The next hop's prepared octets, with lengths, label, entropy, DSCP and ECN (RFC 6040 section 4.1, normal mode) filled in. There is headroom for
+    /// `rewriteLength`. MPLS carries no Ethernet header: the outer one lies over part of it.
+    @inline(__always) private func writeOuter(
+        _ frame: inout vr_frame, _ nextHop: UnsafePointer<NextHop>, label: UInt32, port: UInt16, typeOfService: UInt8
+    ) {
+        let encapsulation = nextHop.pointee.encapsulation
+        let grown = Int(nextHop.pointee.rewriteLength) &- (encapsulation == .vxlan ? 0 : Ethernet.size)
+        let p = frame.start - grown
         frame.data -= grown
-        frame.headroom = UInt32(truncatingIfNeeded: Int(frame.headroom) &- grown)
-        frame.length = UInt32(truncatingIfNeeded: Int(frame.length) &+ grown)
-        let p = frame.start
-        let template = UnsafeRawPointer(nextHop)
-        let ip = IPv4(p + Ethernet.size)
-        let total = Int(frame.length) &- Ethernet.size
+        frame.headroom &-= UInt32(truncatingIfNeeded: grown)
+        frame.length &+= UInt32(truncatingIfNeeded: grown)
+        // Ethernet and IPv4; then the words in which something changes, each written once and whole.
+        p.copyMemory(from: UnsafeRawPointer(nextHop), byteCount: Ethernet.size + IPv4.size)
+        let total = frame.length &- UInt32(Ethernet.size)
+        p.set(Ethernet.size, word32: 0x4500_0000 | UInt32(typeOfService) &<< 16 | total & 0xFFFF)
+        let sum = nextHop.pointee.outerSum &+ UInt32(typeOfService) &+ total
+        IPv4(p + Ethernet.size).checksum = Checksum.finish(sum)
         let transport = p + (Ethernet.size + IPv4.size)
-        switch nextHop.pointee.encapsulation {
+        switch encapsulation {
         case .vxlan:
-            p.copyMemory(from: template, byteCount: 50)
-            UDP(transport).sourcePort = port
-            UDP(transport).length = total &- IPv4.size
-            VXLAN(transport + UDP.size).vni = label
+            let length = UInt64(total &- UInt32(IPv4.size)) & 0xFFFF
+            transport.set(0, word64: UInt64(port) &<< 48 | UInt64(UDP.vxlanPort) &<< 32 | length &<< 16)
+            transport.set(UDP.size, word64: VXLAN.word(vni: label))
         case .mplsOverUDP:
-            p.copyMemory(from: template, byteCount: 42)
-            UDP(transport).sourcePort = port
-            UDP(transport).length = total &- IPv4.size
+            let length = UInt64(total &- UInt32(IPv4.size)) & 0xFFFF
+            transport.set(0, word64: UInt64(port) &<< 48 | UInt64(UDP.mplsPort) &<< 32 | length &<< 16)
             MPLS.Fields(label: label).emit(to: transport + UDP.size)
         case .mplsOverGRE:
-            p.copyMemory(from: template, byteCount: 38)
+            transport.set(0, word32: UInt32(EtherType.mpls.rawValue))
             MPLS.Fields(label: label).emit(to: transport + GRE.size)
         }
-        ip.typeOfService = typeOfService
-        ip.totalLength = total
-        ip.checksum = Checksum.finish(nextHop.pointee.outerSum &+ UInt32(typeOfService) &+ UInt32(truncatingIfNeeded: total))
-        return true
     }
 
     // MARK: - Host and fabric

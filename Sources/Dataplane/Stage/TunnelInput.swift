@@ -9,7 +9,48 @@ import Synchronization
 ///
 /// - Drops: invalidPacket, checksumError, invalidLabel, invalidVNI, invalidNextHop, noL2Route, fragmentError, nowhereToGo.
 extension Worker {
-    func fabricInput(_ packet: inout Packet) {
+    func fabricInput(_ count: Int, _ vif: UnsafePointer<Vif>) {
+        let packets = burst, frames = frames, address = vif.pointee.ipv4
+        for index in 0..<count {
+            let packet = packets + index
+            packet.initialize(to: Packet(frame: frames[index], ingress: vif))
+            if !plainTunnelInput(&packet.pointee, address) { fabricPacket(&packet.pointee) }
+        }
+    }
+
+    /// VXLAN, or MPLS over UDP or GRE, for our address in a plain IPv4 header: whole, no options, no fragment, checksum right. False: something else, or wrong;
+    /// nothing was done.
+    @inline(__always) private func plainTunnelInput(_ packet: inout Packet, _ address: UInt32) -> Bool {
+        let length = packet.length, p = packet.data
+        guard length >= Ethernet.size + IPv4.size + UDP.size + MPLS.size, p.word32(12) &>> 8 == 0x080045 else { return false }
+        let ip = IPv4(p + Ethernet.size)
+        let total = ip.totalLength
+        guard
+            UInt(bitPattern: total &- (IPv4.size + UDP.size + MPLS.size))
+                <= UInt(bitPattern: length &- (Ethernet.size + IPv4.size + UDP.size + MPLS.size)),
+            !ip.isFragment, ip.destination == address, address != 0, ip.hasValidPlainChecksum
+        else { return false }
+        let transport = p + (Ethernet.size + IPv4.size)
+        if ip.proto == .udp {
+            let port = UDP(transport).destinationPort
+            guard port == UDP.vxlanPort || port == UDP.mplsPort else { return false }
+            packet.trim(to: Ethernet.size &+ total)
+            let payload = Ethernet.size + IPv4.size + UDP.size
+            if port == UDP.vxlanPort {
+                decapsulateVXLAN(&packet, at: payload, ecn: ip.ecn)
+            } else {
+                decapsulateMPLS(&packet, at: payload, ecn: ip.ecn)
+            }
+        } else {
+            // GRE with neither checksum, key nor sequence number.
+            guard ip.proto == .gre, transport.word32(0) == UInt32(EtherType.mpls.rawValue) else { return false }
+            packet.trim(to: Ethernet.size &+ total)
+            decapsulateMPLS(&packet, at: Ethernet.size + IPv4.size + GRE.size, ecn: ip.ecn)
+        }
+        return true
+    }
+
+    @inline(never) private func fabricPacket(_ packet: inout Packet) {
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         let ethernet = Ethernet(packet.data)
         let type = ethernet.type
@@ -64,7 +105,7 @@ extension Worker {
         let ethernet = Ethernet(packet.data)
         let isIP = ethernet.type == .ipv4 || ethernet.type == .ipv6
         if isIP, let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-        if !mark(packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
+        if !mark(&packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
         if isIP, ethernet.destination == MACAddress.gateway.rawValue {
             packet.flags.insert(.routed)
             packet.next = .route
@@ -89,8 +130,10 @@ extension Worker {
         let version = (packet.data + payload).load(as: UInt8.self) >> 4
         guard version == 4 || version == 6 else { return packet.settle(.drop(.invalidProtocol)) }
         packet.pull(payload &- Ethernet.size)
-        Ethernet.Fields(destination: MACAddress.gateway.rawValue, source: MACAddress.gateway.rawValue, type: version == 4 ? .ipv4 : .ipv6).emit(
-            to: packet.data)
+        // The gateway's address twice, and the type.
+        packet.data.set(0, word64: 0x0000_5E00_0100_0000)
+        packet.data.set(8, word32: 0x5E00_0100)
+        packet.data.set(12, word16: version == 4 ? EtherType.ipv4.rawValue : EtherType.ipv6.rawValue)
         packet.flags.insert([.tunneled, .routed])
         if nextHop.pointee.kind == .vrf {
             packet.vrf = nextHop.pointee.vrf
@@ -101,13 +144,13 @@ extension Worker {
             packet.next = .nextHop
         }
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-        if !mark(packet, outerECN: ecn) { packet.settle(.drop(.invalidPacket)) }
+        if !mark(&packet, outerECN: ecn) { packet.settle(.drop(.invalidPacket)) }
     }
 
     /// Brings the congestion mark that the fabric set to the inner header (RFC 6040 section 4.2); false: the packet is to be dropped.
-    @inline(__always) private func mark(_ packet: Packet, outerECN: UInt8) -> Bool { outerECN & 1 == 0 || applyMark(packet, outerECN) }
+    @inline(__always) private func mark(_ packet: inout Packet, outerECN: UInt8) -> Bool { outerECN & 1 == 0 || applyMark(&packet, outerECN) }
 
-    @inline(never) private func applyMark(_ packet: Packet, _ outerECN: UInt8) -> Bool {
+    @inline(never) private func applyMark(_ packet: inout Packet, _ outerECN: UInt8) -> Bool {
         switch packet.family {
         case .ipv4:
             let ip = IPv4(packet.network)

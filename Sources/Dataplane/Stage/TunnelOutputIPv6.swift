@@ -24,7 +24,7 @@ extension Worker {
         if packet.proto == IPProtocol.tcp.rawValue, packet.l4 != 0, TCP(packet.transport).flags.contains(.syn) {
             MSSClamp.apply(packet.network, length: packet.networkLength, maximum: MSSClamp.maximum(mtu: mtu, isIPv6: packet.family == .ipv6))
         }
-        let hash = flowHash(packet)
+        let hash = flowHash(&packet)
         let label = packet.label
         if fit == .fits {
             guard encapsulateIPv6(&packet.frame, nextHop, label: label, hash: hash) else { return packet.settle(.drop(.push)) }

@@ -37,11 +37,11 @@ extension Worker {
 
     private func input(_ count: Int, _ vif: UnsafePointer<Vif>) {
         if vif.pointee.kind == .virtual { return workloadInput(count, vif) }
+        if vif.pointee.kind == .physical { return fabricInput(count, vif) }
         for index in 0..<count { burst[index] = Packet(frame: frames[index], ingress: vif) }
         switch vif.pointee.kind {
-        case .physical: for index in 0..<count { fabricInput(&burst[index]) }
         case .host: for index in 0..<count { hostInput(&burst[index]) }
-        case .virtual, .agent, .vlan, .monitoring: for index in 0..<count { burst[index].settle(.drop(.interfaceDrop)) }
+        case .virtual, .physical, .agent, .vlan, .monitoring: for index in 0..<count { burst[index].settle(.drop(.interfaceDrop)) }
         }
     }
 

@@ -23,7 +23,7 @@ final class BridgeTable: @unchecked Sendable {
     }
 
     /// The memory of one size of the table: a header line with the bucket mask, the buckets, the cookies.
-    private struct Storage {
+    fileprivate struct Storage {
         static let header = 64, bucketSize = 64, slots = 4
         let base: UnsafeMutableRawPointer
 
@@ -56,7 +56,7 @@ final class BridgeTable: @unchecked Sendable {
     private let quiescence: Quiescence
     let capacity: Int
     private let published: UnsafeMutablePointer<Atomic<UInt64>>
-    private let seed = randomSeed(), seed2 = randomSeed() | 1
+    let reader: Reader
     private var members: [UInt32: Members] = [:]
     private(set) var count = 0
 
@@ -66,6 +66,7 @@ final class BridgeTable: @unchecked Sendable {
         self.capacity = capacity
         published = .allocate(capacity: 1)
         published.initialize(to: Atomic(UInt64(UInt(bitPattern: Storage.make(buckets: 16).base))))
+        reader = Reader(published: published, seed: randomSeed(), seed2: randomSeed() | 1)
     }
 
     deinit {
@@ -74,59 +75,85 @@ final class BridgeTable: @unchecked Sendable {
         published.deallocate()
     }
 
-    @inline(__always) private var storage: Storage {
-        guard let base = UnsafeMutableRawPointer(bitPattern: UInt(published.pointee.load(ordering: .acquiring))) else {
-            preconditionFailure("bridge table without storage")
-        }
-        return Storage(base: base)
-    }
-
-    @inline(__always) private static func key(_ vrf: UInt32, _ mac: UInt64) -> UInt64 { UInt64(vrf) &<< 48 | mac & 0xFFFF_FFFF_FFFF }
-    @inline(__always) private func hash(_ key: UInt64) -> UInt64 { foldedMultiply(key ^ seed, seed2) }
-    @inline(__always) private static func first(_ hash: UInt64, _ mask: Int) -> Int { Int(truncatingIfNeeded: hash) & mask }
+    private var storage: Storage { reader.storage }
+    private func hash(_ key: UInt64) -> UInt64 { reader.hash(key) }
+    @inline(__always) fileprivate static func key(_ vrf: UInt32, _ mac: UInt64) -> UInt64 { UInt64(vrf) &<< 48 | mac & 0xFFFF_FFFF_FFFF }
+    @inline(__always) fileprivate static func first(_ hash: UInt64, _ mask: Int) -> Int { Int(truncatingIfNeeded: hash) & mask }
     /// Never the first one.
-    @inline(__always) private static func second(_ hash: UInt64, _ mask: Int) -> Int {
+    @inline(__always) fileprivate static func second(_ hash: UInt64, _ mask: Int) -> Int {
         (Int(truncatingIfNeeded: hash) ^ (Int(truncatingIfNeeded: hash &>> 32) | 1)) & mask
     }
 
     // MARK: Lookup
 
-    /// Nil: unknown. Complexity: one or two cache lines.
-    @inline(__always) func lookup(vrf: UInt32, mac: UInt64) -> Value? {
-        let key = Self.key(vrf, mac)
-        guard vrf <= Self.maximumVRF, mac & 0xFFFF_FFFF_FFFF != 0, let value = find(storage, key, hash(key)) else { return nil }
-        return Value(nextHop: UInt32(truncatingIfNeeded: value &>> 32), label: UInt32(truncatingIfNeeded: value))
+    /// Lookups: what they need of the table, which never changes while it is there. Trivial, so that a worker may pass it around without counting references.
+    struct Reader {
+        fileprivate let published: UnsafeMutablePointer<Atomic<UInt64>>
+        fileprivate let seed: UInt64, seed2: UInt64
+
+        @inline(__always) fileprivate var storage: Storage {
+            guard let base = UnsafeMutableRawPointer(bitPattern: UInt(published.pointee.load(ordering: .acquiring))) else {
+                preconditionFailure("bridge table without storage")
+            }
+            return Storage(base: base)
+        }
+        @inline(__always) fileprivate func hash(_ key: UInt64) -> UInt64 { foldedMultiply(key ^ seed, seed2) }
+
+        /// Nil: unknown. Complexity: one or two cache lines.
+        @inline(__always) func lookup(vrf: UInt32, mac: UInt64) -> Value? {
+            let key = BridgeTable.key(vrf, mac)
+            guard vrf <= BridgeTable.maximumVRF, mac & 0xFFFF_FFFF_FFFF != 0, let value = find(storage, key, hash(key)) else { return nil }
+            return Value(nextHop: UInt32(truncatingIfNeeded: value &>> 32), label: UInt32(truncatingIfNeeded: value))
+        }
+
+        /// `count` ≤ `VR_BURST` lookups, the buckets of all prefetched before the first is read; next hop `noNextHop`: unknown.
+        @inline(__always) func lookup(
+            vrfs: UnsafePointer<UInt32>, macs: UnsafePointer<UInt64>, nextHops: UnsafeMutablePointer<UInt32>, labels: UnsafeMutablePointer<UInt32>,
+            count: Int
+        ) {
+            let storage = storage, mask = storage.mask
+            withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Int(VR_BURST)) { hashes in
+                guard let hashes = hashes.baseAddress else { return }
+                for packet in 0..<count {
+                    let hash = hash(BridgeTable.key(vrfs[packet], macs[packet]))
+                    hashes[packet] = hash
+                    vr_prefetch(storage.slot(BridgeTable.first(hash, mask), 0))
+                }
+                for packet in 0..<count {
+                    let mac = macs[packet], vrf = vrfs[packet]
+                    var value = UInt64(BridgeTable.noNextHop) &<< 32 | UInt64(UInt32.max)
+                    if vrf <= BridgeTable.maximumVRF, mac != 0, let found = find(storage, BridgeTable.key(vrf, mac), hashes[packet]) { value = found }
+                    nextHops[packet] = UInt32(truncatingIfNeeded: value &>> 32)
+                    labels[packet] = UInt32(truncatingIfNeeded: value)
+                }
+            }
+        }
+
+        @inline(__always) private func find(_ storage: Storage, _ key: UInt64, _ hash: UInt64) -> UInt64? {
+            let mask = storage.mask, first = BridgeTable.first(hash, mask)
+            return find(storage, first, key) ?? find(storage, BridgeTable.second(hash, mask), key)
+        }
+
+        @inline(__always) private func find(_ storage: Storage, _ bucket: Int, _ key: UInt64) -> UInt64? {
+            var slot = storage.slot(bucket, 0)
+            let end = slot + Storage.bucketSize
+            repeat {
+                if slot.acquire64(0) == key {
+                    let value = slot.acquire64(8)
+                    if slot.load64(0) == key { return value }
+                }
+                slot += 16
+            } while slot != end
+            return nil
+        }
     }
 
-    /// `count` ≤ 32 lookups with prefetch; next hop `noNextHop`: unknown.
-    @inline(__always) func lookup(
+    func lookup(vrf: UInt32, mac: UInt64) -> Value? { reader.lookup(vrf: vrf, mac: mac) }
+    func lookup(
         vrfs: UnsafePointer<UInt32>, macs: UnsafePointer<UInt64>, nextHops: UnsafeMutablePointer<UInt32>, labels: UnsafeMutablePointer<UInt32>,
         count: Int
     ) {
-        let storage = storage, mask = storage.mask
-        for packet in 0..<count {
-            vr_prefetch(storage.slot(Self.first(hash(Self.key(vrfs[packet], macs[packet])), mask), 0))
-        }
-        for packet in 0..<count {
-            let value = lookup(vrf: vrfs[packet], mac: macs[packet])
-            nextHops[packet] = value?.nextHop ?? Self.noNextHop
-            labels[packet] = value?.label ?? .max
-        }
-    }
-
-    @inline(__always) private func find(_ storage: Storage, _ key: UInt64, _ hash: UInt64) -> UInt64? {
-        let mask = storage.mask
-        var bucket = Self.first(hash, mask)
-        for attempt in 0..<2 {
-            for index in 0..<Storage.slots {
-                let slot = storage.slot(bucket, index)
-                guard slot.acquire64(0) == key else { continue }
-                let value = slot.acquire64(8)
-                if slot.load64(0) == key { return value }
-            }
-            if attempt == 0 { bucket = Self.second(hash, mask) }
-        }
-        return nil
+        reader.lookup(vrfs: vrfs, macs: macs, nextHops: nextHops, labels: labels, count: count)
     }
 
     // MARK: Control thread

@@ -62,10 +62,8 @@ struct FlowEntry {
     }
 
     var key: FlowKey {
-        var key = FlowKey(vrf: vrf, proto: proto, ipv4Source: 0, ipv4Destination: 0, sourcePort: sourcePort, destinationPort: destinationPort)
-        key.family = family
-        (key.a0, key.a1, key.a2, key.a3) = (a0, a1, a2, a3)
-        return key
+        FlowKey(
+            vrf: vrf, proto: proto, family: family, a0: a0, a1: a1, a2: a2, a3: a3, sourcePort: sourcePort, destinationPort: destinationPort)
     }
 
     /// Counts a packet. `now` in milliseconds.

@@ -75,7 +75,9 @@ final class FlowTable: @unchecked Sendable {
     let laneCount: Int
     let timeouts: Timeouts
     let quiescence: Quiescence
-    let hash = FlowHash()
+    let hash: FlowHash
+    /// What workers look up with.
+    let reader: FlowReader
     private let bucketMemory: ReservedMemory
     private let entryMemory: ReservedMemory
     let buckets: UnsafeMutableRawPointer
@@ -96,8 +98,31 @@ final class FlowTable: @unchecked Sendable {
         entryMemory = ReservedMemory(size: (self.capacity + 1) * MemoryLayout<FlowEntry>.stride, hugePages: true)
         buckets = bucketMemory.base
         entries = entryMemory.base.assumingMemoryBound(to: FlowEntry.self)
+        hash = FlowHash()
+        reader = FlowReader(buckets: buckets, entries: entries, bucketMask: bucketMask, hash: hash)
         pool = FlowEntryPool(entries: entries, capacity: self.capacity, laneCount: self.laneCount, quiescence: quiescence)
     }
+
+    func entry(_ index: UInt32) -> UnsafeMutablePointer<FlowEntry> { reader.entry(index) }
+    func bucket(_ index: Int) -> FlowBucket { reader.bucket(index) }
+    func primary(_ hash: UInt64) -> Int { reader.primary(hash) }
+    func alternate(_ hash: UInt64) -> Int { reader.alternate(hash) }
+    func lookup(_ key: UnsafePointer<FlowKey>, hash: UInt64) -> UInt32 { reader.lookup(key, hash: hash) }
+    func lookup(keys: UnsafePointer<FlowKey>, hashes: UnsafeMutablePointer<UInt64>, indices: UnsafeMutablePointer<UInt32>, count: Int) {
+        reader.lookup(keys: keys, hashes: hashes, indices: indices, count: count)
+    }
+}
+
+/// Lookups in a `FlowTable`: where its memory lies and its hash, which never change while the table is there. Trivial, so that a worker may pass it around
+/// without counting references.
+///
+/// # Thread-safety
+/// Any online worker, without locks.
+struct FlowReader {
+    let buckets: UnsafeMutableRawPointer
+    let entries: UnsafeMutablePointer<FlowEntry>
+    let bucketMask: Int
+    let hash: FlowHash
 
     /// The entry of an index that `lookup` returned, or of any index up to the capacity.
     @inline(__always) func entry(_ index: UInt32) -> UnsafeMutablePointer<FlowEntry> { entries + Int(index) }
@@ -115,14 +140,14 @@ final class FlowTable: @unchecked Sendable {
     @inline(__always) func lookup(_ key: UnsafePointer<FlowKey>, hash: UInt64) -> UInt32 {
         let primary = bucket(primary(hash))
         let found = find(in: primary, key, FlowBucket.signature(hash))
-        if found != Self.none || primary.overflow == 0 { return found }
+        if found != FlowTable.none || primary.overflow == 0 { return found }
         return lookupAlternates(key, hash)
     }
 
     @inline(never) private func lookupAlternates(_ key: UnsafePointer<FlowKey>, _ hash: UInt64) -> UInt32 {
         let alternate = alternate(hash), signature = FlowBucket.signature(hash)
         let found = find(in: bucket(alternate), key, signature)
-        return found != Self.none ? found : find(in: bucket(alternate ^ 1), key, signature)
+        return found != FlowTable.none ? found : find(in: bucket(alternate ^ 1), key, signature)
     }
 
     @inline(__always) private func find(in bucket: FlowBucket, _ key: UnsafePointer<FlowKey>, _ signature: UInt16) -> UInt32 {
@@ -131,47 +156,57 @@ final class FlowTable: @unchecked Sendable {
             var matches = bucket.matches(word, signature)
             while matches != 0 {
                 let index = bucket.index(word &* 4 &+ matches.trailingZeroBitCount &>> 4)
-                if index != Self.none, isEqual(index, key) { return index }
+                if index != FlowTable.none, isEqual(index, key) { return index }
                 matches &= matches &- 1
             }
             word &+= 1
         }
-        return Self.none
+        return FlowTable.none
     }
 
-    /// An entry begins with its key.
+    /// An entry begins with its key. Of IPv4 the second half of the addresses is always zero.
     @inline(__always) private func isEqual(_ index: UInt32, _ key: UnsafePointer<FlowKey>) -> Bool {
         let a = UnsafeRawPointer(entries + Int(index)), b = UnsafeRawPointer(key)
         var difference = a.load(as: UInt64.self) ^ b.load(as: UInt64.self)
         difference |= a.load(fromByteOffset: 8, as: UInt64.self) ^ b.load(fromByteOffset: 8, as: UInt64.self)
+        difference |= UInt64(a.load(fromByteOffset: 40, as: UInt16.self) ^ b.load(fromByteOffset: 40, as: UInt16.self))
+        if key.pointee.family != 6 { return difference == 0 }
         difference |= a.load(fromByteOffset: 16, as: UInt64.self) ^ b.load(fromByteOffset: 16, as: UInt64.self)
         difference |= a.load(fromByteOffset: 24, as: UInt64.self) ^ b.load(fromByteOffset: 24, as: UInt64.self)
         difference |= a.load(fromByteOffset: 32, as: UInt64.self) ^ b.load(fromByteOffset: 32, as: UInt64.self)
-        difference |= UInt64(a.load(fromByteOffset: 40, as: UInt16.self) ^ b.load(fromByteOffset: 40, as: UInt16.self))
         return difference == 0
     }
 
-    /// `count` lookups in three passes: hash and prefetch buckets; read signatures and prefetch entries; compare. The misses of a burst overlap.
-    @inline(__always) func lookup(
-        keys: UnsafePointer<FlowKey>, hashes: UnsafeMutablePointer<UInt64>, indices: UnsafeMutablePointer<UInt32>, count: Int
-    ) {
-        for packet in 0..<count {
-            let hash = hash(keys + packet)
-            hashes[packet] = hash
-            vr_prefetch(bucket(primary(hash)).base)
-        }
+    // A burst's lookups in three passes, so that their misses overlap: `begin` for each key, `continueLookups`, `finish` for each.
+
+    /// Hashes a key and prefetches its bucket.
+    @inline(__always) func begin(_ key: UnsafePointer<FlowKey>) -> UInt64 {
+        let hash = hash(key)
+        vr_prefetch(bucket(primary(hash)).base)
+        return hash
+    }
+
+    /// Reads the signatures and prefetches the entry that is likely the right one.
+    @inline(__always) func continueLookups(_ hashes: UnsafePointer<UInt64>, _ candidates: UnsafeMutablePointer<UInt32>, count: Int) {
         for packet in 0..<count {
             let hash = hashes[packet]
             let candidate = bucket(primary(hash)).firstCandidate(FlowBucket.signature(hash))
-            indices[packet] = candidate
-            if candidate != Self.none {
-                vr_prefetch(entries + Int(candidate))
-                vr_prefetch_write(UnsafeRawPointer(entries + Int(candidate)) + 64)
-            }
+            candidates[packet] = candidate
+            vr_prefetch(entries + Int(candidate))
+            vr_prefetch_write(UnsafeRawPointer(entries + Int(candidate)) + 64)
         }
-        for packet in 0..<count where indices[packet] == Self.none || !isEqual(indices[packet], keys + packet) {
-            indices[packet] = lookup(keys + packet, hash: hashes[packet])
-        }
+    }
+
+    /// The entry, `none` when there is none.
+    @inline(__always) func finish(_ key: UnsafePointer<FlowKey>, _ hash: UInt64, candidate: UInt32) -> UInt32 {
+        candidate != FlowTable.none && isEqual(candidate, key) ? candidate : lookup(key, hash: hash)
+    }
+
+    /// `count` lookups at once.
+    func lookup(keys: UnsafePointer<FlowKey>, hashes: UnsafeMutablePointer<UInt64>, indices: UnsafeMutablePointer<UInt32>, count: Int) {
+        for packet in 0..<count { hashes[packet] = begin(keys + packet) }
+        continueLookups(hashes, indices, count: count)
+        for packet in 0..<count { indices[packet] = finish(keys + packet, hashes[packet], candidate: indices[packet]) }
     }
 }
 

@@ -24,6 +24,8 @@ final class ForwardingTables: @unchecked Sendable {
     let flows: FlowTable
     /// By VRF id; see `roots(_:)`.
     private let rootWords: UnsafeMutablePointer<Atomic<UInt64>>
+    /// By VRF id: how many of its vifs keep flows; and of all VRFs together, at `vrfCapacity`.
+    private let flowVifs: UnsafeMutablePointer<Atomic<UInt32>>
     let vrfCapacity: Int
     /// The vif of the fabric and the one of the host behind it, for the cross-connect; `noVif` when there is none.
     let fabricVif = Atomic<UInt32>(ForwardingTables.noVif)
@@ -44,11 +46,15 @@ final class ForwardingTables: @unchecked Sendable {
         vrfCapacity = configuration.vrfCapacity
         rootWords = .allocate(capacity: vrfCapacity)
         for index in 0..<vrfCapacity { (rootWords + index).initialize(to: Atomic(.max)) }
+        flowVifs = .allocate(capacity: vrfCapacity + 1)
+        for index in 0...vrfCapacity { (flowVifs + index).initialize(to: Atomic(0)) }
     }
 
     deinit {
         rootWords.deinitialize(count: vrfCapacity)
         rootWords.deallocate()
+        flowVifs.deinitialize(count: vrfCapacity + 1)
+        flowVifs.deallocate()
     }
 
     @inline(__always) func roots(_ vrf: UInt32) -> Roots {
@@ -59,6 +65,21 @@ final class ForwardingTables: @unchecked Sendable {
 
     func setRoots(_ vrf: UInt32, _ roots: Roots) {
         rootWords[Int(vrf)].store(UInt64(roots.ipv6) << 32 | UInt64(roots.ipv4), ordering: .releasing)
+    }
+
+    /// A VRF keeps flows when one of its vifs does: what comes for it out of a tunnel is looked up too.
+    @inline(__always) func keepsFlows(vrf: UInt32) -> Bool {
+        Int(vrf) < vrfCapacity && flowVifs[Int(vrf)].load(ordering: .relaxed) != 0
+    }
+    /// Whether any VRF does.
+    @inline(__always) var keepsFlows: Bool { flowVifs[vrfCapacity].load(ordering: .relaxed) != 0 }
+
+    /// A vif that keeps flows comes into a VRF, or leaves it.
+    func countFlowVif(vrf: UInt32, by difference: Int) {
+        for index in [Int(vrf), vrfCapacity] where index <= vrfCapacity {
+            flowVifs[index].store(
+                UInt32(truncatingIfNeeded: Int(flowVifs[index].load(ordering: .relaxed)) + difference), ordering: .releasing)
+        }
     }
 
     func bumpGeneration() { generation.wrappingAdd(1, ordering: .releasing) }

@@ -5,14 +5,17 @@
 /// Readers: any thread, `lookup` alone. Writer and iteration: the control thread. An entry is one word, so nothing is ever retired.
 final class IndexTable: @unchecked Sendable {
     static let none = UInt32.max
-    private let ids: ReservedMemory
+    private let memory: ReservedMemory
+    /// The memory's first octet, which never changes: readers need not ask its owner.
+    private let ids: UnsafeMutableRawPointer
     private let cookies: ReservedMemory
     private var keys: IndexSet
     let capacity: Int
 
     init(capacity: Int) {
         self.capacity = capacity
-        ids = ReservedMemory(size: max(capacity, 1) * 4)
+        memory = ReservedMemory(size: max(capacity, 1) * 4)
+        ids = memory.base
         cookies = ReservedMemory(size: max(capacity, 1) * 8)
         keys = IndexSet(capacity: capacity)
     }
@@ -20,22 +23,22 @@ final class IndexTable: @unchecked Sendable {
     /// The next-hop id, or `none`; any key is safe. Complexity: one load.
     @inline(__always) func lookup(_ key: UInt32) -> UInt32 {
         guard Int(key) < capacity else { return Self.none }
-        return ids.base.load32(Int(key) &* 4) &- 1
+        return ids.load32(Int(key) &* 4) &- 1
     }
 
     /// False: the key is out of range, or the next hop is `none`.
     func set(_ key: UInt32, nextHop: UInt32, cookie: UInt64) -> Bool {
         guard Int(key) < capacity, nextHop != Self.none else { return false }
         cookies.base.store64(Int(key) * 8, cookie)
-        ids.base.release32(Int(key) * 4, nextHop &+ 1)
+        ids.release32(Int(key) * 4, nextHop &+ 1)
         keys.insert(key)
         return true
     }
 
     /// False: it was not set.
     func remove(_ key: UInt32) -> Bool {
-        guard Int(key) < capacity, ids.base.load32(Int(key) * 4) != 0 else { return false }
-        ids.base.release32(Int(key) * 4, 0)
+        guard Int(key) < capacity, ids.load32(Int(key) * 4) != 0 else { return false }
+        ids.release32(Int(key) * 4, 0)
         cookies.base.store64(Int(key) * 8, 0)
         keys.remove(key)
         return true

@@ -14,6 +14,8 @@ struct NextHop {
     var rewrites: Bool
     /// Octets in `rewrite`: what the tunnel adds in front of its payload.
     var rewriteLength: UInt8
+    /// `tunnel`: octets of the outer IP packet that are not the inner IP packet's.
+    var payloadOverhead: UInt8
     /// Outgoing vif; `receive`: the vif whose addresses are meant.
     var vif: UInt32
     /// `vrf`: where the lookup goes on.
@@ -46,6 +48,7 @@ struct NextHop {
         bridges = false
         rewrites = false
         rewriteLength = 0
+        payloadOverhead = 0
         vif = 0
         vrf = 0
         outerDestination = 0
@@ -80,6 +83,7 @@ struct NextHop {
         outerDestination = destination.rawValue
         let length = tunnel.encapsulation.overhead
         rewriteLength = UInt8(length)
+        payloadOverhead = UInt8(-encapsulation.innerMTU(0))
         withUnsafeMutableBytes(of: &rewrite) { bytes in
             guard let p = bytes.baseAddress else { return }
             Ethernet.Fields(destination: tunnel.destinationMAC.rawValue, source: tunnel.sourceMAC.rawValue, type: .ipv4).emit(to: p)

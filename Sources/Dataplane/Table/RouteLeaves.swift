@@ -28,6 +28,7 @@ final class RouteLeaves: @unchecked Sendable {
         static let stride = 32
     }
     private let memory: ReservedMemory
+    let reader: Reader
     private let quiescence: Quiescence
     private var limbo = Limbo()
     private var free: [UInt32] = []
@@ -41,22 +42,34 @@ final class RouteLeaves: @unchecked Sendable {
         self.quiescence = quiescence
         self.capacity = UInt32(min(max(capacity, 1), 1 << 30))
         memory = ReservedMemory(size: (Int(self.capacity) + 1) * Offset.stride)
+        reader = Reader(entries: memory.base)
     }
 
-    @inline(__always) private func entry(_ index: UInt32) -> UnsafeMutableRawPointer { memory.base + Int(index) &* Offset.stride }
+    private func entry(_ index: UInt32) -> UnsafeMutableRawPointer { reader.entry(index) }
 
-    // MARK: Readers. The index is one that a route table returned, not 0.
+    // MARK: Readers
 
-    @inline(__always) func nextHop(_ index: UInt32) -> UInt32 { entry(index).load32(Offset.nextHop) }
-    @inline(__always) func label(_ index: UInt32) -> UInt32 { entry(index).load32(Offset.label) }
-    /// Next hop and label in one load.
-    @inline(__always) func target(_ index: UInt32) -> (nextHop: UInt32, label: UInt32) {
-        let word = entry(index).load64(Offset.nextHop)
-        return (UInt32(truncatingIfNeeded: word), UInt32(truncatingIfNeeded: word &>> 32))
+    /// Lookups: where the entries lie, which never changes. Trivial, so that a worker may pass it around without counting references. Any index is one that a
+    /// route table returned, not 0.
+    struct Reader {
+        fileprivate let entries: UnsafeMutableRawPointer
+        @inline(__always) fileprivate func entry(_ index: UInt32) -> UnsafeMutableRawPointer { entries + Int(index) &* Offset.stride }
+
+        @inline(__always) func nextHop(_ index: UInt32) -> UInt32 { entry(index).load32(Offset.nextHop) }
+        @inline(__always) func label(_ index: UInt32) -> UInt32 { entry(index).load32(Offset.label) }
+        /// Next hop and label in one load.
+        @inline(__always) func target(_ index: UInt32) -> (nextHop: UInt32, label: UInt32) {
+            let word = entry(index).load64(Offset.nextHop)
+            return (UInt32(truncatingIfNeeded: word), UInt32(truncatingIfNeeded: word &>> 32))
+        }
+        @inline(__always) func mac(_ index: UInt32) -> UInt64 { entry(index).load64(Offset.mac) & 0xFFFF_FFFF_FFFF }
+        @inline(__always) func flags(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: entry(index).load64(Offset.mac) >> 48) }
     }
-    @inline(__always) func mac(_ index: UInt32) -> UInt64 { entry(index).load64(Offset.mac) & 0xFFFF_FFFF_FFFF }
-    @inline(__always) func flags(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: entry(index).load64(Offset.mac) >> 48) }
-    @inline(__always) func prefetch(_ index: UInt32) { vr_prefetch(entry(index)) }
+
+    func nextHop(_ index: UInt32) -> UInt32 { reader.nextHop(index) }
+    func label(_ index: UInt32) -> UInt32 { reader.label(index) }
+    func mac(_ index: UInt32) -> UInt64 { reader.mac(index) }
+    func flags(_ index: UInt32) -> UInt16 { reader.flags(index) }
 
     // MARK: Control thread
 

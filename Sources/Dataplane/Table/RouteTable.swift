@@ -45,10 +45,10 @@ final class RouteTable: @unchecked Sendable {
     /// Per root: arena index of its first node, then number of its front, 0 none; UInt32 each.
     private let rootMemory: ReservedMemory
     private let frontMemory: ReservedMemory
-    /// The workers' copies of what never changes.
-    let nodes: UnsafeMutableRawPointer
-    let roots: UnsafeMutableRawPointer
-    let fronts: UnsafeMutableRawPointer
+    /// What workers look up with.
+    let reader: RouteReader
+    var roots: UnsafeMutableRawPointer { reader.roots }
+    var fronts: UnsafeMutableRawPointer { reader.fronts }
     let maximumRoots: Int
     /// Routes from which on a trie has a front.
     let frontThreshold: Int
@@ -69,91 +69,24 @@ final class RouteTable: @unchecked Sendable {
         self.frontThreshold = frontThreshold
         rootMemory = ReservedMemory(size: max(maximumRoots, 1) * 8)
         frontMemory = ReservedMemory(size: FrontPool.maximum * FrontPool.size)
-        nodes = arena.base
-        roots = rootMemory.base
-        fronts = frontMemory.base
+        reader = RouteReader(nodes: arena.base, roots: rootMemory.base, fronts: frontMemory.base, maximumRoots: maximumRoots)
         scratch = RouteNode(base: .allocate(byteCount: RouteNode.maximumSize + RouteNode.unit, alignment: 64))
     }
 
     deinit { scratch.base.deallocate() }
 
-    @inline(__always) func node(_ reference: UInt32) -> RouteNode {
-        RouteNode(base: nodes + Int(reference & ~RouteNode.childBit) &* RouteNode.unit)
+    func node(_ reference: UInt32) -> RouteNode { reader.node(reference) }
+    func first(_ root: UInt32) -> UInt32 { reader.first(root) }
+
+    // MARK: Lookup, as `RouteReader` has it
+
+    func lookupIPv4(_ root: UInt32, _ address: UInt32) -> UInt32 { reader.lookupIPv4(root, address) }
+    func lookupIPv6(_ root: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 { reader.lookupIPv6(root, high, low) }
+    func lookupIPv4(roots: UnsafePointer<UInt32>, addresses: UnsafePointer<UInt32>, leaves: UnsafeMutablePointer<UInt32>, count: Int) {
+        reader.lookupIPv4(roots: roots, addresses: addresses, leaves: leaves, count: count)
     }
-
-    /// Arena index of a root's first node; the empty node for an id that is not a root.
-    @inline(__always) func first(_ root: UInt32) -> UInt32 { Int(root) < maximumRoots ? roots.load32(Int(root) &* 8) : 0 }
-
-    /// What the front says about an address, given by its top 64 bits: a child (16 bits of the address are behind it), a leaf, or 0.
-    @inline(__always) func front(_ root: UInt32, _ high: UInt64) -> UInt32 {
-        guard Int(root) < maximumRoots else { return 0 }
-        let number = roots.load32(Int(root) &* 8 &+ 4)
-        if number == 0 { return 0 }
-        return fronts.load32(Int(number &- 1) &* FrontPool.size &+ Int(truncatingIfNeeded: high &>> 48) &* 4)
-    }
-
-    // MARK: Lookup
-
-    /// The leaf of the longest prefix that holds the address (host order), 0: none. Any root id is safe.
-    /// Complexity: at most 4 nodes, each one or two cache lines.
-    @inline(__always) func lookupIPv4(_ root: UInt32, _ address: UInt32) -> UInt32 {
-        let key = UInt64(address) &<< 32
-        let start = front(root, key)
-        if start != 0 {
-            let leaf = start < RouteNode.childBit ? start : walkIPv4(start, key &<< 16)
-            if leaf != 0 { return leaf }
-        }
-        return walkIPv4(first(root), key)
-    }
-
-    @inline(__always) private func walkIPv4(_ start: UInt32, _ key: UInt64) -> UInt32 {
-        var node = self.node(start)
-        var key = key
-        var best: UInt32 = 0
-        while true {
-            let cover = node.cover, path = node.path
-            if cover != 0 { best = cover }
-            let length = RouteNode.pathLength(path)
-            if length != 0 {
-                if (key ^ path) & RouteNode.pathMask(length) != 0 { return best }
-                key &<<= 8 &* length
-            }
-            let value = node.value(key &>> 56)
-            if value < RouteNode.childBit { return value != 0 ? value : best }
-            node = self.node(value)
-            key &<<= 8
-        }
-    }
-
-    /// The same for IPv6. Complexity: at most 16 nodes; a node per allocation boundary that the table knows, in practice 3…6.
-    @inline(__always) func lookupIPv6(_ root: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 {
-        let start = front(root, high)
-        if start != 0 {
-            let leaf = start < RouteNode.childBit ? start : walkIPv6(start, high &<< 16 | low &>> 48, low &<< 16)
-            if leaf != 0 { return leaf }
-        }
-        return walkIPv6(first(root), high, low)
-    }
-
-    @inline(__always) func walkIPv6(_ start: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 {
-        var node = self.node(start)
-        var high = high, low = low
-        var best: UInt32 = 0
-        while true {
-            let cover = node.cover, path = node.path
-            if cover != 0 { best = cover }
-            let length = RouteNode.pathLength(path)
-            if length != 0 {
-                if (high ^ path) & RouteNode.pathMask(length) != 0 { return best }
-                high = high &<< (8 &* length) | low &>> (64 &- 8 &* length)
-                low &<<= 8 &* length
-            }
-            let value = node.value(high &>> 56)
-            if value < RouteNode.childBit { return value != 0 ? value : best }
-            node = self.node(value)
-            high = high &<< 8 | low &>> 56
-            low &<<= 8
-        }
+    func lookupIPv6(roots: UnsafePointer<UInt32>, addresses: UnsafePointer<IPv6Words>, leaves: UnsafeMutablePointer<UInt32>, count: Int) {
+        reader.lookupIPv6(roots: roots, addresses: addresses, leaves: leaves, count: count)
     }
 
     // MARK: Roots

@@ -4,7 +4,9 @@
 /// # Thread-safety
 /// Readers: any online worker, `load` alone; the pointer is good until the worker quiesces. Writer and iteration: the control thread.
 final class SlotTable<Record>: @unchecked Sendable {
-    private let slots: ReservedMemory
+    private let memory: ReservedMemory
+    /// The memory's first octet, which never changes: readers need not ask its owner.
+    private let slots: UnsafeMutableRawPointer
     private let quiescence: Quiescence
     private var ids: IndexSet
     let capacity: Int
@@ -12,7 +14,8 @@ final class SlotTable<Record>: @unchecked Sendable {
     init(capacity: Int, quiescence: Quiescence) {
         self.capacity = capacity
         self.quiescence = quiescence
-        slots = ReservedMemory(size: max(capacity, 1) * 8)
+        memory = ReservedMemory(size: max(capacity, 1) * 8)
+        slots = memory.base
         ids = IndexSet(capacity: capacity)
     }
 
@@ -27,11 +30,11 @@ final class SlotTable<Record>: @unchecked Sendable {
     /// The record, nil when there is none; any id is safe. Complexity: one load.
     @inline(__always) func load(_ id: UInt32) -> UnsafePointer<Record>? {
         guard Int(id) < capacity else { return nil }
-        return UnsafePointer(bitPattern: UInt(slots.base.load64(Int(id) &* 8)))
+        return UnsafePointer(bitPattern: UInt(slots.load64(Int(id) &* 8)))
     }
 
     private func mutable(_ id: UInt32) -> UnsafeMutablePointer<Record>? {
-        UnsafeMutablePointer(bitPattern: UInt(slots.base.load64(Int(id) * 8)))
+        UnsafeMutablePointer(bitPattern: UInt(slots.load64(Int(id) * 8)))
     }
 
     private static func free(_ record: UnsafeMutablePointer<Record>) {
@@ -45,7 +48,7 @@ final class SlotTable<Record>: @unchecked Sendable {
         let old = mutable(id)
         let new = UnsafeMutablePointer<Record>.allocate(capacity: 1)
         new.initialize(to: record)
-        slots.base.release64(Int(id) * 8, UInt64(UInt(bitPattern: new)))
+        slots.release64(Int(id) * 8, UInt64(UInt(bitPattern: new)))
         ids.insert(id)
         if let old { quiescence.retire { Self.free(old) } }
         return true
@@ -54,7 +57,7 @@ final class SlotTable<Record>: @unchecked Sendable {
     /// False: there was none.
     func remove(_ id: UInt32) -> Bool {
         guard Int(id) < capacity, let old = mutable(id) else { return false }
-        slots.base.release64(Int(id) * 8, 0)
+        slots.release64(Int(id) * 8, 0)
         ids.remove(id)
         quiescence.retire { Self.free(old) }
         return true

@@ -27,6 +27,9 @@ struct VXLAN {
     /// The inner Ethernet frame.
     var payload: UnsafeMutableRawPointer { p + VXLAN.size }
 
+    /// The whole header: flag I, VNI, nothing reserved set.
+    @inline(__always) static func word(vni: UInt32) -> UInt64 { 0x0800_0000_0000_0000 | UInt64(vni & 0xFF_FFFF) << 8 }
+
     struct Fields: Equatable {
         var vni: UInt32
         func emit(to p: UnsafeMutableRawPointer) {

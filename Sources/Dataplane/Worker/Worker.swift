@@ -16,6 +16,9 @@ final class Worker: @unchecked Sendable {
     let id: Int
     let core: Int?
     let tables: ForwardingTables
+    /// Two of the tables' own: a reference of one's own is called without being counted.
+    private let flows: FlowTable
+    private let quiescence: Quiescence
     let pool: BufferPool
     let idle: RouterConfiguration.IdlePolicy
     let counters = WorkerCounters()
@@ -66,6 +69,8 @@ final class Worker: @unchecked Sendable {
         self.id = id
         self.core = core
         self.tables = tables
+        flows = tables.flows
+        quiescence = tables.quiescence
         self.pool = pool
         self.trapBell = trapBell
         self.startTSC = startTSC
@@ -95,10 +100,10 @@ final class Worker: @unchecked Sendable {
     /// Until `isStopping`: take bursts, announce quiescence, rest when there is nothing to do.
     func run() {
         var idleTurns = 0
-        tables.quiescence.online(id)
+        quiescence.online(id)
         while !isStopping.load(ordering: .relaxed) {
             let worked = turn()
-            tables.quiescence.quiesce(id)
+            quiescence.quiesce(id)
             counters.add(.polls)
             if worked {
                 idleTurns = 0
@@ -110,7 +115,7 @@ final class Worker: @unchecked Sendable {
                 rest(idleTurns)
             }
         }
-        tables.quiescence.offline(id)
+        quiescence.offline(id)
         counters.publish()
     }
 
@@ -134,7 +139,7 @@ final class Worker: @unchecked Sendable {
         if pendingCount > 0 { transmitPending() }
         if now > nextAgeing {
             nextAgeing = now &+ tscPerMillisecond
-            _ = tables.flows.age(lane: id, now: milliseconds, budget: 256)
+            _ = flows.age(lane: id, now: milliseconds, budget: 256)
         }
         return worked
     }
@@ -164,9 +169,9 @@ final class Worker: @unchecked Sendable {
             }
             let bounded = plan.mustPoll || plan.descriptorCount > 63
             let timeout: UInt64 = bounded ? (idleTurns < 2048 ? 50_000 : 250_000) : 100_000_000
-            tables.quiescence.offline(id)
+            quiescence.offline(id)
             _ = vr_wait_readable(descriptors.baseAddress, Int32(count), timeout)
-            tables.quiescence.online(id)
+            quiescence.online(id)
         }
         bell.answer()
     }

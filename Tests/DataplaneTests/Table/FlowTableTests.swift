@@ -24,7 +24,7 @@ import Testing
 
     @Test func layout() {
         #expect(MemoryLayout<FlowEntry>.size == 128 && MemoryLayout<FlowEntry>.stride == 128)
-        #expect(MemoryLayout<FlowKey>.offset(of: \.proto) == 40 && MemoryLayout<FlowEntry>.offset(of: \.proto) == 40)
+        #expect(MemoryLayout<FlowKey>.offset(of: \.kind) == 40 && MemoryLayout<FlowEntry>.offset(of: \.proto) == 40)
         #expect(MemoryLayout<FlowEntry>.offset(of: \.tableGeneration) == 56)
         #expect(MemoryLayout<FlowEntry>.offset(of: \.packets) == 64)
         #expect(MemoryLayout<FlowEntry>.offset(of: \.life) == FlowTable.lifeOffset)

@@ -219,7 +219,7 @@ import Testing
         #expect(table.routeCount == 0)
         #expect(table.nodeBytes == 2 * 64)
         // Without a route no front knows anything.
-        for entry in 0..<65_536 { #expect(table.front(root, UInt64(entry) << 48) == 0) }
+        for entry in 0..<65_536 { #expect(table.reader.front(root, UInt64(entry) << 48) == 0) }
     }
 
     /// What a lookup returns from the front is what it returns without: every address block, after every kind of change.
@@ -239,7 +239,7 @@ import Testing
             for address in [0x0A01_0101, 0x0A01_0001, 0x0A02_0304, 0x0A02_0404, 0x0A02_0405, 0x0AFF_0000, 0x0900_0000, 0x0100_0000] as [UInt32] {
                 let expected = (0...32).reversed().lazy.compactMap { routes[RouteKey(ipv4: address, length: $0)] }.first ?? 0
                 #expect(table.lookupIPv4(root, address) == expected, "\(address) after \(text) -> \(leaf)")
-                if table.front(root, UInt64(address) << 32) != 0 { fromFront += 1 }
+                if table.reader.front(root, UInt64(address) << 32) != 0 { fromFront += 1 }
             }
         }
         #expect(fromFront > 20)

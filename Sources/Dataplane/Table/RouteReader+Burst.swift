@@ -2,7 +2,7 @@ import CPlatform
 
 // Lookups of a burst: all packets go down one node per pass, and a pass prefetches the nodes of the next, so that the misses of
 // a burst overlap instead of adding up.
-extension RouteTable {
+extension RouteReader {
     /// A packet that has not reached its leaf.
     private struct Walk {
         var high: UInt64
