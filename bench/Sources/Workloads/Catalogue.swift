@@ -62,7 +62,7 @@ extension Workload {
     static func bridgedDecapsulation(_ variant: String, _ traffic: Traffic, target: Double = 0) -> Workload {
         Workload(
             id: "W3", variant: "decap-\(variant)", title: "VXLAN decapsulation, bridged, \(traffic.description)", added: -50, entersByFabric: true,
-            keepsFlows: true, target: target,
+            target: target,
             objects: {
                 Program.base() + [
                     .vni(VNISpec(vni: .init(Program.vni), nextHop: Program.intoVRF)),
@@ -94,7 +94,7 @@ extension Workload {
         let overUDP = encapsulation == .mplsOverUDP, outer = overUDP ? 46 : 42
         return Workload(
             id: id, variant: variant, title: "\(name(encapsulation)) decapsulation into a VRF, \(traffic.description)", added: 14 - outer,
-            entersByFabric: true, keepsFlows: true, target: target,
+            entersByFabric: true, target: target,
             objects: {
                 Program.base() + Program.routes(traffic.prefixes) + [.label(LabelSpec(label: .init(Program.label), nextHop: Program.intoVRF))]
             },
