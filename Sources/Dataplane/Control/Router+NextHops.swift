@@ -8,6 +8,7 @@ extension Router {
                 "VRF \(spec.id) (\(spec.name)): the VRF table holds \(configuration.vrfCapacity) (ids 0 to \(configuration.vrfCapacity - 1))")
         }
         if state.vrfs[spec.id] == nil {
+            claim(.vrf(spec.id), &state)
             let ipv4 = tables.routes.createRoot(), ipv6 = tables.routes.createRoot()
             guard ipv4 != RouteTable.none, ipv6 != RouteTable.none else {
                 for root in [ipv4, ipv6] where root != RouteTable.none { tables.routes.destroyRoot(root) { _ in } }
@@ -40,6 +41,7 @@ extension Router {
             routes.destroyRoot(roots.ipv6) { _ in }
         }
         state.vrfs[id] = nil
+        release(.vrf(id), &state)
         return .ok
     }
 
@@ -103,7 +105,7 @@ extension Router {
             record.memberCount = UInt32(list.count)
             members = list.map(\.nextHop)
         }
-        if let old = state.nextHops[spec.id] { forgetMembers(old, &state) }
+        if let old = state.nextHops[spec.id] { forgetMembers(old, &state) } else { claim(.nextHop(spec.id), &state) }
         retireMembers(of: spec.id)
         for member in members { state.references[member, default: 0] += 1 }
         _ = tables.nextHops.publish(spec.id.rawValue, record)
@@ -121,6 +123,7 @@ extension Router {
         forgetMembers(spec, &state)
         retireMembers(of: id)
         _ = tables.nextHops.remove(id.rawValue)
+        release(.nextHop(id), &state)
         state.nextHops[id] = nil
         state.references[id] = nil
         return .ok

@@ -89,6 +89,9 @@ extension Router {
         tables.quiescence.retire { withExtendedLifetime(old) {} }
     }
 
+    /// Waits until no worker, and no packet under way, can still hold what was published before.
+    func settleWorkers() { synchronizeWorkers() }
+
     /// Waits until no worker can still hold what was published before.
     func synchronizeWorkers() {
         for worker in workers { worker.bell.ring() }
@@ -146,6 +149,11 @@ extension Router {
             mtu: UInt32(spec.mtu == 0 ? port.port.mtu : min(spec.mtu, port.port.mtu)), port: UInt32(port.index), ipv4: ipv4.first?.rawValue ?? 0,
             ipv6: ipv6.first ?? .any, ipv4Second: ipv4.dropFirst().first?.rawValue ?? 0, ipv6Second: ipv6.dropFirst().first ?? .any,
             workloadMAC: spec.workloadMAC?.rawValue ?? 0, workloadCount: UInt32(spec.workloadAddresses.count), workload: workload)
+        if state.vifs[spec.id] == nil {
+            claim(.vif(spec.id), &state)
+            // What packets that were under way counted for the id's last owner.
+            if state.vifBaseline[spec.id] != nil { state.vifBaseline[spec.id] = counters(of: spec.id) }
+        }
         retireWorkload(of: spec.id)
         // First in, then out: a vif that changes nothing never leaves its VRF without.
         if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: 1) }
@@ -170,6 +178,7 @@ extension Router {
         state.vifBaseline[id] = counters(of: id)
         retireWorkload(of: id)
         _ = tables.vifs.remove(id.rawValue)
+        release(.vif(id), &state)
         publishPlans(&state)
         return .ok
     }

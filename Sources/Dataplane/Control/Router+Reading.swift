@@ -100,16 +100,18 @@ extension Router {
     /// Flow entries at table indices ≥ `from`; `next` is where to go on, nil at the end.
     public func flows(from: UInt32, limit: Int) -> (flows: [FlowReading], next: UInt32?) {
         state.withLock { _ in
-            var out: [FlowReading] = []
-            var at = tables.flows.firstLive(from: from)
-            let now = milliseconds
-            while let index = at, out.count < limit {
-                if let entry = tables.flows.snapshot(index) {
-                    out.append(FlowReading(index: index, entry, reverse: tables.flows.snapshot(entry.reverse), now: now))
+            tables.readingFlows { flows in
+                var out: [FlowReading] = []
+                var at = flows.firstLive(from: from)
+                let now = milliseconds
+                while let index = at, out.count < limit {
+                    if let entry = flows.snapshot(index) {
+                        out.append(FlowReading(index: index, entry, reverse: flows.snapshot(entry.reverse), now: now))
+                    }
+                    at = index == .max ? nil : flows.firstLive(from: index + 1)
                 }
-                at = index == .max ? nil : tables.flows.firstLive(from: index + 1)
+                return (out, at)
             }
-            return (out, at)
         }
     }
 

@@ -110,33 +110,38 @@ extension Router {
         var reverse = forward.reversed
         let template = FlowTable.Template(
             action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds)
-        for _ in 0..<1000 {
-            let result = tables.flows.insertPair(lane: workers.count, forward: &forward, reverse: &reverse, template)
-            switch result.status {
-            case .inserted: return .ok
-            case .exists:
-                for index in [result.index, tables.flows.entry(result.index).pointee.reverse] {
-                    let entry = tables.flows.entry(index)
-                    entry.pointee.action = spec.action.rawValue
-                    entry.pointee.cookie = spec.cookie
+        tables.flows.pool.collect(workers.count)
+        return tables.readingFlows { flows in
+            for _ in 0..<1000 {
+                let result = flows.insertPair(lane: workers.count, forward: &forward, reverse: &reverse, template)
+                switch result.status {
+                case .inserted: return .ok
+                case .exists:
+                    for index in [result.index, flows.entry(result.index).reverse] {
+                        let entry = flows.entry(index)
+                        entry.action = spec.action.rawValue
+                        entry.cookie = spec.cookie
+                    }
+                    return .ok
+                case .conflict: return .inUse("flow: its reverse belongs to another flow")
+                case .full: return .tableFull("flow table: holds \(flows.capacity) entries, all in use")
+                case .busy: continue
                 }
-                return .ok
-            case .conflict: return .inUse("flow: its reverse belongs to another flow")
-            case .full: return .tableFull("flow table: holds \(tables.flows.capacity) entries, all in use")
-            case .busy: continue
             }
+            return .tableFull("flow: the bucket stayed busy; try again")
         }
-        return .tableFull("flow: the bucket stayed busy; try again")
     }
 
     func deleteFlow(_ key: FlowKeySpec) -> RouterOutcome {
         guard var words = FlowKey(key) else { return .invalid("flow: \(key.source) and \(key.destination) are not of one family") }
-        let index = tables.flows.lookup(&words, hash: tables.flows.hash(&words))
-        guard index != FlowTable.none else { return .notFound("flow: does not exist") }
-        for _ in 0..<1000 where tables.flows.isLive(index) {
-            if tables.flows.remove(lane: workers.count, index: index) { return .ok }
+        return tables.readingFlows { flows in
+            let index = flows.lookup(&words, hash: flows.hash(&words))
+            guard index != FlowTable.none else { return .notFound("flow: does not exist") }
+            for _ in 0..<1000 where flows.isLive(index) {
+                if flows.remove(lane: workers.count, index: index) { return .ok }
+            }
+            return flows.isLive(index) ? .tableFull("flow: the bucket stayed busy; try again") : .ok
         }
-        return .ok
     }
 }
 

@@ -43,6 +43,7 @@ public final class Router: @unchecked Sendable {
         /// What `clearCounters` subtracts.
         var dropBaseline: [UInt64] = Array(repeating: 0, count: WorkerCounters.count)
         var vifBaseline: [VifID: VifCounters] = [:]
+        var released = ReleasedIDs()
     }
 
     struct PortEntry {

@@ -38,6 +38,7 @@ extension Worker {
         let indices = lookup.results
         flows.continueLookups(hashes, indices, count: selected)
         let generation = tables.generation.load(ordering: .acquiring)
+        tableGeneration = generation
         for slot in 0..<selected {
             let packet = packets + positions[slot]
             packet.pointee.hash = UInt32(truncatingIfNeeded: hashes[slot] >> 32) | 1
@@ -104,14 +105,14 @@ extension Worker {
     @inline(__always) private func account(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32) {
         let entry = tables.flows.reader.entry(index)
         // The reverse entry was made by a packet of the other direction.
-        if entry.pointee.ingressVif == ForwardingTables.noVif { entry.pointee.ingressVif = packet.pointee.ingress.pointee.id }
-        FlowEntry.count(entry, bytes: packet.pointee.length, now: milliseconds)
-        guard entry.pointee.action == FlowAction.forward.rawValue else { return packet.pointee.settle(.drop(.flowActionDrop)) }
+        if entry.ingressVif == ForwardingTables.noVif { entry.ingressVif = packet.pointee.ingress.pointee.id }
+        entry.count(bytes: packet.pointee.length, now: milliseconds)
+        guard entry.action == FlowAction.forward.rawValue else { return packet.pointee.settle(.drop(.flowActionDrop)) }
         if packet.pointee.proto == IPProtocol.tcp.rawValue { track(packet, entry) }
         guard packet.pointee.next == .route else { return }
-        if entry.pointee.tableGeneration == generation {
-            packet.pointee.nextHop = entry.pointee.nextHop
-            packet.pointee.label = entry.pointee.label
+        if let route = entry.route(generation: generation) {
+            packet.pointee.nextHop = route.nextHop
+            packet.pointee.label = route.label
             packet.pointee.next = .nextHop
         } else {
             packet.pointee.flags.insert(.learnsRoute)
@@ -121,18 +122,18 @@ extension Worker {
     private func track(_ packet: UnsafePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) {
         let tcp = TCP(packet.pointee.transport)
         if tcp.flags.contains(.syn), tcp.maximumSegmentSizeOffset != 0 {
-            entry.pointee.maximumSegmentSize = packet.pointee.transport.word16(tcp.maximumSegmentSizeOffset)
+            entry.maximumSegmentSize = packet.pointee.transport.word16(tcp.maximumSegmentSizeOffset)
         }
         let payload = packet.pointee.length &- Int(packet.pointee.l4) &- tcp.headerLength
         FlowTCP.track(
-            entry, reverse: tables.flows.reader.entry(entry.pointee.reverse), flags: tcp.flags.rawValue, sequence: tcp.sequence,
+            entry, reverse: tables.flows.reader.entry(entry.reverse), flags: tcp.flags.rawValue, sequence: tcp.sequence,
             acknowledgement: tcp.acknowledgment, payload: UInt32(truncatingIfNeeded: max(0, payload)))
     }
 
     /// After the lookups: what a routed flow's next packets will find in its entry.
     func remember(_ packet: UnsafePointer<Packet>, _ generation: UInt32) {
         let entry = tables.flows.reader.entry(packet.pointee.flow)
-        FlowEntry.cache(entry, nextHop: packet.pointee.nextHop, label: packet.pointee.label, generation: generation)
+        entry.remember(nextHop: packet.pointee.nextHop, label: packet.pointee.label, generation: generation)
     }
 
     /// The UDP source port of a tunnel packet: entropy for the fabric's ECMP, 49152–65535 (RFC 7510 section 3, RFC 7348 section 5).

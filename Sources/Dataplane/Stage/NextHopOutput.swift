@@ -11,7 +11,8 @@ import Synchronization
 extension Worker {
     func nextHopOutput(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         let tables = tables, nextHops = tables.nextHops, vifs = tables.vifs
-        let generation = tables.generation.load(ordering: .relaxed)
+        // Read before the lookups: what they found is remembered as of then.
+        let generation = tableGeneration
         for index in 0..<count {
             let packet = packets + index
             guard packet.pointee.next == .nextHop, let nextHop = nextHops.load(packet.pointee.nextHop) else {

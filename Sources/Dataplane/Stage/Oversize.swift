@@ -19,7 +19,7 @@ extension Worker {
         var size = mtu
         if !packet.flags.contains(.tunneled) { size = min(size, Int(packet.ingress.pointee.mtu)) }
         guard packet.flow != Packet.noFlow else { return size }
-        let announced = tables.flows.entry(tables.flows.entry(packet.flow).pointee.reverse).pointee.maximumSegmentSize
+        let announced = tables.flows.entry(tables.flows.entry(packet.flow).reverse).maximumSegmentSize
         guard announced != 0 else { return size }
         // The option counts neither header (RFC 6691). A hostile announcement must not turn one packet into a thousand.
         return min(size, max(Int(announced), Worker.smallestSegment) &+ (Int(packet.l4) &- Ethernet.size) &+ TCP.size)

@@ -50,9 +50,8 @@ extension Worker {
         guard trapsWanted.load(ordering: .relaxed) else { return .trapNoListener }
         let header = PacketRing.Header(
             reason: reason, vif: packet.ingress.pointee.id, vrf: packet.vrf, nextHop: packet.nextHop, length: packet.frame.length)
-        let wasEmpty = traps.isEmpty
         guard traps.push(header, packet.data) else { return .trapQueueFull }
-        if wasEmpty { trapBell.ring() }
+        if traps.wasDrained { trapBell.ring() }
         return nil
     }
 

@@ -1,10 +1,13 @@
+import Synchronization
+
 /// One direction of a flow: 128 octets, two cache lines. The first line is the key and what forwarding needs; it changes only when the flow is resolved
 /// again. The second is written by every packet.
 ///
 /// # Thread-safety
-/// Key, reverse index and ingress vif are written before the entry is published and stand until it is recycled, a grace period after its removal. The
-/// second line is written by the worker that has the packet, with plain stores: packets of one direction of a flow come from one receive queue, and so from one worker. Should two
-/// workers hit one entry (a port whose hash was changed while running), a count may be lost; nothing else depends on these words being exact.
+/// The key and the reverse index are written before the entry is published and stand until it is recycled, a grace period after its removal. Everything else is
+/// shared and read and written through the accessors of `UnsafeMutablePointer<FlowEntry>` below: relaxed atomics, which cost what plain accesses cost.
+/// Packets of one direction of a flow usually come to one worker. Should two workers hit one entry at a time, a count may be lost; the cached route (`remember`) and the TCP
+/// state (`insert(_:)`) stay right.
 struct FlowEntry {
     // First line.
     var sourcePort: UInt16
@@ -24,7 +27,7 @@ struct FlowEntry {
     /// Goes up each time the entry is recycled: (index, generation) names one flow.
     var generation: UInt8
     var spare: UInt8
-    /// The cached route: good while `tableGeneration` is the tables' own.
+    /// The cached route, and what says whether it is good; see `UnsafeMutablePointer.route(generation:)`.
     var nextHop: UInt32
     var label: UInt32
     var tableGeneration: UInt32
@@ -65,18 +68,111 @@ struct FlowEntry {
         FlowKey(
             vrf: vrf, proto: proto, family: family, a0: a0, a1: a1, a2: a2, a3: a3, sourcePort: sourcePort, destinationPort: destinationPort)
     }
+}
 
-    /// Counts a packet. `now` in milliseconds.
-    @inline(__always) static func count(_ entry: UnsafeMutablePointer<FlowEntry>, bytes: Int, now: UInt32) {
-        entry.pointee.packets &+= 1
-        entry.pointee.bytes &+= UInt64(truncatingIfNeeded: bytes)
-        entry.pointee.lastSeen = now
+/// The fields that several threads use.
+extension UnsafeMutablePointer where Pointee == FlowEntry {
+    private enum Offset {
+        static let action = 42, flags = 43, generation = 46, route = 48, tableGeneration = 56, ingressVif = 60
+        static let packets = 64, bytes = 72, lastSeen = 80, reverse = 84, tcpSequenceEnd = 88, tcpAcknowledged = 92
+        static let tcpState = 96, maximumSegmentSize = 98, cookie = 104
     }
 
-    /// Remembers the route. The generation last: another worker that sees it sees the route too (on x86-64; elsewhere the worst is one packet by the old route).
-    @inline(__always) static func cache(_ entry: UnsafeMutablePointer<FlowEntry>, nextHop: UInt32, label: UInt32, generation: UInt32) {
-        entry.pointee.nextHop = nextHop
-        entry.pointee.label = label
-        UnsafeMutableRawPointer(entry).release32(56, generation)
+    @inline(__always) private var memory: UnsafeMutableRawPointer { UnsafeMutableRawPointer(self) }
+    @inline(__always) private func octet(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt8>> {
+        (memory + offset).assumingMemoryBound(to: Atomic<UInt8>.self)
+    }
+    @inline(__always) private func half(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt16>> {
+        (memory + offset).assumingMemoryBound(to: Atomic<UInt16>.self)
+    }
+
+    @inline(__always) var action: UInt8 {
+        get { octet(Offset.action).pointee.load(ordering: .relaxed) }
+        nonmutating set { octet(Offset.action).pointee.store(newValue, ordering: .relaxed) }
+    }
+    @inline(__always) var isForward: Bool { octet(Offset.flags).pointee.load(ordering: .relaxed) & FlowEntry.Flags.forward.rawValue != 0 }
+    @inline(__always) var generation: UInt8 { octet(Offset.generation).pointee.load(ordering: .relaxed) }
+    @inline(__always) var ingressVif: UInt32 {
+        get { memory.load32(Offset.ingressVif) }
+        nonmutating set { memory.store32(Offset.ingressVif, newValue) }
+    }
+    @inline(__always) var lastSeen: UInt32 {
+        get { memory.load32(Offset.lastSeen) }
+        nonmutating set { memory.store32(Offset.lastSeen, newValue) }
+    }
+    /// In a free entry: the next one of its list.
+    @inline(__always) var reverse: UInt32 {
+        get { memory.load32(Offset.reverse) }
+        nonmutating set { memory.store32(Offset.reverse, newValue) }
+    }
+    @inline(__always) var tcpSequenceEnd: UInt32 {
+        get { memory.load32(Offset.tcpSequenceEnd) }
+        nonmutating set { memory.store32(Offset.tcpSequenceEnd, newValue) }
+    }
+    @inline(__always) var tcpAcknowledged: UInt32 {
+        get { memory.load32(Offset.tcpAcknowledged) }
+        nonmutating set { memory.store32(Offset.tcpAcknowledged, newValue) }
+    }
+    @inline(__always) var tcpState: FlowTCP.State {
+        get { FlowTCP.State(rawValue: octet(Offset.tcpState).pointee.load(ordering: .relaxed)) }
+        nonmutating set { octet(Offset.tcpState).pointee.store(newValue.rawValue, ordering: .relaxed) }
+    }
+    /// Both directions' packets add to a state, on two workers perhaps: neither loses what the other adds.
+    func insert(_ state: FlowTCP.State) { octet(Offset.tcpState).pointee.bitwiseOr(state.rawValue, ordering: .relaxed) }
+    @inline(__always) var maximumSegmentSize: UInt16 {
+        get { half(Offset.maximumSegmentSize).pointee.load(ordering: .relaxed) }
+        nonmutating set { half(Offset.maximumSegmentSize).pointee.store(newValue, ordering: .relaxed) }
+    }
+    @inline(__always) var cookie: UInt64 {
+        get { memory.load64(Offset.cookie) }
+        nonmutating set { memory.store64(Offset.cookie, newValue) }
+    }
+
+    /// Counts a packet. `now` in milliseconds.
+    @inline(__always) func count(bytes: Int, now: UInt32) {
+        memory.store64(Offset.packets, memory.load64(Offset.packets) &+ 1)
+        memory.store64(Offset.bytes, memory.load64(Offset.bytes) &+ UInt64(truncatingIfNeeded: bytes))
+        lastSeen = now
+    }
+
+    // The cached route is one word, next hop and label, and beside it the generation for which it holds, mixed with that word. Two workers that cache different routes at
+    // once leave either one of them or a pair that does not match, never one's route with the other's generation.
+
+    @inline(__always) private static func seal(_ route: UInt64, _ generation: UInt32) -> UInt32 {
+        generation ^ UInt32(truncatingIfNeeded: (route &* 0x9E37_79B9_7F4A_7C15) &>> 32)
+    }
+
+    /// The route that was remembered under this table generation.
+    @inline(__always) func route(generation: UInt32) -> (nextHop: UInt32, label: UInt32)? {
+        let route = memory.load64(Offset.route)
+        guard memory.load32(Offset.tableGeneration) == Self.seal(route, generation) else { return nil }
+        return (UInt32(truncatingIfNeeded: route), UInt32(truncatingIfNeeded: route &>> 32))
+    }
+
+    /// Remembers a route for as long as the table generation stands; generation 0: only for display.
+    @inline(__always) func remember(nextHop: UInt32, label: UInt32, generation: UInt32) {
+        let route = UInt64(nextHop) | UInt64(label) &<< 32, seal = Self.seal(route, generation)
+        guard memory.load64(Offset.route) != route || memory.load32(Offset.tableGeneration) != seal else { return }
+        memory.store64(Offset.route, route)
+        memory.store32(Offset.tableGeneration, seal)
+    }
+
+    /// Word by word; of slightly different moments.
+    func copy() -> FlowEntry {
+        withUnsafeTemporaryAllocation(of: FlowEntry.self, capacity: 1) { copy in
+            let target = UnsafeMutableRawPointer(copy.baseAddress.unsafelyUnwrapped)
+            for offset in stride(from: 0, to: MemoryLayout<FlowEntry>.size, by: 8) {
+                target.storeBytes(of: memory.load64(offset), toByteOffset: offset, as: UInt64.self)
+            }
+            return copy[0]
+        }
+    }
+
+    /// Zeroes the entry and gives it its key; word by word, as others may look at its `life`.
+    @inline(__always) func begin(_ key: UnsafePointer<FlowKey>) {
+        let words = UnsafeRawPointer(key)
+        for offset in stride(from: 0, to: 40, by: 8) { memory.store64(offset, words.load(fromByteOffset: offset, as: UInt64.self)) }
+        memory.store64(40, UInt64(words.load(fromByteOffset: 40, as: UInt16.self)))
+        for offset in stride(from: 48, to: MemoryLayout<FlowEntry>.size, by: 8) { memory.store64(offset, 0) }
     }
 }

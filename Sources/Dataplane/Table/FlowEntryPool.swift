@@ -12,16 +12,16 @@ final class FlowEntryPool: @unchecked Sendable {
     private static let keep = 256
 
     /// What one lane owns; padded, so that lanes share no cache line.
-    private struct Lane {
+    private struct Lane: ~Copyable {
         var head: UInt32 = 0
         var count = 0
         var limbo = Limbo()
         var cursor: UInt32 = 1
         // Statistics, read by others.
-        var inserted: UInt64 = 0
-        var removed: UInt64 = 0
-        var full: UInt64 = 0
-        var busy: UInt64 = 0
+        let inserted = Atomic<UInt64>(0)
+        let removed = Atomic<UInt64>(0)
+        let full = Atomic<UInt64>(0)
+        let busy = Atomic<UInt64>(0)
         var padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
     }
 
@@ -34,7 +34,7 @@ final class FlowEntryPool: @unchecked Sendable {
     private let untouched = Atomic<UInt32>(1)
     private let storeLock = Atomic<UInt32>(0)
     /// First entry of the first chunk in the store; written under the lock.
-    private var store: UInt32 = 0
+    private let store = Atomic<UInt32>(0)
 
     init(entries: UnsafeMutablePointer<FlowEntry>, capacity: Int, laneCount: Int, quiescence: Quiescence) {
         self.entries = entries
@@ -42,7 +42,7 @@ final class FlowEntryPool: @unchecked Sendable {
         self.laneCount = laneCount
         self.quiescence = quiescence
         lanes = .allocate(capacity: laneCount)
-        lanes.initialize(repeating: Lane(), count: laneCount)
+        for lane in 0..<laneCount { (lanes + lane).initialize(to: Lane()) }
     }
 
     deinit {
@@ -55,7 +55,7 @@ final class FlowEntryPool: @unchecked Sendable {
         let own = lanes + lane
         if own.pointee.head == 0, !refill(own) { return 0 }
         let index = own.pointee.head
-        own.pointee.head = entries[Int(index)].reverse
+        own.pointee.head = (entries + Int(index)).reverse
         own.pointee.count &-= 1
         return index
     }
@@ -63,7 +63,7 @@ final class FlowEntryPool: @unchecked Sendable {
     /// An entry that no reader can hold: never published, or past its grace period.
     func give(_ lane: Int, _ index: UInt32) {
         let own = lanes + lane
-        entries[Int(index)].reverse = own.pointee.head
+        (entries + Int(index)).reverse = own.pointee.head
         own.pointee.head = index
         own.pointee.count &+= 1
         if own.pointee.count >= Self.keep { share(own) }
@@ -87,9 +87,9 @@ final class FlowEntryPool: @unchecked Sendable {
     }
 
     private func refill(_ own: UnsafeMutablePointer<Lane>) -> Bool {
-        if store != 0, lockStore() {
-            let head = store
-            if head != 0 { store = entries[Int(head)].tcpSequenceEnd }
+        if store.load(ordering: .relaxed) != 0, lockStore() {
+            let head = store.load(ordering: .relaxed)
+            if head != 0 { store.store((entries + Int(head)).tcpSequenceEnd, ordering: .relaxed) }
             storeLock.store(0, ordering: .releasing)
             if head != 0 {
                 own.pointee.head = head
@@ -104,7 +104,7 @@ final class FlowEntryPool: @unchecked Sendable {
                 var index = end
                 while index > first {
                     index &-= 1
-                    entries[Int(index)].reverse = own.pointee.head
+                    (entries + Int(index)).reverse = own.pointee.head
                     own.pointee.head = index
                 }
                 own.pointee.count = Int(end &- first)
@@ -120,12 +120,12 @@ final class FlowEntryPool: @unchecked Sendable {
         guard lockStore() else { return }
         let head = own.pointee.head
         var last = head
-        for _ in 1..<Self.chunk { last = entries[Int(last)].reverse }
-        own.pointee.head = entries[Int(last)].reverse
+        for _ in 1..<Self.chunk { last = (entries + Int(last)).reverse }
+        own.pointee.head = (entries + Int(last)).reverse
         own.pointee.count &-= Self.chunk
-        entries[Int(last)].reverse = 0
-        entries[Int(head)].tcpSequenceEnd = store
-        store = head
+        (entries + Int(last)).reverse = 0
+        (entries + Int(head)).tcpSequenceEnd = store.load(ordering: .relaxed)
+        store.store(head, ordering: .relaxed)
         storeLock.store(0, ordering: .releasing)
     }
 
@@ -138,13 +138,18 @@ final class FlowEntryPool: @unchecked Sendable {
     func cursor(_ lane: Int) -> UInt32 { lanes[lane].cursor }
     func setCursor(_ lane: Int, _ index: UInt32) { lanes[lane].cursor = index }
 
-    func countInserted(_ lane: Int, _ entries: Int) { lanes[lane].inserted &+= UInt64(entries) }
-    func countRemoved(_ lane: Int, _ entries: Int) { lanes[lane].removed &+= UInt64(entries) }
-    func countFull(_ lane: Int) { lanes[lane].full &+= 1 }
-    func countBusy(_ lane: Int) { lanes[lane].busy &+= 1 }
+    func countInserted(_ lane: Int, _ entries: Int) { Self.add(lanes[lane].inserted, entries) }
+    func countRemoved(_ lane: Int, _ entries: Int) { Self.add(lanes[lane].removed, entries) }
+    func countFull(_ lane: Int) { Self.add(lanes[lane].full, 1) }
+    func countBusy(_ lane: Int) { Self.add(lanes[lane].busy, 1) }
 
-    var inserted: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].inserted } }
-    var removed: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].removed } }
-    var full: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].full } }
-    var busy: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].busy } }
+    /// One writer each.
+    private static func add(_ counter: borrowing Atomic<UInt64>, _ amount: Int) {
+        counter.store(counter.load(ordering: .relaxed) &+ UInt64(truncatingIfNeeded: amount), ordering: .relaxed)
+    }
+
+    var inserted: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].inserted.load(ordering: .relaxed) } }
+    var removed: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].removed.load(ordering: .relaxed) } }
+    var full: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].full.load(ordering: .relaxed) } }
+    var busy: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].busy.load(ordering: .relaxed) } }
 }

@@ -31,12 +31,12 @@ enum FlowTCP {
     ) {
         // The common case: data or a bare acknowledgement of an established connection that nobody is closing.
         let settled: State = [.established, .hasAcknowledged, .hasSent]
-        let state = entry.pointee.tcpState
+        let state = entry.tcpState
         if flags & (Flag.fin | Flag.syn | Flag.rst | Flag.ack) == Flag.ack, state == settled || state == settled.union(.syn),
-            reverse.pointee.tcpState.isDisjoint(with: .fin)
+            reverse.tcpState.isDisjoint(with: .fin)
         {
             advance(entry, to: sequence &+ payload)
-            entry.pointee.tcpAcknowledged = acknowledgement
+            entry.tcpAcknowledged = acknowledgement
             return
         }
         trackSlowly(entry, reverse: reverse, flags: flags, sequence: sequence, acknowledgement: acknowledgement, payload: payload)
@@ -44,7 +44,7 @@ enum FlowTCP {
 
     private static func advance(_ entry: UnsafeMutablePointer<FlowEntry>, to end: UInt32) {
         // Retransmissions do not move it back (serial arithmetic, RFC 1982).
-        if Int32(bitPattern: end &- entry.pointee.tcpSequenceEnd) > 0 { entry.pointee.tcpSequenceEnd = end }
+        if Int32(bitPattern: end &- entry.tcpSequenceEnd) > 0 { entry.tcpSequenceEnd = end }
     }
 
     @inline(never) private static func trackSlowly(
@@ -52,43 +52,43 @@ enum FlowTCP {
         acknowledgement: UInt32, payload: UInt32
     ) {
         if flags & Flag.rst != 0 {
-            if accepts(reverse, flags: flags, sequence: sequence, acknowledgement: acknowledgement) { entry.pointee.tcpState.insert(.reset) }
+            if accepts(reverse, flags: flags, sequence: sequence, acknowledgement: acknowledgement) { entry.insert(.reset) }
             return
         }
         // A new connection on the ports of a closed one starts again (the ports may be reused after TIME-WAIT).
-        if flags & (Flag.syn | Flag.ack) == Flag.syn, isClosed(entry.pointee.tcpState, reverse.pointee.tcpState) {
-            entry.pointee.tcpState = []
-            reverse.pointee.tcpState = []
+        if flags & (Flag.syn | Flag.ack) == Flag.syn, isClosed(entry.tcpState, reverse.tcpState) {
+            entry.tcpState = []
+            reverse.tcpState = []
         }
         let control: UInt32 = (flags & Flag.syn != 0 ? 1 : 0) &+ (flags & Flag.fin != 0 ? 1 : 0)
         let end = sequence &+ payload &+ control
-        if entry.pointee.tcpState.contains(.hasSent), flags & Flag.syn == 0 {
+        if entry.tcpState.contains(.hasSent), flags & Flag.syn == 0 {
             advance(entry, to: end)
         } else {
-            entry.pointee.tcpSequenceEnd = end
+            entry.tcpSequenceEnd = end
             // Picked up in the middle: its SYN was before our time.
-            if flags & Flag.syn == 0 { entry.pointee.tcpState.insert(.established) }
+            if flags & Flag.syn == 0 { entry.insert(.established) }
         }
-        entry.pointee.tcpState.insert(.hasSent)
-        if flags & Flag.syn != 0 { entry.pointee.tcpState.insert(.syn) }
-        if flags & Flag.fin != 0 { entry.pointee.tcpState.insert(.fin) }
+        entry.insert(.hasSent)
+        if flags & Flag.syn != 0 { entry.insert(.syn) }
+        if flags & Flag.fin != 0 { entry.insert(.fin) }
         guard flags & Flag.ack != 0 else { return }
-        entry.pointee.tcpAcknowledged = acknowledgement
-        entry.pointee.tcpState.insert(.hasAcknowledged)
+        entry.tcpAcknowledged = acknowledgement
+        entry.insert(.hasAcknowledged)
         // What this acknowledges of the other direction. A SYN may carry data (RFC 7413), so its acknowledgement may fall short of all of it.
-        let other = reverse.pointee.tcpState
+        let other = reverse.tcpState
         guard other.contains(.hasSent) else { return }
-        let unacknowledged = reverse.pointee.tcpSequenceEnd &- acknowledgement
-        if unacknowledged <= 0xFFFF { reverse.pointee.tcpState.insert(.established) }
-        if unacknowledged == 0, other.contains(.fin) { reverse.pointee.tcpState.insert(.finAcknowledged) }
+        let unacknowledged = reverse.tcpSequenceEnd &- acknowledgement
+        if unacknowledged <= 0xFFFF { reverse.insert(.established) }
+        if unacknowledged == 0, other.contains(.fin) { reverse.insert(.finAcknowledged) }
     }
 
     /// RFC 5961 section 3.2, as far as a middle box can tell: an RST is believed when its sequence number is the one its receiver last asked for.
     /// An RST that answers a SYN has no such number; it is believed when it acknowledges that SYN (RFC 9293 section 3.10.7.3).
     private static func accepts(_ receiver: UnsafeMutablePointer<FlowEntry>, flags: UInt8, sequence: UInt32, acknowledgement: UInt32) -> Bool {
-        let state = receiver.pointee.tcpState
-        if state.contains(.hasAcknowledged) { return sequence == receiver.pointee.tcpAcknowledged }
-        return state.contains(.hasSent) && flags & Flag.ack != 0 && acknowledgement == receiver.pointee.tcpSequenceEnd
+        let state = receiver.tcpState
+        if state.contains(.hasAcknowledged) { return sequence == receiver.tcpAcknowledged }
+        return state.contains(.hasSent) && flags & Flag.ack != 0 && acknowledgement == receiver.tcpSequenceEnd
     }
 
     /// The connection is over: both ends have closed, or one has reset it.

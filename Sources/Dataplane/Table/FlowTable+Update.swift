@@ -75,9 +75,9 @@ extension FlowTable {
         let first = min(primary(forwardHash), primary(reverseHash)), second = max(primary(forwardHash), primary(reverseHash))
         guard locks.take(first, of: self), locks.take(second, of: self) else { return Insertion(status: .busy) }
         let existing = lookup(forward, hash: forwardHash)
-        if existing != Self.none { return Insertion(status: .exists, index: existing, reverse: entry(existing).pointee.reverse) }
+        if existing != Self.none { return Insertion(status: .exists, index: existing, reverse: entry(existing).reverse) }
         let other = isSelfReverse ? Self.none : lookup(reverse, hash: reverseHash)
-        if other != Self.none { return Insertion(status: .conflict, index: other, reverse: entry(other).pointee.reverse) }
+        if other != Self.none { return Insertion(status: .conflict, index: other, reverse: entry(other).reverse) }
 
         let forwardPlace = findSlot(&locks, forwardHash, except: nil)
         guard forwardPlace.status == .inserted else { return Insertion(status: forwardPlace.status) }
@@ -111,21 +111,19 @@ extension FlowTable {
         _ index: UInt32, _ key: UnsafePointer<FlowKey>, _ hash: UInt64, _ template: Template, reverse: UInt32, isForward: Bool
     ) {
         let entry = entry(index)
-        let generation = entry.pointee.generation &+ 1
-        let raw = UnsafeMutableRawPointer(entry)
-        raw.initializeMemory(as: UInt64.self, repeating: 0, count: MemoryLayout<FlowEntry>.size / 8)
-        raw.copyMemory(from: key, byteCount: 42)
-        entry.pointee.action = template.action
+        let generation = entry.generation &+ 1
+        entry.begin(key)
+        entry.action = template.action
         entry.pointee.flags = isForward ? .forward : []
         // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
         entry.pointee.udpSourcePort = 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32)
         entry.pointee.generation = generation
-        entry.pointee.ingressVif = isForward ? template.ingressVif : .max
-        entry.pointee.lastSeen = template.now
+        entry.ingressVif = isForward ? template.ingressVif : .max
+        entry.lastSeen = template.now
         entry.pointee.created = template.now
-        entry.pointee.reverse = reverse
-        entry.pointee.cookie = template.cookie
-        raw.release32(Self.lifeOffset, Life.live)
+        entry.reverse = reverse
+        entry.cookie = template.cookie
+        UnsafeMutableRawPointer(entry).release32(Self.lifeOffset, Life.live)
     }
 
     private func publish(_ place: Place, _ hash: UInt64, _ index: UInt32) {
@@ -142,18 +140,18 @@ extension FlowTable {
     /// A caller that is not an online worker passes the generation it read with the index, so that it cannot remove a flow that has taken its place since.
     func remove(lane: Int, index: UInt32, generation: UInt8? = nil) -> Bool {
         guard index != Self.none, Int(index) <= capacity else { return false }
-        let other = entry(index).pointee.reverse
+        let other = entry(index).reverse
         guard other != Self.none, Int(other) <= capacity else { return false }
-        let leader = entry(index).pointee.flags.contains(.forward) ? index : other
+        let leader = entry(index).isForward ? index : other
         // One remover per flow.
         guard life(leader).pointee.compareExchange(expected: Life.live, desired: Life.dying, ordering: .acquiringAndReleasing).exchanged else {
             return false
         }
-        if let generation, entry(index).pointee.generation != generation {
+        if let generation, entry(index).generation != generation {
             life(leader).pointee.store(Life.live, ordering: .releasing)
             return false
         }
-        let follower = entry(leader).pointee.reverse
+        let follower = entry(leader).reverse
         var locks = Locks()
         guard let first = locate(&locks, leader), let second = follower == leader ? first : locate(&locks, follower) else {
             locks.releaseAll(of: self)
@@ -226,18 +224,18 @@ extension FlowTable {
     /// Only the forward entry speaks for a flow.
     @inline(__always) private func isDue(_ index: UInt32, _ now: UInt32) -> Bool {
         let entry = entry(index)
-        guard life(index).pointee.load(ordering: .acquiring) == Life.live, entry.pointee.flags.contains(.forward) else { return false }
-        let reverse = self.entry(entry.pointee.reverse)
+        guard life(index).pointee.load(ordering: .acquiring) == Life.live, entry.isForward else { return false }
+        let reverse = self.entry(entry.reverse)
         // Another worker's clock may be ahead of ours.
-        let idle = min(max(0, Int32(bitPattern: now &- entry.pointee.lastSeen)), max(0, Int32(bitPattern: now &- reverse.pointee.lastSeen)))
+        let idle = min(max(0, Int32(bitPattern: now &- entry.lastSeen)), max(0, Int32(bitPattern: now &- reverse.lastSeen)))
         return idle >= Int32(clamping: timeout(entry, reverse))
     }
 
     private func timeout(_ entry: UnsafeMutablePointer<FlowEntry>, _ reverse: UnsafeMutablePointer<FlowEntry>) -> UInt32 {
-        if entry.pointee.action == FlowTable.dropAction { return timeouts.dropped }
+        if entry.action == FlowTable.dropAction { return timeouts.dropped }
         guard entry.pointee.proto == 6 else { return timeouts.idle }
-        if FlowTCP.isClosed(entry.pointee.tcpState, reverse.pointee.tcpState) { return timeouts.closed }
-        return FlowTCP.isOpening(entry.pointee.tcpState, reverse.pointee.tcpState) ? timeouts.opening : timeouts.idle
+        if FlowTCP.isClosed(entry.tcpState, reverse.tcpState) { return timeouts.closed }
+        return FlowTCP.isOpening(entry.tcpState, reverse.tcpState) ? timeouts.opening : timeouts.idle
     }
 
     /// `FlowAction.drop.rawValue`.
@@ -267,9 +265,8 @@ extension FlowTable {
     /// A copy of a live entry; nil when it is not, or was recycled meanwhile. Its counters may be of slightly different moments.
     func snapshot(_ index: UInt32) -> FlowEntry? {
         guard isLive(index) else { return nil }
-        let generation = entry(index).pointee.generation
-        let copy = entry(index).pointee
-        return isLive(index) && entry(index).pointee.generation == generation ? copy : nil
+        let copy = entry(index).copy()
+        return isLive(index) && entry(index).generation == copy.generation ? copy : nil
     }
 
     /// Live entries.

@@ -234,7 +234,7 @@ struct FlowBucket {
         return (difference &- Self.ones) & ~difference & Self.tops
     }
 
-    @inline(__always) func index(_ slot: Int) -> UInt32 { base.load32(16 &+ slot &* 4) }
+    @inline(__always) func index(_ slot: Int) -> UInt32 { base.acquire32(16 &+ slot &* 4) }
     @inline(__always) var overflow: UInt32 { base.load32(52) }
 
     @inline(__always) func firstCandidate(_ signature: UInt16) -> UInt32 {
@@ -259,9 +259,9 @@ struct FlowBucket {
         UInt16(truncatingIfNeeded: base.load64((slot &>> 2) &* 8) &>> UInt64((slot & 3) &* 16))
     }
 
-    /// Index first: who sees the signature sees it.
+    /// Index first: who sees the signature sees it. Released as well: who still sees an older signature that is the same sees an entry, not its beginnings.
     func set(_ slot: Int, signature: UInt16, index: UInt32) {
-        base.store32(16 &+ slot &* 4, index)
+        base.release32(16 &+ slot &* 4, index)
         let word = (slot &>> 2) &* 8, shift = UInt64((slot & 3) &* 16)
         base.release64(word, base.load64(word) & ~(0xFFFF &<< shift) | UInt64(signature) &<< shift)
     }

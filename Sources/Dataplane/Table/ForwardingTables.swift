@@ -14,6 +14,8 @@ final class ForwardingTables: @unchecked Sendable {
     }
 
     let quiescence: Quiescence
+    /// The control side's own slot there, one after the workers'; see `readingFlows`.
+    private let controlReader: Int
     let vifs: SlotTable<Vif>
     let nextHops: SlotTable<NextHop>
     let routes: RouteTable
@@ -36,7 +38,8 @@ final class ForwardingTables: @unchecked Sendable {
     static let noVif: UInt32 = .max
 
     init(_ configuration: RouterConfiguration) {
-        quiescence = Quiescence(workerCount: configuration.cores.count)
+        quiescence = Quiescence(workerCount: configuration.cores.count + 1)
+        controlReader = configuration.cores.count
         vifs = SlotTable(capacity: configuration.vifCapacity, quiescence: quiescence)
         nextHops = SlotTable(capacity: configuration.nextHopCapacity, quiescence: quiescence)
         routes = RouteTable(quiescence: quiescence)
@@ -80,6 +83,14 @@ final class ForwardingTables: @unchecked Sendable {
             flowVifs[index].store(
                 UInt32(truncatingIfNeeded: Int(flowVifs[index].load(ordering: .relaxed)) + difference), ordering: .releasing)
         }
+    }
+
+    /// For the control thread (the holder of the router's lock), around everything that looks at flow entries: what it sees inside `body` is not recycled meanwhile.
+    /// `body` waits for no worker.
+    func readingFlows<Result>(_ body: (FlowTable) -> Result) -> Result {
+        quiescence.online(controlReader)
+        defer { quiescence.offline(controlReader) }
+        return body(flows)
     }
 
     func bumpGeneration() { generation.wrappingAdd(1, ordering: .releasing) }

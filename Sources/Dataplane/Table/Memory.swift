@@ -8,6 +8,9 @@ import Synchronization
 // Readers use relaxed loads wherever the next access depends on the value loaded (a pointer or an index into the
 // same block): the hardware keeps dependent loads in order, and the writer's release store orders what they point to.
 
+//
+// ThreadSanitizer does not know dependent loads: in builds for it (`VROUTER_TSAN`) they are acquiring, which on x86-64 is the same instruction.
+
 extension UnsafeMutableRawPointer {
     @inline(__always) func atomic32(_ offset: Int = 0) -> UnsafeMutablePointer<Atomic<UInt32>> {
         (self + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
@@ -15,8 +18,13 @@ extension UnsafeMutableRawPointer {
     @inline(__always) func atomic64(_ offset: Int = 0) -> UnsafeMutablePointer<Atomic<UInt64>> {
         (self + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
+    #if VROUTER_TSAN
+    @inline(__always) func load32(_ offset: Int) -> UInt32 { atomic32(offset).pointee.load(ordering: .acquiring) }
+    @inline(__always) func load64(_ offset: Int) -> UInt64 { atomic64(offset).pointee.load(ordering: .acquiring) }
+    #else
     @inline(__always) func load32(_ offset: Int) -> UInt32 { atomic32(offset).pointee.load(ordering: .relaxed) }
     @inline(__always) func load64(_ offset: Int) -> UInt64 { atomic64(offset).pointee.load(ordering: .relaxed) }
+    #endif
     @inline(__always) func acquire32(_ offset: Int) -> UInt32 { atomic32(offset).pointee.load(ordering: .acquiring) }
     @inline(__always) func acquire64(_ offset: Int) -> UInt64 { atomic64(offset).pointee.load(ordering: .acquiring) }
     @inline(__always) func store32(_ offset: Int, _ value: UInt32) { atomic32(offset).pointee.store(value, ordering: .relaxed) }

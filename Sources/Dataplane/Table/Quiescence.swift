@@ -15,7 +15,8 @@ import Synchronization
 /// - Worker w calls `online`, `offline` and `quiesce` for its own slot only. **A worker holds no table pointer and no table index
 ///   across `quiesce`, nor while offline.**
 /// - `advance` and `passed` may be called from any thread; a thread that is itself an online worker never waits for a number, it looks again next loop.
-/// - `retire`, `reclaim` and `synchronize` belong to the control thread (the holder of the router's lock). It is not a worker: it never goes online.
+/// - `retire`, `reclaim` and `synchronize` belong to the control thread (the holder of the router's lock). It may have a slot of its own, to read what workers recycle
+///   (flows), but is offline whenever it calls one of these.
 ///
 /// # Memory ordering
 /// `quiesce` needs no full fence: the acquiring load of the counter orders every later table load after the writer's unlinking, which

@@ -45,14 +45,23 @@ final class PacketRing: @unchecked Sendable {
     /// Hands the oldest packet to `body`, whose pointer is valid during the call; false when there is none.
     func pop(_ body: (Header, UnsafeRawPointer) -> Void) -> Bool {
         let at = tail.load(ordering: .relaxed)
-        guard at != head.load(ordering: .acquiring) else { return false }
+        if at == head.load(ordering: .acquiring) {
+            // Once more, after `tail` is sure to be seen; see `wasDrained`.
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            guard at != head.load(ordering: .acquiring) else { return false }
+        }
         let slot = slots + (at & (count &- 1)) &* PacketRing.slotSize
         body(slot.load(as: Header.self), slot + 32)
         tail.store(at &+ 1, ordering: .releasing)
         return true
     }
 
-    var isEmpty: Bool { tail.load(ordering: .acquiring) == head.load(ordering: .acquiring) }
+    /// For the producer, after a push: the consumer had taken everything before it and may have gone to sleep. Either the consumer sees the push when it looks again, or this
+    /// sees that it had drained the ring: looking before the push instead would miss a consumer that drains in between.
+    var wasDrained: Bool {
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        return tail.load(ordering: .relaxed) == head.load(ordering: .relaxed) &- 1
+    }
 }
 
 /// An eventfd: what a sleeping thread waits on, and another signals.

@@ -55,6 +55,8 @@ final class Worker: @unchecked Sendable {
     /// TSC at the start of this loop turn, and the same in milliseconds since the router started.
     var now: UInt64 = 0
     var milliseconds: UInt32 = 0
+    /// The tables' generation when the lookups of this burst began.
+    var tableGeneration: UInt32 = 0
     let tscHz: UInt64
     let tscPerMillisecond: UInt64
     let startTSC: UInt64

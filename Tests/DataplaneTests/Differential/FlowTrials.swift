@@ -134,7 +134,7 @@ import Testing
                 // A packet of a flow keeps it.
                 let key = likely(&trial.random)
                 guard let number = slow.keys[key], let flow = slow.flows[number] else { continue }
-                FlowEntry.count(table.entry(slow.index(key)), bytes: 100, now: now)
+                table.entry(slow.index(key)).count(bytes: 100, now: now)
                 if key == flow.forward { slow.flows[number]?.lastSeen.0 = now }
                 if key == flow.reverse { slow.flows[number]?.lastSeen.1 = now }
             case 13:

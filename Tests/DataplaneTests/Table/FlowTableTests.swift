@@ -208,7 +208,7 @@ import Testing
         #expect(table.age(lane: 0, now: 11_000, budget: 1000) == 2)
         #expect(!table.isLive(dropped.index) && !table.isLive(opening.index))
         // A packet of the reverse direction keeps the flow.
-        FlowEntry.count(table.entry(udp.reverse), bytes: 100, now: 100_000)
+        table.entry(udp.reverse).count(bytes: 100, now: 100_000)
         #expect(table.age(lane: 0, now: 181_000, budget: 1000) == 0)
         #expect(table.age(lane: 0, now: 280_000, budget: 1000) == 1)
         #expect(table.count == 0)
@@ -299,7 +299,7 @@ import Testing
                     if index != FlowTable.none {
                         let entry = table.entry(index)
                         if entry.pointee.key != key || table.entry(entry.pointee.reverse).pointee.key != reverse { wrong.add(1, ordering: .relaxed) }
-                        FlowEntry.count(entry, bytes: 1, now: now)
+                        entry.count(bytes: 1, now: now)
                         if random.below(16) == 0 { _ = table.remove(lane: worker, index: index) }
                     } else if table.insertPair(lane: worker, forward: &key, reverse: &reverse, FlowTable.Template(now: now)).status == .inserted {
                         inserted.add(1, ordering: .relaxed)
