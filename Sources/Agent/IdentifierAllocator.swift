@@ -19,7 +19,7 @@ enum NextHopIdentity: Hashable, Sendable {
             guard let destination = IPAddress(bytes: x.destination) else { return nil }
             self = .tunnel(destination, x.encapsulation)
         case .vrf(let x): self = .vrf(VRFID(x.vrf))
-        case .discard, .resolve, .ecmp, nil: return nil
+        case .discard, .resolve, .ecmp, .indirect, nil: return nil
         }
     }
 }

@@ -78,6 +78,7 @@ extension Dataplane_V1_Object {
             case .resolve(let y): return [vif(y.vif)]
             case .vrf(let y): return [vrf(y.vrf)]
             case .ecmp(let y): return y.members.map { nextHop($0.nextHop) }
+            case .indirect(let y): return [nextHop(y.nextHop)]
             case .discard, nil: return []
             }
         case .label(let x): return [nextHop(x.nextHop)]

@@ -69,6 +69,9 @@ import Testing
                 - {id: 8, resolve: {vif: 0}}
                 - {id: 9, vrf: {id: 1, bridges: true}}
                 - {id: 10, ecmp: [{nextHop: 5, label: 0}, {nextHop: 6}]}
+                - {id: 11, ecmp: {members: [{nextHop: 5}], hash: [source, destinationPort]}}
+                - {id: 12, indirect: 10}
+                - {id: 13, vrf: {id: 1, routerMAC: "02:00:00:00:01:0b"}}
               vifs:
                 - {id: 3, name: w1, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", mtu: 9000, addresses: [10.1.0.10, "fd00:1::10"],
                    workloadMAC: "02:00:00:00:01:0a", workloadAddresses: ["fd00:1::10", 10.1.0.10], keepsFlows: true, antispoof: true, cookie: 7}
@@ -86,7 +89,7 @@ import Testing
         let vrf = expected.remove(at: 7)
         expected.insert(vrf, at: 5)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 32)
+        #expect(configuration.objects.first?.place.line == 35)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }
@@ -151,6 +154,10 @@ import Testing
         ),
         ("objects: {vnis: [{vni: 16777216, nextHop: 0}]}", "f:1:24: objects.vnis[0].vni: expected a number from 0 to 16777215, found '16777216'"),
         ("objects: {nextHops: [{id: 1, ecmp: []}]}", "f:1:36: objects.nextHops[0].ecmp: there is no member in the list"),
+        (
+            "objects: {nextHops: [{id: 1, ecmp: {members: [{nextHop: 2}], hash: [ports]}}]}",
+            "f:1:69: objects.nextHops[0].ecmp.hash[0]: 'ports' is not one of protocol, source, sourcePort, destination, destinationPort"
+        ),
         ("objects: {nextHops: [{id: 1, discard: {x: 1}}]}", "f:1:40: objects.nextHops[0].discard.x: unknown field 'x'; there are none here"),
     ])
     func errorsNameTheirPlace(_ text: String, _ message: String) {

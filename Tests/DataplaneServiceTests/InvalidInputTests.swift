@@ -92,11 +92,23 @@ import Foundation
             "upsert.vif.workload_addresses[0]: empty: an address has 4 or 16 octets in network order, this has 0",
             vif { $0.workloadAddresses = [Data()] }),
         Case("upsert.vrf.name: is empty", .vrf(.init())),
-        Case("upsert.next_hop.kind: missing: give one of discard, receive, encap, tunnel, resolve, vrf, ecmp", .nextHop(.init())),
+        Case("upsert.next_hop.kind: missing: give one of discard, receive, encap, tunnel, resolve, vrf, ecmp, indirect", .nextHop(.init())),
         Case("upsert.next_hop.ecmp.members: there is none", .nextHop(.with { $0.ecmp = .init() })),
         Case(
             "upsert.next_hop.ecmp.members[0].label: 16777216: an MPLS label has 20 bits, a VNI 24: at most 16777215",
             .nextHop(.with { $0.ecmp = .with { $0.members = [.with { $0.label = 1 << 24 }] } })),
+        Case(
+            "upsert.next_hop.ecmp.hash_fields[1]: 9: no such field",
+            .nextHop(
+                .with {
+                    $0.ecmp = .with {
+                        $0.members = [.init()]
+                        $0.hashFields = [.source, .UNRECOGNIZED(9)]
+                    }
+                })),
+        Case(
+            "upsert.next_hop.vrf.router_mac: ff: a MAC address has 6 octets, this has 1",
+            .nextHop(.with { $0.vrf = .with { $0.routerMac = Data([0xFF]) } })),
         Case("upsert.next_hop.tunnel.encapsulation: missing: VXLAN, MPLS_OVER_UDP or MPLS_OVER_GRE", tunnel { $0.encapsulation = .unspecified }),
         Case("upsert.next_hop.tunnel.encapsulation: 4: no such encapsulation", tunnel { $0.encapsulation = .UNRECOGNIZED(4) }),
         Case(

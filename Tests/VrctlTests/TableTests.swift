@@ -282,6 +282,32 @@ import Testing
 
                 """)
     }
+    @Test func chosenHashFieldsAndIndirect() {
+        var chosen = ecmp, indirect = Dataplane_V1_IndirectNextHop(), vrf = Dataplane_V1_VrfNextHop()
+        chosen.hashFields = [.destination, .source]
+        indirect.nextHop = 30
+        vrf.vrf = 5
+        vrf.routerMac = octets("02:00:00:00:0f:99")
+        #expect(
+            [hop(30, .ecmp(chosen)), hop(31, .indirect(indirect)), hop(32, .vrf(vrf))].map(layout.block).joined() == """
+                Id:30         Type:Composite      Fmly: AF_INET  Rid:0  Ref_cnt:1          Vrf:0
+                              Flags:Valid, Ecmp,
+                              Valid Hash Key Parameters: SrcIP,DstIp
+                              Sub NH(label): 12(18) 14(-1)
+
+                Id:31         Type:Indirect       Fmly: AF_INET  Rid:0  Ref_cnt:1          Vrf:0
+                              Flags:Valid, Indirect,
+                              Sub NH: 30
+
+                Id:32         Type:Vrf_Translate  Fmly: AF_INET  Rid:0  Ref_cnt:1          Vrf:5
+                              Flags:Valid,
+                              Router Mac:02:00:00:00:0f:99
+
+
+                """)
+        #expect(layout.json(hop(31, .indirect(indirect))).pretty.contains("\"target\": 30"))
+        #expect(layout.json(hop(30, .ecmp(chosen))).pretty.contains("\"hashFields\": [\n    \"source\",\n    \"destination\"\n  ]"))
+    }
     @Test func discardReceiveResolveAndVRF() {
         var receive = Dataplane_V1_ReceiveNextHop(), vrf = Dataplane_V1_VrfNextHop()
         receive.vif = 3

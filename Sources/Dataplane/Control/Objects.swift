@@ -104,10 +104,13 @@ public struct NextHopSpec: Hashable, Sendable {
         case tunnel(Tunnel)
         /// On the fabric, address not resolved yet: traps to the agent.
         case resolve(vif: VifID)
-        /// Lookup continues in another VRF. `bridges`: an inner Ethernet frame is looked up by MAC first.
-        case vrf(VRFID, bridges: Bool)
-        /// One member by flow hash.
-        case ecmp([Member])
+        /// Lookup continues in another VRF. `bridges`: an inner Ethernet frame is looked up by MAC first. `routerMAC`: frames from VXLAN to this address are
+        /// routed (EVPN type 5, RFC 9136); nil: the gateway's.
+        case vrf(VRFID, bridges: Bool, routerMAC: MACAddress? = nil)
+        /// One member by a hash of these fields of the packet. A change of members moves as few flows as can be.
+        case ecmp([Member], hash: HashFields = .all)
+        /// Stands for another next hop: what names this one is switched to another target in one write.
+        case indirect(NextHopID)
     }
     public struct Tunnel: Hashable, Sendable {
         public var encapsulation: Encapsulation

@@ -26,7 +26,7 @@ extension Router {
         if let vif = state.vifs.values.first(where: { $0.vrf == id }) {
             return .inUse("\(what): vif \(vif.id.rawValue) (\(vif.name)) is in it; delete the vif first")
         }
-        if let nextHop = state.nextHops.values.first(where: { if case .vrf(let vrf, _) = $0.kind { vrf == id } else { false } }) {
+        if let nextHop = state.nextHops.values.first(where: { if case .vrf(let vrf, _, _) = $0.kind { vrf == id } else { false } }) {
             return .inUse("\(what): next hop \(nextHop.id) leads to it; delete the next hop first")
         }
         let roots = tables.roots(id.rawValue)
@@ -57,7 +57,6 @@ extension Router {
         if let vif = spec.vif, state.vifs[vif] == nil { return .notFound("\(what): vif \(vif.rawValue) does not exist; create it first") }
 
         var record: NextHop
-        var members: [NextHopID] = []
         switch spec.kind {
         case .discard: record = NextHop(id: spec.id.rawValue, kind: .discard)
         case .receive(let vif):
@@ -82,32 +81,38 @@ extension Router {
                 record = NextHop(tunnel: tunnel, id: spec.id.rawValue, source: source, destination: destination)
             default: return .invalid("\(what): source \(tunnel.source) and destination \(tunnel.destination) are not of one family")
             }
-        case .vrf(let vrf, let bridges):
+        case .vrf(let vrf, let bridges, let routerMAC):
             guard state.vrfs[vrf] != nil else { return .notFound("\(what): VRF \(vrf) does not exist; create it first") }
+            if let routerMAC, routerMAC.isMulticast || routerMAC == .zero {
+                return .invalid("\(what): router MAC \(routerMAC) is not a unicast address")
+            }
             record = NextHop(id: spec.id.rawValue, kind: .vrf)
             record.vrf = vrf.rawValue
             record.bridges = bridges
-        case .ecmp(let list):
-            guard (1...256).contains(list.count) else { return .invalid("\(what): an ECMP next hop has 1 to 256 members, not \(list.count)") }
-            for member in list {
-                guard let target = state.nextHops[member.nextHop] else {
-                    return .notFound("\(what): member \(member.nextHop) does not exist; create it first")
-                }
-                if case .ecmp = target.kind { return .invalid("\(what): member \(member.nextHop) is an ECMP next hop itself") }
-                if let label = member.label, label > VNI.maximum { return .invalid("\(what): member label \(label) is larger than 24 bits") }
+            record.routerMAC = (routerMAC ?? .gateway).rawValue
+        case .ecmp(let list, let fields):
+            if let refusal = check(list, what, state) { return refusal }
+            if fields.isEmpty || !HashFields.all.isSuperset(of: fields) {
+                return .invalid("\(what): the hash needs at least one of the known fields")
             }
             record = NextHop(id: spec.id.rawValue, kind: .ecmp)
-            let memory = UnsafeMutablePointer<NextHop.Member>.allocate(capacity: list.count)
-            for (index, member) in list.enumerated() {
-                (memory + index).initialize(to: .init(nextHop: member.nextHop.rawValue, label: member.label ?? Packet.noLabel))
-            }
-            record.members = memory
-            record.memberCount = UInt32(list.count)
-            members = list.map(\.nextHop)
+            record.hashFields = fields.rawValue
+            let previous = tables.nextHops.load(spec.id.rawValue)?.pointee.ecmpBuckets ?? []
+            record.setBuckets(
+                ECMPBuckets.assign(
+                    list.map { NextHop.Member(nextHop: $0.nextHop.rawValue, label: $0.label ?? Packet.noLabel) }, previous: previous))
+        case .indirect(let target):
+            guard state.nextHops[target] != nil else { return .notFound("\(what): next hop \(target) does not exist; create it first") }
+            record = NextHop(id: spec.id.rawValue, kind: .indirect)
+            record.target = target.rawValue
+        }
+        if let loop = spec.targets.first(where: { leads(from: $0, to: spec.id, state) }) {
+            discard(record)
+            return .invalid("\(what): next hop \(loop) leads back to it")
         }
         if let old = state.nextHops[spec.id] { forgetMembers(old, &state) } else { claim(.nextHop(spec.id), &state) }
         retireMembers(of: spec.id)
-        for member in members { state.references[member, default: 0] += 1 }
+        for target in spec.targets { reference(target, &state) }
         _ = tables.nextHops.publish(spec.id.rawValue, record)
         state.nextHops[spec.id] = spec
         return .ok
@@ -118,7 +123,7 @@ extension Router {
         guard let spec = state.nextHops[id] else { return .notFound("next hop \(id): does not exist") }
         let references = state.references[id] ?? 0
         guard references == 0 else {
-            return .inUse("next hop \(id): \(references) objects (routes, bridge entries, labels, VNIs or ECMP next hops) use it; delete them first")
+            return .inUse("next hop \(id): \(references) objects (routes, bridge entries, labels, VNIs or other next hops) use it; delete them first")
         }
         forgetMembers(spec, &state)
         retireMembers(of: id)
@@ -130,8 +135,37 @@ extension Router {
     }
 
     private func forgetMembers(_ spec: NextHopSpec, _ state: inout State) {
-        guard case .ecmp(let list) = spec.kind else { return }
-        for member in list { dereference(member.nextHop, &state) }
+        for target in spec.targets { dereference(target, &state) }
+    }
+
+    private func check(_ list: [NextHopSpec.Member], _ what: String, _ state: State) -> RouterOutcome? {
+        guard (1...ECMPBuckets.maximumMembers).contains(list.count) else {
+            return .invalid("\(what): an ECMP next hop has 1 to \(ECMPBuckets.maximumMembers) members, not \(list.count)")
+        }
+        for member in list {
+            guard let target = state.nextHops[member.nextHop] else {
+                return .notFound("\(what): member \(member.nextHop) does not exist; create it first")
+            }
+            if case .ecmp = target.kind { return .invalid("\(what): member \(member.nextHop) is an ECMP next hop itself") }
+            if let label = member.label, label > VNI.maximum { return .invalid("\(what): member label \(label) is larger than 24 bits") }
+        }
+        return nil
+    }
+
+    /// Whether a packet at next hop `start` may come to `end`, through indirect and ECMP next hops. (Through routes of other VRFs is for the packet to find out.)
+    private func leads(from start: NextHopID, to end: NextHopID, _ state: State) -> Bool {
+        var waiting = [start], seen: Set<NextHopID> = [start]
+        while let id = waiting.popLast() {
+            if id == end { return true }
+            for target in state.nextHops[id]?.targets ?? [] where seen.insert(target).inserted { waiting.append(target) }
+        }
+        return false
+    }
+
+    /// A record that was made and not published.
+    private func discard(_ record: NextHop) {
+        record.members?.deallocate()
+        record.outerIPv6?.deallocate()
     }
 
     /// What hangs on the present record is freed with it.
@@ -150,5 +184,16 @@ extension Router {
     func dereference(_ id: NextHopID, _ state: inout State) {
         guard let count = state.references[id] else { return }
         state.references[id] = count > 1 ? count - 1 : nil
+    }
+}
+
+extension NextHopSpec {
+    /// The next hops it names.
+    var targets: [NextHopID] {
+        switch kind {
+        case .ecmp(let members, _): members.map(\.nextHop)
+        case .indirect(let target): [target]
+        case .discard, .receive, .encap, .tunnel, .resolve, .vrf: []
+        }
     }
 }

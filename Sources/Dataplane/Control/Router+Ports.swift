@@ -197,7 +197,7 @@ extension NextHopSpec {
         switch kind {
         case .receive(let vif), .resolve(let vif), .encap(let vif, _, _): vif
         case .tunnel(let tunnel): tunnel.vif
-        case .discard, .vrf, .ecmp: nil
+        case .discard, .vrf, .ecmp, .indirect: nil
         }
     }
 }

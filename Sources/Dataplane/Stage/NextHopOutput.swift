@@ -66,9 +66,9 @@ extension Worker {
 
     private func run(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>) {
         var nextHop = nextHop
-        if nextHop.pointee.kind == .ecmp {
-            guard let member = chooseMember(&packet, nextHop) else { return packet.settle(.drop(.invalidNextHop)) }
-            nextHop = member
+        if nextHop.pointee.kind.leadsOn {
+            guard let end = followChain(&packet, nextHop) else { return }
+            nextHop = end
         }
         switch nextHop.pointee.kind {
         case .discard: packet.settle(.drop(.discards))
@@ -77,36 +77,8 @@ extension Worker {
         case .encap: workloadOutput(&packet, nextHop)
         case .tunnel: tunnelOutput(&packet, nextHop)
         case .tunnelIPv6: tunnelIPv6Output(&packet, nextHop)
-        case .vrf:
-            // A route that leads into another VRF: one more lookup, once.
-            packet.vrf = nextHop.pointee.vrf
-            let roots = tables.roots(packet.vrf)
-            let leaf =
-                switch packet.family {
-                case .ipv4: tables.routes.reader.lookupIPv4(roots.ipv4, IPv4(packet.network).destination)
-                case .ipv6: tables.routes.reader.lookupIPv6(roots.ipv6, IPv6(packet.network).destination.high, IPv6(packet.network).destination.low)
-                case .none: UInt32(0)
-                }
-            guard leaf != 0 else { return packet.settle(.drop(.noRoute)) }
-            guard let inner = tables.nextHops.load(tables.leaves.reader.nextHop(leaf)), inner.pointee.kind != .vrf, inner.pointee.kind != .ecmp else {
-                return packet.settle(.drop(.packetLoop))
-            }
-            packet.flow = Packet.noFlow
-            packet.nextHop = tables.leaves.reader.nextHop(leaf)
-            packet.label = tables.leaves.reader.label(leaf)
-            packet.next = .nextHop
-            run(&packet, inner)
-        case .ecmp: packet.settle(.drop(.packetLoop))
+        case .vrf, .ecmp, .indirect: packet.settle(.drop(.packetLoop))
         }
-    }
-
-    /// A member by the flow's hash, so that a flow keeps its path; packets without ports go by their addresses.
-    private func chooseMember(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>) -> UnsafePointer<NextHop>? {
-        guard let members = nextHop.pointee.members, nextHop.pointee.memberCount > 0 else { return nil }
-        let member = members[Int(UInt64(flowHash(&packet)) &* UInt64(nextHop.pointee.memberCount) >> 32)]
-        packet.nextHop = member.nextHop
-        packet.label = member.label
-        return tables.nextHops.load(member.nextHop)
     }
 
     /// The hash of the flow lookup or of the port; else of addresses and ports, of addresses alone where there are no ports. Never 0.

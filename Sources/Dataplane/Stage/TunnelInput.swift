@@ -96,8 +96,11 @@ extension Worker {
         guard VXLAN.check(packet.data + offset, available: packet.length &- offset) else { return packet.settle(.drop(.invalidPacket)) }
         let vni = VXLAN(packet.data + offset).vni
         let id = tables.vnis.lookup(vni)
-        guard id != IndexTable.none, let nextHop = tables.nextHops.load(id) else { return packet.settle(.drop(.invalidVNI)) }
-        guard nextHop.pointee.kind == .vrf else { return packet.settle(.drop(.invalidNextHop)) }
+        guard id != IndexTable.none, var nextHop = tables.nextHops.load(id) else { return packet.settle(.drop(.invalidVNI)) }
+        if nextHop.pointee.kind != .vrf {
+            guard let target = indirectTarget(nextHop), target.pointee.kind == .vrf else { return packet.settle(.drop(.invalidNextHop)) }
+            nextHop = target
+        }
         packet.pull(offset &+ VXLAN.size)
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         packet.flags.insert(.tunneled)
@@ -106,7 +109,7 @@ extension Worker {
         let isIP = ethernet.type == .ipv4 || ethernet.type == .ipv6
         if isIP, let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
         if !mark(&packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
-        if isIP, ethernet.destination == MACAddress.gateway.rawValue {
+        if isIP, ethernet.destination == nextHop.pointee.routerMAC {
             packet.flags.insert(.routed)
             packet.next = .route
         } else if nextHop.pointee.bridges, !ethernet.isMulticast {
@@ -139,7 +142,7 @@ extension Worker {
             packet.vrf = nextHop.pointee.vrf
             packet.next = .route
         } else {
-            if let vif = tables.vifs.load(nextHop.pointee.vif) { packet.vrf = vif.pointee.vrf }
+            packet.vrf = nextHop.pointee.kind.leadsOn ? vrfBehind(nextHop) : tables.vifs.load(nextHop.pointee.vif)?.pointee.vrf ?? packet.vrf
             packet.nextHop = id
             packet.next = .nextHop
         }

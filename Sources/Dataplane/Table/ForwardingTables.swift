@@ -35,6 +35,9 @@ final class ForwardingTables: @unchecked Sendable {
     /// Goes up with every change that may alter where a packet goes; a flow's cached next hop is valid while it stands.
     let generation = Atomic<UInt32>(1)
 
+    /// Of the hashes that choose paths; the same for all workers.
+    let hashSeed = randomSeed()
+
     static let noVif: UInt32 = .max
 
     init(_ configuration: RouterConfiguration) {

@@ -16,6 +16,10 @@ struct NextHop {
     var rewriteLength: UInt8
     /// `tunnel`: octets of the outer IP packet that are not the inner IP packet's.
     var payloadOverhead: UInt8
+    /// `ecmp`: 32 less the bits of a bucket's number.
+    var bucketShift: UInt8
+    /// `ecmp`: `HashFields.rawValue`.
+    var hashFields: UInt8
     /// Outgoing vif; `receive`: the vif whose addresses are meant.
     var vif: UInt32
     /// `vrf`: where the lookup goes on.
@@ -28,15 +32,25 @@ struct NextHop {
     var outerSource: UInt32
     /// `tunnel`: sum of the outer IPv4 header's constant 16-bit words, unfolded.
     var outerSum: UInt32
-    /// `ecmp`: members.
+    /// `ecmp`: the buckets of `ECMPBuckets`, a power of two of them; a flow's is the top bits of its hash.
     var memberCount: UInt32
     var members: UnsafeMutablePointer<Member>?
+    /// `indirect`: the next hop it stands for.
+    var target: UInt32
+    /// `vrf`: inner frames to this address are routed.
+    var routerMAC: UInt64
     /// `tunnelIPv6`: the octets in front of the payload, and the endpoints.
     var outerIPv6: UnsafeMutablePointer<OuterIPv6>?
 
-    enum Kind: UInt8 { case discard, receive, encap, tunnel, tunnelIPv6, resolve, vrf, ecmp }
+    enum Kind: UInt8 {
+        case discard, receive, encap, tunnel, tunnelIPv6, resolve
+        // Those that lead to others (`NextHopChain`) come last: that a record is one of them is one comparison.
+        case vrf, ecmp, indirect
 
-    struct Member {
+        @inline(__always) var leadsOn: Bool { rawValue >= Kind.vrf.rawValue }
+    }
+
+    struct Member: Hashable {
         var nextHop: UInt32
         var label: UInt32
     }
@@ -56,6 +70,10 @@ struct NextHop {
         outerSum = 0
         memberCount = 0
         members = nil
+        bucketShift = 0
+        hashFields = HashFields.all.rawValue
+        target = 0
+        routerMAC = 0
         outerIPv6 = nil
     }
 

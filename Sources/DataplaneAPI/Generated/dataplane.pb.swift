@@ -195,6 +195,56 @@ public nonisolated enum Dataplane_V1_Encapsulation: SwiftProtobuf.Enum, Swift.Ca
 
 }
 
+public nonisolated enum Dataplane_V1_HashField: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case unspecified // = 0
+  case `protocol` // = 1
+  case source // = 2
+  case sourcePort // = 3
+  case destination // = 4
+  case destinationPort // = 5
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .protocol
+    case 2: self = .source
+    case 3: self = .sourcePort
+    case 4: self = .destination
+    case 5: self = .destinationPort
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .protocol: return 1
+    case .source: return 2
+    case .sourcePort: return 3
+    case .destination: return 4
+    case .destinationPort: return 5
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_HashField] = [
+    .unspecified,
+    .protocol,
+    .source,
+    .sourcePort,
+    .destination,
+    .destinationPort,
+  ]
+
+}
+
 public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case unspecified // = 0
@@ -819,6 +869,14 @@ public nonisolated struct Dataplane_V1_NextHop: Sendable {
     set {kind = .ecmp(newValue)}
   }
 
+  public var indirect: Dataplane_V1_IndirectNextHop {
+    get {
+      if case .indirect(let v)? = kind {return v}
+      return Dataplane_V1_IndirectNextHop()
+    }
+    set {kind = .indirect(newValue)}
+  }
+
   public var cookie: UInt64 = 0
 
   /// output only: objects that name this next hop
@@ -834,6 +892,7 @@ public nonisolated struct Dataplane_V1_NextHop: Sendable {
     case resolve(Dataplane_V1_ResolveNextHop)
     case vrf(Dataplane_V1_VrfNextHop)
     case ecmp(Dataplane_V1_EcmpNextHop)
+    case indirect(Dataplane_V1_IndirectNextHop)
 
   }
 
@@ -887,6 +946,7 @@ public nonisolated struct Dataplane_V1_TunnelNextHop: Sendable {
 
   public var encapsulation: Dataplane_V1_Encapsulation = .unspecified
 
+  /// ours and the far end's, both IPv4 or both IPv6
   public var source: Data = Data()
 
   public var destination: Data = Data()
@@ -928,17 +988,24 @@ public nonisolated struct Dataplane_V1_VrfNextHop: Sendable {
 
   public var bridges: Bool = false
 
+  /// frames from VXLAN to this address are routed (EVPN type 5); empty: 00:00:5e:00:01:00
+  public var routerMac: Data = Data()
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
+/// Changing the members moves as few flows as can be: those of a member that goes, and a fair share to one that comes.
 public nonisolated struct Dataplane_V1_EcmpNextHop: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   public var members: [Dataplane_V1_EcmpMember] = []
+
+  /// what a packet's member is chosen by; empty: all
+  public var hashFields: [Dataplane_V1_HashField] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -966,6 +1033,18 @@ public nonisolated struct Dataplane_V1_EcmpMember: Sendable {
   public init() {}
 
   fileprivate var _label: UInt32? = nil
+}
+
+public nonisolated struct Dataplane_V1_IndirectNextHop: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var nextHop: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct Dataplane_V1_Route: Sendable {
@@ -1767,6 +1846,10 @@ nonisolated extension Dataplane_V1_Encapsulation: SwiftProtobuf._ProtoNameProvid
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENCAPSULATION_UNSPECIFIED\0\u{1}ENCAPSULATION_VXLAN\0\u{1}ENCAPSULATION_MPLS_OVER_UDP\0\u{1}ENCAPSULATION_MPLS_OVER_GRE\0")
 }
 
+nonisolated extension Dataplane_V1_HashField: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0HASH_FIELD_UNSPECIFIED\0\u{1}HASH_FIELD_PROTOCOL\0\u{1}HASH_FIELD_SOURCE\0\u{1}HASH_FIELD_SOURCE_PORT\0\u{1}HASH_FIELD_DESTINATION\0\u{1}HASH_FIELD_DESTINATION_PORT\0")
+}
+
 nonisolated extension Dataplane_V1_FlowAction: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_ACTION_UNSPECIFIED\0\u{1}FLOW_ACTION_FORWARD\0\u{1}FLOW_ACTION_DROP\0")
 }
@@ -2560,7 +2643,7 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Dataplane_V1_NextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NextHop"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}discard\0\u{1}receive\0\u{1}encap\0\u{1}tunnel\0\u{1}resolve\0\u{1}vrf\0\u{1}ecmp\0\u{1}cookie\0\u{1}references\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}discard\0\u{1}receive\0\u{1}encap\0\u{1}tunnel\0\u{1}resolve\0\u{1}vrf\0\u{1}ecmp\0\u{1}cookie\0\u{1}references\0\u{1}indirect\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2662,6 +2745,19 @@ nonisolated extension Dataplane_V1_NextHop: SwiftProtobuf.Message, SwiftProtobuf
       }()
       case 9: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
       case 10: try { try decoder.decodeSingularUInt64Field(value: &self.references) }()
+      case 11: try {
+        var v: Dataplane_V1_IndirectNextHop?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .indirect(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .indirect(v)
+        }
+      }()
       default: break
       }
     }
@@ -2704,7 +2800,7 @@ nonisolated extension Dataplane_V1_NextHop: SwiftProtobuf.Message, SwiftProtobuf
       guard case .ecmp(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
-    case nil: break
+    default: break
     }
     if self.cookie != 0 {
       try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 9)
@@ -2712,6 +2808,9 @@ nonisolated extension Dataplane_V1_NextHop: SwiftProtobuf.Message, SwiftProtobuf
     if self.references != 0 {
       try visitor.visitSingularUInt64Field(value: self.references, fieldNumber: 10)
     }
+    try { if case .indirect(let v)? = self.kind {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2906,7 +3005,7 @@ nonisolated extension Dataplane_V1_ResolveNextHop: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Dataplane_V1_VrfNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".VrfNextHop"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}bridges\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}bridges\0\u{3}router_mac\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2916,6 +3015,7 @@ nonisolated extension Dataplane_V1_VrfNextHop: SwiftProtobuf.Message, SwiftProto
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.vrf) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self.bridges) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.routerMac) }()
       default: break
       }
     }
@@ -2928,12 +3028,16 @@ nonisolated extension Dataplane_V1_VrfNextHop: SwiftProtobuf.Message, SwiftProto
     if self.bridges != false {
       try visitor.visitSingularBoolField(value: self.bridges, fieldNumber: 2)
     }
+    if !self.routerMac.isEmpty {
+      try visitor.visitSingularBytesField(value: self.routerMac, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Dataplane_V1_VrfNextHop, rhs: Dataplane_V1_VrfNextHop) -> Bool {
     if lhs.vrf != rhs.vrf {return false}
     if lhs.bridges != rhs.bridges {return false}
+    if lhs.routerMac != rhs.routerMac {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2941,7 +3045,7 @@ nonisolated extension Dataplane_V1_VrfNextHop: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Dataplane_V1_EcmpNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".EcmpNextHop"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}members\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}members\0\u{3}hash_fields\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2950,6 +3054,7 @@ nonisolated extension Dataplane_V1_EcmpNextHop: SwiftProtobuf.Message, SwiftProt
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.members) }()
+      case 2: try { try decoder.decodeRepeatedEnumField(value: &self.hashFields) }()
       default: break
       }
     }
@@ -2959,11 +3064,15 @@ nonisolated extension Dataplane_V1_EcmpNextHop: SwiftProtobuf.Message, SwiftProt
     if !self.members.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.members, fieldNumber: 1)
     }
+    if !self.hashFields.isEmpty {
+      try visitor.visitPackedEnumField(value: self.hashFields, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Dataplane_V1_EcmpNextHop, rhs: Dataplane_V1_EcmpNextHop) -> Bool {
     if lhs.members != rhs.members {return false}
+    if lhs.hashFields != rhs.hashFields {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3003,6 +3112,36 @@ nonisolated extension Dataplane_V1_EcmpMember: SwiftProtobuf.Message, SwiftProto
   public static func ==(lhs: Dataplane_V1_EcmpMember, rhs: Dataplane_V1_EcmpMember) -> Bool {
     if lhs.nextHop != rhs.nextHop {return false}
     if lhs._label != rhs._label {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_IndirectNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".IndirectNextHop"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_hop\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.nextHop) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.nextHop != 0 {
+      try visitor.visitSingularUInt32Field(value: self.nextHop, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_IndirectNextHop, rhs: Dataplane_V1_IndirectNextHop) -> Bool {
+    if lhs.nextHop != rhs.nextHop {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

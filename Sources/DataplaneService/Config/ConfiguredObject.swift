@@ -80,7 +80,7 @@ public struct ConfiguredObject: Sendable {
     }
 
     private static func nextHop(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
-        let kinds = ["discard", "receive", "encap", "tunnel", "resolve", "vrf", "ecmp"]
+        let kinds = ["discard", "receive", "encap", "tunnel", "resolve", "vrf", "ecmp", "indirect"]
         let fields = try value.mapping(keys: ["id"] + kinds + ["cookie"])
         let (key, details) = try fields.one(of: kinds)
         let kind: NextHopSpec.Kind
@@ -94,16 +94,31 @@ public struct ConfiguredObject: Sendable {
                 source: try encap["source"]?.macAddress() ?? .gateway)
         case "tunnel": kind = .tunnel(try tunnel(details))
         case "vrf":
-            let vrf = try details.mapping(keys: ["id", "bridges"])
-            kind = .vrf(VRFID(try number(vrf.required("id"))), bridges: try vrf["bridges"]?.boolean() ?? false)
+            let vrf = try details.mapping(keys: ["id", "bridges", "routerMAC"])
+            kind = .vrf(
+                VRFID(try number(vrf.required("id"))), bridges: try vrf["bridges"]?.boolean() ?? false, routerMAC: try vrf["routerMAC"]?.macAddress())
+        case "indirect": kind = .indirect(NextHopID(try number(details)))
         case "ecmp":
             var members: [NextHopSpec.Member] = []
-            for item in try details.list() {
+            // A list of members, or a mapping with the list and what the choice goes by.
+            let ecmp = details.isList ? nil : try details.mapping(keys: ["members", "hash"])
+            var fields: HashFields = .all
+            if let chosen = try ecmp?["hash"]?.list() {
+                fields = []
+                for field in chosen {
+                    fields.insert(
+                        try field.choice([
+                            "protocol": .proto, "source": .source, "sourcePort": .sourcePort, "destination": .destination,
+                            "destinationPort": .destinationPort,
+                        ]))
+                }
+            }
+            for item in try (ecmp?.required("members") ?? details).list() {
                 let member = try item.mapping(keys: ["nextHop", "label"])
                 members.append(.init(nextHop: NextHopID(try number(member.required("nextHop"))), label: try labelOrVNI(member)))
             }
             guard !members.isEmpty else { throw details.error("there is no member in the list") }
-            kind = .ecmp(members)
+            kind = .ecmp(members, hash: fields)
         default:
             _ = try details.mapping(keys: [])
             kind = .discard

@@ -11,7 +11,10 @@ extension NextHopSpec {
         case .encap(let encap): kind = try Self.encap(encap)
         case .tunnel(let tunnel): kind = .tunnel(try Tunnel(tunnel))
         case .resolve(let resolve): kind = .resolve(vif: VifID(resolve.vif))
-        case .vrf(let vrf): kind = .vrf(VRFID(vrf.vrf), bridges: vrf.bridges)
+        case .vrf(let vrf):
+            let routerMAC = try FieldReader(path: "upsert.next_hop.vrf").optionalMAC(vrf.routerMac, "router_mac")
+            kind = .vrf(VRFID(vrf.vrf), bridges: vrf.bridges, routerMAC: routerMAC)
+        case .indirect(let indirect): kind = .indirect(NextHopID(indirect.nextHop))
         case .ecmp(let ecmp):
             var members: [Member] = []
             for (index, member) in ecmp.members.enumerated() {
@@ -20,8 +23,8 @@ extension NextHopSpec {
                     Member(nextHop: NextHopID(member.nextHop), label: member.hasLabel ? try reader.labelOrVNI(member.label, "label") : nil))
             }
             guard !members.isEmpty else { throw FieldReader(path: "upsert.next_hop.ecmp").error("members", "", "there is none") }
-            kind = .ecmp(members)
-        case nil: throw FieldReader(path: "upsert.next_hop").missing("kind", "discard, receive, encap, tunnel, resolve, vrf, ecmp")
+            kind = .ecmp(members, hash: try HashFields(ecmp.hashFields))
+        case nil: throw FieldReader(path: "upsert.next_hop").missing("kind", "discard, receive, encap, tunnel, resolve, vrf, ecmp, indirect")
         }
         self.init(id: NextHopID(message.id), kind: kind, cookie: message.cookie)
     }
@@ -54,5 +57,23 @@ extension NextHopSpec.Tunnel {
             encapsulation: encapsulation, source: source, destination: destination, vif: VifID(message.vif),
             destinationMAC: try reader.mac(message.destinationMac, "destination_mac"), sourceMAC: try reader.mac(message.sourceMac, "source_mac"),
             routerMAC: try reader.optionalMAC(message.routerMac, "router_mac") ?? .gateway)
+    }
+}
+
+extension HashFields {
+    static let apiNames: [(field: HashFields, name: Dataplane_V1_HashField)] = [
+        (.proto, .protocol), (.source, .source), (.sourcePort, .sourcePort), (.destination, .destination), (.destinationPort, .destinationPort),
+    ]
+
+    /// An empty list means all.
+    init(_ list: [Dataplane_V1_HashField]) throws(FieldError) {
+        var fields: HashFields = list.isEmpty ? .all : []
+        for (index, name) in list.enumerated() {
+            guard let known = Self.apiNames.first(where: { $0.name == name }) else {
+                throw FieldReader(path: "upsert.next_hop.ecmp").error("hash_fields[\(index)]", name.rawValue, "no such field")
+            }
+            fields.insert(known.field)
+        }
+        self = fields
     }
 }

@@ -129,12 +129,16 @@ extension Dataplane_V1_NextHop {
                 $0.routerMac = spec.routerMAC.octets
             }
         case .resolve(let vif): resolve = .with { $0.vif = vif.rawValue }
-        case .vrf(let id, let bridges):
+        case .vrf(let id, let bridges, let routerMAC):
             vrf = .with {
-                $0.vrf = id.rawValue; $0.bridges = bridges
+                $0.vrf = id.rawValue
+                $0.bridges = bridges
+                if let routerMAC { $0.routerMac = routerMAC.octets }
             }
-        case .ecmp(let members):
+        case .indirect(let target): indirect = .with { $0.nextHop = target.rawValue }
+        case .ecmp(let members, let fields):
             ecmp = .with {
+                if fields != .all { $0.hashFields = HashFields.apiNames.filter { fields.contains($0.field) }.map(\.name) }
                 $0.members = members.map { member in
                     .with {
                         $0.nextHop = member.nextHop.rawValue

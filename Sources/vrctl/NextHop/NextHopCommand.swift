@@ -8,7 +8,7 @@ struct NextHopCommand: AsyncParsableCommand {
         discussion: """
             EXAMPLES
               nh --list               every next hop
-              nh --get 23             one; members of a composite are shown too
+              nh --get 23             one; members of a composite and what an indirect one stands for are shown too
               nh --get 23 -o json
             """)
 
@@ -44,7 +44,7 @@ struct NextHopCommand: AsyncParsableCommand {
         }
     }
 
-    /// A next hop and, for a composite, its members, theirs and so on; each once, at most 1000.
+    /// A next hop and, for a composite, its members (for an indirect one, its target), theirs and so on; each once, at most 1000.
     private func expanded(_ id: UInt32, _ router: any RouterClient) async throws -> [API.NextHop] {
         var out: [API.NextHop] = [], waiting = [id], seen: Set<UInt32> = [id]
         while let next = waiting.first, out.count < 1000 {
@@ -55,6 +55,7 @@ struct NextHopCommand: AsyncParsableCommand {
             }
             out.append(hop)
             if case .ecmp(let ecmp) = hop.kind { waiting += ecmp.members.map(\.nextHop).filter { seen.insert($0).inserted } }
+            if case .indirect(let indirect) = hop.kind, seen.insert(indirect.nextHop).inserted { waiting.append(indirect.nextHop) }
         }
         return out
     }

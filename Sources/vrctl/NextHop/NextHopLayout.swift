@@ -26,9 +26,11 @@ struct NextHopLayout {
         case .receive(let receive): add("Oif:\(receive.vif)")
         case .resolve(let resolve): add("Oif:\(resolve.vif)")
         case .ecmp(let ecmp):
-            add("Valid Hash Key Parameters: Proto,SrcIP,SrcPort,DstIp,DstPort")
+            add("Valid Hash Key Parameters: " + hashFields(ecmp).map(\.title).joined(separator: ","))
             add("Sub NH(label):" + ecmp.members.map { " \($0.nextHop)(\($0.hasLabel ? "\($0.label)" : "-1"))" }.joined())
-        case .discard, .vrf, nil: break
+        case .vrf(let vrf): if !vrf.routerMac.isEmpty { add("Router Mac:\(macText(vrf.routerMac))") }
+        case .indirect(let indirect): add("Sub NH: \(indirect.nextHop)")
+        case .discard, nil: break
         }
         return lines.joined(separator: "\n") + "\n\n"
     }
@@ -42,6 +44,7 @@ struct NextHopLayout {
         case .resolve: "Resolve"
         case .vrf: "Vrf_Translate"
         case .ecmp: "Composite"
+        case .indirect: "Indirect"
         case nil: "Invalid"
         }
     }
@@ -61,7 +64,7 @@ struct NextHopLayout {
         case .encap(let kind): kind.vif
         case .tunnel(let kind): kind.vif
         case .resolve(let kind): kind.vif
-        case .discard, .vrf, .ecmp, nil: nil
+        case .discard, .vrf, .ecmp, .indirect, nil: nil
         }
     }
 
@@ -83,9 +86,19 @@ struct NextHopLayout {
             case .unspecified, .UNRECOGNIZED: out.append("Unknown encapsulation")
             }
         case .ecmp: out.append("Ecmp")
+        case .indirect: out.append("Indirect")
         case .discard, .receive, .resolve, .vrf: break
         }
         return out
+    }
+
+    /// What the choice of a member goes by: as OpenSDN's tool prints it, and in JSON. An empty list means all.
+    private func hashFields(_ ecmp: Dataplane_V1_EcmpNextHop) -> [(title: String, name: String)] {
+        let all: [(Dataplane_V1_HashField, title: String, name: String)] = [
+            (.protocol, "Proto", "protocol"), (.source, "SrcIP", "source"), (.sourcePort, "SrcPort", "sourcePort"),
+            (.destination, "DstIp", "destination"), (.destinationPort, "DstPort", "destinationPort"),
+        ]
+        return all.filter { ecmp.hashFields.isEmpty || ecmp.hashFields.contains($0.0) }.map { ($0.title, $0.name) }
     }
 
     /// The Ethernet header that is written: destination, source, EtherType. Empty where the frame leaves as it is.
@@ -133,8 +146,12 @@ struct NextHopLayout {
             add("encapData", JSON(hexadecimal(encapBytes(hop), separator: "")))
         case .receive(let receive): add("vif", JSON(receive.vif))
         case .resolve(let resolve): add("vif", JSON(resolve.vif))
-        case .vrf(let vrf): add("bridges", JSON(vrf.bridges))
+        case .vrf(let vrf):
+            add("bridges", JSON(vrf.bridges))
+            add(mac: "routerMac", vrf.routerMac)
+        case .indirect(let indirect): add("target", JSON(indirect.nextHop))
         case .ecmp(let ecmp):
+            add("hashFields", JSON(texts: hashFields(ecmp).map(\.name)))
             add("members", .array(ecmp.members.map { ["nextHop": JSON($0.nextHop), "label": $0.hasLabel ? JSON($0.label) : .null] }))
         case .discard, nil: break
         }
