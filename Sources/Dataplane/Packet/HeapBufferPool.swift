@@ -132,14 +132,20 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
             hash: 0)
     }
 
-    private func takeBack(_ buffer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer {
-        guard let buffer, buffer >= region, buffer < region + regionSize, UInt(bitPattern: buffer) % UInt(Self.markSize) == 0 else {
+    @inline(__always) private func takeBack(_ buffer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer {
+        // The mark is the buffer's own address: what is not a buffer of this pool, or is a free one, does not bear it.
+        guard let buffer, UInt(bitPattern: buffer) &- UInt(bitPattern: region) < UInt(bitPattern: regionSize),
+            buffer.loadUnaligned(as: UInt.self) == UInt(bitPattern: buffer)
+        else { refuse(buffer) }
+        buffer.storeBytes(of: 0, as: UInt.self)
+        return buffer
+    }
+
+    @inline(never) private func refuse(_ buffer: UnsafeMutableRawPointer?) -> Never {
+        guard let buffer, buffer >= region, buffer < region + regionSize else {
             preconditionFailure("a packet buffer was released that is not of this pool")
         }
-        let mark = buffer.assumingMemoryBound(to: UInt.self)
-        precondition(mark.pointee == UInt(bitPattern: buffer), "a packet buffer was released twice, or written to before its headroom")
-        mark.pointee = 0
-        return buffer
+        preconditionFailure("a packet buffer was released twice, or written to before its headroom")
     }
 
     /// Moves up to `count` free buffers into an empty lane stack; returns how many.

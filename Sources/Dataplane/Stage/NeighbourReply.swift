@@ -36,7 +36,9 @@ extension Worker {
     /// The MAC to answer with for an address under this route; nil: no answer is due (the asker's own address, or a route that does not proxy).
     private func proxyMAC(_ leaf: UInt32, _ vif: UnsafePointer<Vif>) -> UInt64? {
         guard tables.leaves.reader.flags(leaf) & RouteLeaf.proxies != 0 else { return nil }
-        if let nextHop = tables.nextHops.load(tables.leaves.reader.nextHop(leaf)), nextHop.pointee.kind == .encap, nextHop.pointee.vif == vif.pointee.id {
+        if let nextHop = tables.nextHops.load(tables.leaves.reader.nextHop(leaf)), nextHop.pointee.kind == .encap,
+            nextHop.pointee.vif == vif.pointee.id
+        {
             return nil
         }
         let mac = tables.leaves.reader.mac(leaf)

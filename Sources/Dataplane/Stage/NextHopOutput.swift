@@ -2,10 +2,11 @@ import CPlatform
 import NetTypes
 import Synchronization
 
-/// Last stage before settling: what the next hop does with the packet.
+/// Last stage: what the next hop does with the packet, and the packet's end: staged for a port, or counted and freed (`Settle`). In order, one after the other, so
+/// that a flow's packets leave as they came, whatever each needs.
 ///
-/// - Input: packets with `next` of `nextHop` or `crossConnect`.
-/// - Output: settled packets; their octets are ready for the wire.
+/// - Input: packets with `next` of `nextHop` or `crossConnect`, and those that are settled already.
+/// - Output: nothing; the burst is done with.
 /// - Drops: discards, invalidNextHop, packetLoop, ttlExceeded, push, packetTooBig, fragmentError, headAllocation, invalidInterface, nowhereToGo,
 ///   invalidSource, interfaceTransmitDiscard.
 extension Worker {
@@ -13,46 +14,48 @@ extension Worker {
         let tables = tables, nextHops = tables.nextHops, vifs = tables.vifs
         // Read before the lookups: what they found is remembered as of then.
         let generation = tableGeneration
+        var lane = TransmitLane()
         for index in 0..<count {
             let packet = packets + index
             guard packet.pointee.next == .nextHop, let nextHop = nextHops.load(packet.pointee.nextHop) else {
                 withoutNextHop(&packet.pointee)
+                conclude(packet)
                 continue
             }
             let flags = packet.pointee.flags
             if flags.contains(.learnsRoute) { remember(packet, generation) }
             // What nearly every packet is, at once; everything else one by one in `run`.
-            guard let vif = vifs.load(nextHop.pointee.vif) else {
-                run(&packet.pointee, nextHop)
-                continue
-            }
-            switch nextHop.pointee.kind {
-            case .encap
-            where nextHop.pointee.rewrites && packet.pointee.family == .ipv4 && !flags.contains(.mayBeSegmented)
-                && packet.pointee.networkLength <= Int(vif.pointee.mtu):
-                // Routed IPv4 to a local workload, small enough.
-                let frame = packet.pointee.data
-                if flags.contains(.lowersTTL) {
-                    let ip = IPv4(frame + Ethernet.size)
-                    guard ip.timeToLive > 1 else {
-                        _ = expire(&packet.pointee)
-                        continue
+            if let vif = vifs.load(nextHop.pointee.vif), !flags.contains(.mayBeSegmented) {
+                switch nextHop.pointee.kind {
+                case .encap:
+                    guard packet.pointee.networkLength <= Int(vif.pointee.mtu) else { break }
+                    let frame = packet.pointee.data
+                    if nextHop.pointee.rewrites {
+                        // Routed, to a local workload.
+                        guard packet.pointee.family == .ipv4 else { break }
+                        if flags.contains(.lowersTTL) {
+                            let ip = IPv4(frame + Ethernet.size)
+                            guard ip.timeToLive > 1 else { break }
+                            ip.decrementTimeToLive()
+                        }
+                        nextHop.pointee.writeHeader(frame)
+                    } else {
+                        // Bridged.
+                        guard vif != packet.pointee.ingress, !flags.contains(.lowersTTL) else { break }
                     }
-                    ip.decrementTimeToLive()
+                    stage(packet, vif, &lane)
+                    continue
+                case .tunnel:
+                    guard plainTunnelOutput(&packet.pointee, nextHop, vif) else { break }
+                    stage(packet, vif, &lane)
+                    continue
+                default: break
                 }
-                nextHop.pointee.writeHeader(frame)
-                packet.pointee.nextHop = vif.pointee.id
-                packet.pointee.next = .forward
-            case .encap
-            where !nextHop.pointee.rewrites && !flags.contains(.mayBeSegmented) && vif != packet.pointee.ingress
-                && packet.pointee.networkLength <= Int(vif.pointee.mtu) && !flags.contains(.lowersTTL):
-                // Bridged to a local workload, small enough.
-                packet.pointee.nextHop = vif.pointee.id
-                packet.pointee.next = .forward
-            case .tunnel where plainTunnelOutput(&packet.pointee, nextHop, vif): continue
-            default: run(&packet.pointee, nextHop)
             }
+            run(&packet.pointee, nextHop)
+            conclude(packet)
         }
+        flushReleased()
     }
 
     @inline(never) private func withoutNextHop(_ packet: inout Packet) {
@@ -191,8 +194,6 @@ extension Worker {
         if isVXLAN, flags.contains(.routed) { nextHop.pointee.writeHeader(frame) }
         let port = Worker.entropyPort(flowHash(&packet))
         writeOuter(&packet.frame, nextHop, label: packet.label, port: port, typeOfService: typeOfService)
-        packet.nextHop = nextHop.pointee.vif
-        packet.next = .forward
         return true
     }
 

@@ -6,22 +6,10 @@ import Synchronization
 /// received + generated = forwarded + dropped + trapped + consumed holds whenever a loop turn is over: a forwarded packet counts when the
 /// port took it.
 extension Worker {
-    func settle(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
-        var index = 0
-        while index < count {
-            if packets[index].next == .forward {
-                index &+= stageRun(packets + index, count &- index)
-            } else {
-                conclude(packets + index)
-                index &+= 1
-            }
-        }
-        flushReleased()
-    }
-
-    /// A packet that goes nowhere.
-    @inline(never) private func conclude(_ packet: UnsafeMutablePointer<Packet>) {
+    /// The end of a packet that has its verdict.
+    @inline(never) func conclude(_ packet: UnsafeMutablePointer<Packet>) {
         switch packet.pointee.next {
+        case .forward: stage(packet.pointee.frame, packet.pointee.nextHop)
         case .trap:
             if let refusal = trap(packet.pointee, packet.pointee.reason) {
                 return drop(packet.pointee.frame, refusal, vif: packet.pointee.ingress.pointee.id)
@@ -34,7 +22,6 @@ extension Worker {
         case .drop:
             let reason = DropReason(rawValue: packet.pointee.reason) ?? .misc
             drop(packet.pointee.frame, reason, vif: packet.pointee.ingress.pointee.id)
-        case .forward: stage(packet.pointee.frame, packet.pointee.nextHop)
         case .route, .bridge, .nextHop, .crossConnect: drop(packet.pointee.frame, .misc, vif: packet.pointee.ingress.pointee.id)
         }
     }
@@ -78,40 +65,34 @@ extension Worker {
 
     // MARK: - Transmit
 
+    /// Where the frames of a burst were last staged: mostly the next goes there too.
+    struct TransmitLane {
+        fileprivate var vif: UnsafePointer<Vif>?
+        fileprivate var buffer: UnsafeMutablePointer<TransmitBuffer>?
+    }
+
     /// Puts a frame into the transmit buffer of the vif's port.
     func stage(_ frame: vr_frame, _ vif: UInt32) {
-        guard let buffer = transmitBuffer(vif) else { return drop(frame, .invalidInterface, vif: 0) }
-        let at = buffer.pointee.count
-        buffer.pointee.frames[at] = frame
-        buffer.pointee.vifs[at] = vif
-        buffer.pointee.count = at &+ 1
+        guard let out = tables.vifs.load(vif) else { return drop(frame, .invalidInterface, vif: 0) }
+        let buffer = transmitBuffer(out)
+        if buffer.pointee.count == TransmitBuffer.capacity { transmit(Int(out.pointee.port)) }
+        buffer.pointee.append(frame, vif)
     }
 
-    /// The same for the packets at the head of a burst that leave by one vif; returns how many those are, at least one.
-    @inline(__always) private func stageRun(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) -> Int {
-        let vif = packets.pointee.nextHop
-        guard let buffer = transmitBuffer(vif) else {
-            drop(packets.pointee.frame, .invalidInterface, vif: 0)
-            return 1
+    /// The same for a packet of a burst.
+    @inline(__always) func stage(_ packet: UnsafeMutablePointer<Packet>, _ vif: UnsafePointer<Vif>, _ lane: inout TransmitLane) {
+        if lane.vif != vif {
+            lane.vif = vif
+            lane.buffer = transmitBuffer(vif)
         }
-        let frames = buffer.pointee.frames, vifs = buffer.pointee.vifs
-        let room = min(count, TransmitBuffer.capacity &- buffer.pointee.count)
-        var at = buffer.pointee.count, taken = 0
-        repeat {
-            frames[at] = packets[taken].frame
-            vifs[at] = vif
-            at &+= 1
-            taken &+= 1
-        } while taken < room && packets[taken].next == .forward && packets[taken].nextHop == vif
-        buffer.pointee.count = at
-        return taken
+        guard let buffer = lane.buffer else { return }
+        if buffer.pointee.count == TransmitBuffer.capacity { transmit(Int(vif.pointee.port)) }
+        buffer.pointee.append(packet.pointee.frame, vif.pointee.id)
     }
 
-    /// The buffer of the vif's port, with room for one frame at least.
-    @inline(__always) private func transmitBuffer(_ vif: UInt32) -> UnsafeMutablePointer<TransmitBuffer>? {
-        guard let out = tables.vifs.load(vif) else { return nil }
-        let port = Int(out.pointee.port), buffer = transmitBuffers + port
-        if buffer.pointee.count == TransmitBuffer.capacity { transmit(port) }
+    /// The buffer of the vif's port, which is served at the end of the turn.
+    @inline(never) private func transmitBuffer(_ vif: UnsafePointer<Vif>) -> UnsafeMutablePointer<TransmitBuffer> {
+        let port = Int(vif.pointee.port), buffer = transmitBuffers + port
         if !buffer.pointee.isPending {
             buffer.pointee.isPending = true
             pendingPorts[pendingCount] = UInt32(truncatingIfNeeded: port)
@@ -147,7 +128,7 @@ extension Worker {
     }
 
     /// Hands the port its frames. What it does not take is dropped, not kept: waiting would only add latency to every later packet.
-    private func transmit(_ port: Int) {
+    @inline(never) private func transmit(_ port: Int) {
         let buffer = transmitBuffers + port
         let count = buffer.pointee.count
         let frames = buffer.pointee.frames

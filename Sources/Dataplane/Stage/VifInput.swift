@@ -50,7 +50,6 @@ extension Worker {
         flowLookup(packets, count)
         tableLookup(packets, count)
         nextHopOutput(packets, count)
-        settle(packets, count)
     }
 
     // MARK: - From a workload
@@ -167,10 +166,9 @@ extension Worker {
         let length = packet.length, p = packet.data
         guard length >= Ethernet.size + IPv4.size, p.word32(12) &>> 8 == 0x080045 else { return false }
         let ip = IPv4(p + Ethernet.size)
-        let total = ip.totalLength, source = ip.source, destination = ip.destination
+        let total = ip.totalLength
         guard UInt(bitPattern: total &- IPv4.size) <= UInt(bitPattern: length &- (Ethernet.size + IPv4.size)), !ip.isFragment,
-            ip.hasValidPlainChecksum,
-            source < 0xE000_0000, source &>> 24 != 127, destination &>> 24 != 127, destination &>> 24 != 0
+            ip.hasValidPlainChecksum, addressClasses.allows(source: p.octet(26), destination: p.octet(30))
         else { return false }
         let proto = ip.proto.rawValue, available = total &- IPv4.size
         packet.family = .ipv4

@@ -12,6 +12,13 @@ struct TransmitBuffer: ~Copyable {
     /// The port is in the worker's list of those to serve at the end of the turn.
     var isPending = false
 
+    /// There is room.
+    @inline(__always) mutating func append(_ frame: vr_frame, _ vif: UInt32) {
+        frames[count] = frame
+        vifs[count] = vif
+        count &+= 1
+    }
+
     deinit {
         frames.deallocate()
         vifs.deallocate()

@@ -7,7 +7,7 @@ import Synchronization
 /// pointers that stay valid until it announces quiescence, once per loop turn; it holds none across.
 ///
 /// The stages are extensions of `Worker` in `Stage/`, one file each, in this order:
-/// `vifInput` (with `tunnelInput`, `neighbourReply`) → `flowLookup` → `tableLookup` → `nextHopOutput` → `settle`.
+/// `vifInput` (with `tunnelInput`, `neighbourReply`) → `flowLookup` → `tableLookup` → `nextHopOutput`, which ends every packet (`Settle`).
 ///
 /// # Thread-safety
 /// `run` and everything it calls belong to the worker's thread. The control side touches `plan`, `counters.read`, `vifCounters.read`,
@@ -43,6 +43,7 @@ final class Worker: @unchecked Sendable {
     let frames = UnsafeMutablePointer<vr_frame>.allocate(capacity: Int(VR_BURST))
     let keys = UnsafeMutablePointer<FlowKey>.allocate(capacity: Int(VR_BURST))
     let lookup = LookupScratch()
+    let addressClasses = IPv4AddressClasses()
     /// Packets the router made during this burst that still have to pass the stages (ICMP errors).
     let made = UnsafeMutablePointer<Packet>.allocate(capacity: Int(VR_BURST))
     var madeCount = 0
@@ -91,6 +92,7 @@ final class Worker: @unchecked Sendable {
         frames.deallocate()
         keys.deallocate()
         made.deallocate()
+        addressClasses.free()
         released.deallocate()
         transmitBuffers.deinitialize(count: Worker.portCapacity)
         transmitBuffers.deallocate()
