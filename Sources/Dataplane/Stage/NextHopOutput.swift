@@ -17,13 +17,15 @@ extension Worker {
         var lane = TransmitLane()
         for index in 0..<count {
             let packet = packets + index
-            guard packet.pointee.next == .nextHop, let nextHop = nextHops.load(packet.pointee.nextHop) else {
+            guard packet.pointee.next == .nextHop, let found = nextHops.load(packet.pointee.nextHop) else {
                 withoutNextHop(&packet.pointee)
                 conclude(packet)
                 continue
             }
             let flags = packet.pointee.flags
             if flags.contains(.learnsRoute) { remember(packet, generation) }
+            var nextHop = found
+            if found.pointee.kind == .ecmp, let member = chooseMember(&packet.pointee, found) { nextHop = member }
             // What nearly every packet is, at once; everything else one by one in `run`.
             if let vif = vifs.load(nextHop.pointee.vif), !flags.contains(.mayBeSegmented) {
                 switch nextHop.pointee.kind {
@@ -84,13 +86,25 @@ extension Worker {
         }
     }
 
+    /// The member that acts on the packet at once, as nearly all do; nil: the chain is to be followed, and the packet is as it was.
+    @inline(__always) private func chooseMember(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>) -> UnsafePointer<NextHop>? {
+        guard nextHop.pointee.hashFields == HashFields.all.rawValue, let buckets = nextHop.pointee.members else { return nil }
+        let member = buckets[Int(flowHash(&packet) &>> UInt32(nextHop.pointee.bucketShift))]
+        guard let record = tables.nextHops.load(member.nextHop), record.pointee.kind == .encap || record.pointee.kind == .tunnel else { return nil }
+        packet.nextHop = member.nextHop
+        if member.label != Packet.noLabel { packet.label = member.label }
+        return record
+    }
+
     /// The hash of the flow lookup or of the port; else of addresses and ports, of addresses alone where there are no ports. Never 0.
     @inline(__always) func flowHash(_ packet: inout Packet) -> UInt32 {
         if packet.hash != 0 { return packet.hash }
         guard packet.family == .ipv4 else { return flowHashOfOthers(&packet) }
-        // Source and destination lie side by side, and so do the ports.
+        // Source and destination lie side by side, and so do the ports. The pieces of a datagram, of which only the first has ports, must have one value.
         var mixed = (packet.network + 12).loadUnaligned(as: UInt64.self)
-        if packet.l4 != 0 { mixed ^= UInt64(packet.transport.loadUnaligned(as: UInt32.self)) &* 0xC2B2_AE3D_27D4_EB4F }
+        if packet.l4 != 0, Worker.hasPorts(packet.proto), !packet.flags.contains(.fragment) {
+            mixed ^= UInt64(packet.transport.loadUnaligned(as: UInt32.self)) &* 0xC2B2_AE3D_27D4_EB4F
+        }
         return Worker.fold(mixed)
     }
 
@@ -100,7 +114,9 @@ extension Worker {
             let ip = IPv6(packet.network)
             let source = ip.source, destination = ip.destination
             mixed = source.high ^ source.low &* 0x9E37_79B9_7F4A_7C15 ^ destination.high &* 0xC2B2_AE3D_27D4_EB4F ^ destination.low
-            if packet.l4 != 0 { mixed ^= UInt64(packet.transport.loadUnaligned(as: UInt32.self)) &* 0xC2B2_AE3D_27D4_EB4F }
+            if packet.l4 != 0, Worker.hasPorts(packet.proto), !packet.flags.contains(.fragment) {
+                mixed ^= UInt64(packet.transport.loadUnaligned(as: UInt32.self)) &* 0xC2B2_AE3D_27D4_EB4F
+            }
         } else {
             let ethernet = Ethernet(packet.data)
             mixed = ethernet.source << 16 ^ ethernet.destination
