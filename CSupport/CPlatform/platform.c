@@ -40,6 +40,30 @@ uint64_t vr_monotonic_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t vr_wall_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+// Given by the linker; weak, so that a linker without them only means that no text is found.
+extern const char __executable_start __attribute__((weak));
+extern const char etext __attribute__((weak));
+extern const char edata __attribute__((weak));
+
+size_t vr_image_text_length(uintptr_t address) {
+    uintptr_t first = (uintptr_t)&__executable_start, last = (uintptr_t)&etext;
+    // Constants lie before the code (lld) or between it and the writable data (others).
+    if ((uintptr_t)&edata > last) last = (uintptr_t)&edata;
+    if (first == 0 || address < first || address >= last) return 0;
+    const char *text = (const char *)address;
+    for (size_t length = 0; length < 256 && address + length < last; length++) {
+        if (text[length] == 0) return length;
+        if (text[length] < 32 || text[length] > 126) return 0;
+    }
+    return 0;
+}
+
 static uint64_t measured_hz;
 static pthread_once_t measure_once = PTHREAD_ONCE_INIT;
 

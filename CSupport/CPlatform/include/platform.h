@@ -27,6 +27,10 @@ void vr_name_thread(const char *name);
 int vr_allowed_cores(int *cores, int capacity);
 // TSC frequency in Hz, measured once against CLOCK_MONOTONIC_RAW (about 10 ms at first call).
 uint64_t vr_tsc_hz(void);
+// CLOCK_REALTIME in nanoseconds since 1970.
+uint64_t vr_wall_ns(void);
+// The length of the text at `address` when it is a zero-terminated one of at most 255 printable octets in this program's image, else 0. Any address is safe.
+size_t vr_image_text_length(uintptr_t address);
 // CLOCK_MONOTONIC in nanoseconds.
 uint64_t vr_monotonic_ns(void);
 // Reserve `size` octets of zeroed address space that costs memory only where touched. NULL on failure.

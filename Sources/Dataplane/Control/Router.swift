@@ -23,6 +23,8 @@ public final class Router: @unchecked Sendable {
     let startTSC = vr_tsc()
     private let startNanoseconds = vr_monotonic_ns()
     let state: Mutex<State>
+    /// For each worker, how many records of its drop log `clearDropLog` hides.
+    let dropLogStarts = Mutex<[Int: UInt64]>([:])
     let trapListeners = Mutex<TrapListeners>(TrapListeners())
     private let threads = Mutex<[pthread_t]>([])
     private let trapThread = Mutex<pthread_t?>(nil)

@@ -44,6 +44,8 @@ public struct RouterConfiguration: Sendable {
     public var nextHopCapacity: Int
     public var vifCapacity: Int
     public var vrfCapacity: Int
+    /// Dropped packets that each worker keeps for inspection; 0: none.
+    public var dropLogCapacity = 200
     public init(
         cores: [Int?] = [nil], idle: IdlePolicy = .adaptive, flowCapacity: Int = 1 << 19, nextHopCapacity: Int = 1 << 19, vifCapacity: Int = 4352,
         vrfCapacity: Int = 4096

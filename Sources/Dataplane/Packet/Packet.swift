@@ -84,6 +84,16 @@ struct Packet {
         set { frame.hash = newValue }
     }
 
+    /// Where it was dropped, once it is. A dropped packet has no further use for its label, flow and hash: the place is kept there.
+    var dropPlace: DropLog.Place {
+        get { DropLog.Place(file: UInt(flow) << 32 | UInt(label), line: frame.hash) }
+        set {
+            label = UInt32(truncatingIfNeeded: newValue.file)
+            flow = UInt32(truncatingIfNeeded: newValue.file >> 32)
+            frame.hash = newValue.line
+        }
+    }
+
     var data: UnsafeMutableRawPointer { frame.start }
     var length: Int { Int(frame.length) }
     var network: UnsafeMutableRawPointer { data + Ethernet.size }
@@ -117,7 +127,8 @@ struct Packet {
     /// Nothing more is to be found out about it.
     var isSettled: Bool { next.rawValue >= Next.forward.rawValue }
 
-    @inline(__always) mutating func settle(_ verdict: Verdict) {
+    /// `file` and `line`: where the verdict was given; kept for a dropped packet's entry in the drop log.
+    @inline(__always) mutating func settle(_ verdict: Verdict, file: StaticString = #fileID, line: UInt32 = #line) {
         switch verdict {
         case .forward(let vif):
             nextHop = vif
@@ -125,6 +136,7 @@ struct Packet {
         case .drop(let why):
             reason = why.rawValue
             next = .drop
+            dropPlace = DropLog.Place(file, line)
         case .trap(let why):
             reason = why.rawValue
             next = .trap

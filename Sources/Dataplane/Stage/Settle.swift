@@ -12,21 +12,34 @@ extension Worker {
         case .forward: stage(packet.pointee.frame, packet.pointee.nextHop)
         case .trap:
             if let refusal = trap(packet.pointee, packet.pointee.reason) {
-                return drop(packet.pointee.frame, refusal, vif: packet.pointee.ingress.pointee.id)
+                packet.pointee.settle(.drop(refusal))
+                return drop(packet.pointee)
             }
             counters.add(.trapped)
             release(packet.pointee.frame)
         case .consumed:
             counters.add(.consumed)
             release(packet.pointee.frame)
-        case .drop:
-            let reason = DropReason(rawValue: packet.pointee.reason) ?? .misc
-            drop(packet.pointee.frame, reason, vif: packet.pointee.ingress.pointee.id)
+        case .drop: drop(packet.pointee)
         case .route, .bridge, .nextHop, .crossConnect: drop(packet.pointee.frame, .misc, vif: packet.pointee.ingress.pointee.id)
         }
     }
 
-    func drop(_ frame: vr_frame, _ reason: DropReason, vif: UInt32) {
+    /// A packet whose verdict it is.
+    private func drop(_ packet: Packet) {
+        let reason = DropReason(rawValue: packet.reason) ?? .misc, vif = packet.ingress.pointee.id
+        var ports: UInt32 = 0
+        if packet.l4 != 0, Int(packet.l4) &+ 4 <= packet.length { ports = packet.transport.loadUnaligned(as: UInt32.self) }
+        dropLog.record(
+            packet.frame, reason, vif: vif, nextHop: packet.nextHop, vrf: packet.vrf, proto: packet.proto, ports: ports, packet.dropPlace, now: now)
+        counters.drop(reason)
+        vifCounters.add(vif, .drops, 1)
+        release(packet.frame)
+    }
+
+    /// A frame that is no packet of a burst (any more). `vif`: whose counter and entry in the drop log it gets.
+    @inline(never) func drop(_ frame: vr_frame, _ reason: DropReason, vif: UInt32, file: StaticString = #fileID, line: UInt32 = #line) {
+        dropLog.record(frame, reason, vif: vif, DropLog.Place(file, line), now: now)
         counters.drop(reason)
         vifCounters.add(vif, .drops, 1)
         release(frame)

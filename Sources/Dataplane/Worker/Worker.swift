@@ -23,6 +23,7 @@ final class Worker: @unchecked Sendable {
     let idle: RouterConfiguration.IdlePolicy
     let counters = WorkerCounters()
     let vifCounters: VifCounterTable
+    let dropLog: DropLog
     let icmpLimit: RateLimiter
 
     /// Packets for the control program. `trapBell` wakes its reader.
@@ -79,6 +80,7 @@ final class Worker: @unchecked Sendable {
         self.startTSC = startTSC
         idle = configuration.idle
         vifCounters = VifCounterTable(capacity: configuration.vifCapacity)
+        dropLog = DropLog(capacity: configuration.dropLogCapacity)
         tscHz = vr_tsc_hz()
         tscPerMillisecond = max(1, tscHz / 1000)
         icmpLimit = RateLimiter(slots: configuration.vifCapacity, perSecond: 100, burst: 50, tscHz: tscHz)
