@@ -10,10 +10,44 @@
 // worse alone, and not those of operations that went well.
 void vr_dpdk_log_open(int is_verbose);
 void vr_dpdk_log_hold(void);
+// What the calling thread logs is dropped, unless verbose.
+void vr_dpdk_log_mute(int is_muted);
 // Ends holding after success.
 void vr_dpdk_log_pass(void);
 // Ends holding: describes the failure with `code` (a negative or positive errno value), `what` and what was kept.
 void vr_dpdk_log_fail(vr_dpdk_failed *failed, int code, const char *what);
+
+// The pool of AF_XDP, made when it is first needed: the kernel takes buffers of a page at most. NULL: no memory.
+struct rte_mempool *vr_dpdk_xdp_pool(void);
+
+// Transmit queues that a guest may enable and disable while we run (vhost.c).
+enum { VR_DPDK_MAX_QUEUES = 64 };
+typedef struct vr_dpdk_queues {
+    int count, is_watched;
+    uint64_t enabled;
+    void (*next_event)(void);
+    uint16_t turned_to[VR_DPDK_MAX_QUEUES];
+    // Two workers may be turned to one queue.
+    uint8_t taken[VR_DPDK_MAX_QUEUES];
+} vr_dpdk_queues;
+void vr_dpdk_vhost_watch(uint16_t port, vr_dpdk_queues *queues);
+void vr_dpdk_vhost_forget(uint16_t port, vr_dpdk_queues *queues);
+
+// What keeps bursts away from a device while it is stopped and started (memif.c).
+typedef struct vr_dpdk_gate {
+    uint16_t id;
+    int is_there, is_started, turns;
+    int is_shut, inside;
+} vr_dpdk_gate;
+void vr_dpdk_gate_start(uint16_t id, vr_dpdk_gate *gate);
+void vr_dpdk_gate_end(vr_dpdk_gate *gate);
+static inline int vr_dpdk_gate_enter(vr_dpdk_gate *gate) {
+    __atomic_fetch_add(&gate->inside, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&gate->is_shut, __ATOMIC_SEQ_CST)) return 1;
+    __atomic_fetch_sub(&gate->inside, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static inline void vr_dpdk_gate_leave(vr_dpdk_gate *gate) { __atomic_fetch_sub(&gate->inside, 1, __ATOMIC_SEQ_CST); }
 
 void vr_dpdk_register_thread(void);
 extern __thread int vr_dpdk_thread_known;

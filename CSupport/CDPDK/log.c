@@ -11,9 +11,11 @@ static char kept[2048];
 static size_t kept_size;
 static int holding;
 static int verbose;
+static __thread int muted;
 
 static ssize_t take(void *cookie, const char *text, size_t size) {
     (void)cookie;
+    if (muted && !verbose) return (ssize_t)size;
     pthread_mutex_lock(&lock);
     if (holding) {
         // The last lines tell most: the oldest make room.
@@ -40,6 +42,8 @@ void vr_dpdk_log_open(int is_verbose) {
     setvbuf(stream, NULL, _IOLBF, 1024);
     rte_openlog_stream(stream);
 }
+
+void vr_dpdk_log_mute(int is_muted) { muted = is_muted; }
 
 void vr_dpdk_log_hold(void) {
     pthread_mutex_lock(&lock);

@@ -54,6 +54,15 @@ void vr_dpdk_release(const vr_frame *frames, int count) {
     }
 }
 
+// A chunk of an XDP socket's memory is a page at most, and holds the mempool's header and the mbuf, too; 256 octets of it are XDP's own.
+enum { XDP_BUFFERS = 16384, XDP_CHUNK = 4096, XDP_ROOM = 3648 };
+
+struct rte_mempool *vr_dpdk_xdp_pool(void) {
+    static struct rte_mempool *pool;
+    if (!pool) pool = rte_pktmbuf_pool_create("vrouter-xdp", XDP_BUFFERS, CACHE_SIZE, 0, XDP_ROOM, SOCKET_ID_ANY);
+    return pool;
+}
+
 unsigned vr_dpdk_in_use(const vr_dpdk_pool *pool) { return rte_mempool_in_use_count(mempool(pool)); }
 
 int vr_dpdk_headroom(void) { return RTE_PKTMBUF_HEADROOM; }

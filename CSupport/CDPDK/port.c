@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <rte_bus.h>
 #include <rte_dev.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
+#include <rte_pause.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +19,17 @@ enum { DESCRIPTORS = 1024, LONGEST_FRAME = 65535 + 22 };
 struct vr_dpdk_port {
     uint16_t id;
     uint16_t headroom;
+    // Longest frame that may be given to the driver; net_af_xdp copies without looking at the room.
+    uint32_t longest;
+    // Every mbuf must be of `pool` (MBUF_FAST_FREE); others exist once there is an AF_XDP port.
+    int wants_own;
     struct rte_mempool *pool;
     uint64_t unusable;    // received frames that fit no buffer
+    uint64_t refused;     // frames to transmit that the device cannot carry
+    vr_dpdk_queues queues;
+    vr_dpdk_gate gate;
+    uint16_t members[VR_DPDK_MAX_MEMBERS];
+    int member_count;
 };
 
 // Ports of ours, by ethdev number.
@@ -45,6 +56,12 @@ static int find(const char *device, uint16_t *id) {
 
 static int is_virtual(const struct rte_eth_dev_info *info) { return strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") == 0; }
 
+// net_tap holds one mbuf per descriptor, all of them parts of the one frame it reads next. A bond passes its own number on to its members.
+static int is_tap(uint16_t id) {
+    struct rte_eth_dev_info info;
+    return rte_eth_dev_info_get(id, &info) == 0 && info.driver_name && strcmp(info.driver_name, "net_tap") == 0;
+}
+
 static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk_facts *facts, const char **what) {
     struct rte_eth_dev_info info;
     *what = "the device does not tell what it is";
@@ -54,6 +71,14 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
     char interface[IF_NAMESIZE];
     if (info.if_index != 0 && if_indextoname(info.if_index, interface)) snprintf(facts->interface, sizeof facts->interface, "%s", interface);
     int is_vdev = is_virtual(&info);
+
+    struct rte_mempool *receive_pool = port->pool;
+    if (strcmp(facts->driver, "net_af_xdp") == 0) {
+        *what = "there is no memory for the buffers of AF_XDP (EAL's -m)";
+        receive_pool = vr_dpdk_xdp_pool();
+        if (!receive_pool) return -rte_errno;
+        port->longest = (uint32_t)(rte_pktmbuf_data_room_size(receive_pool) - RTE_PKTMBUF_HEADROOM);
+    }
 
     uint16_t queues = (uint16_t)(request->queues > 0 ? request->queues : 1);
     if (queues > info.max_rx_queues) queues = info.max_rx_queues;
@@ -75,21 +100,23 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
         if (request->mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN > room)
             conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
     }
-    // All buffers come from one pool and have one owner.
-    conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+    // Buffers have one owner, and but for AF_XDP's come from one pool. A bond has no pool of its own to compare with.
+    if (!is_vdev) conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+    port->wants_own = conf.txmode.offloads != 0;
     *what = "the device cannot be configured";
     result = rte_eth_dev_configure(port->id, queues, queues, &conf);
     if (result != 0) return result;
 
     uint16_t receive_size = DESCRIPTORS, transmit_size = DESCRIPTORS;
-    // net_tap holds one mbuf per descriptor, all of them parts of the one frame it reads next.
-    if (strcmp(facts->driver, "net_tap") == 0) receive_size = (uint16_t)(LONGEST_FRAME / room + 1);
+    int has_tap = is_tap(port->id);
+    for (int i = 0; i < port->member_count; i++) has_tap |= is_tap(port->members[i]);
+    if (has_tap) receive_size = (uint16_t)(LONGEST_FRAME / room + 1);
     result = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &receive_size, &transmit_size);
     if (result != 0) return result;
     int node = rte_eth_dev_socket_id(port->id);
     for (uint16_t queue = 0; queue < queues; queue++) {
         *what = "a receive queue cannot be set up";
-        result = rte_eth_rx_queue_setup(port->id, queue, receive_size, (unsigned)node, NULL, port->pool);
+        result = rte_eth_rx_queue_setup(port->id, queue, receive_size, (unsigned)node, NULL, receive_pool);
         if (result != 0) return result;
         *what = "a transmit queue cannot be set up";
         result = rte_eth_tx_queue_setup(port->id, queue, transmit_size, (unsigned)node, NULL);
@@ -97,9 +124,17 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
     }
     // Most vdevs know no MTU; where one does, it is told. (net_af_packet passes longer frames than it says it does.)
     if (is_vdev && request->mtu > 0 && strcmp(facts->driver, "net_af_packet") != 0) rte_eth_dev_set_mtu(port->id, (uint16_t)request->mtu);
+    port->queues.count = queues;
+    if (strcmp(facts->driver, "net_vhost") == 0) vr_dpdk_vhost_watch(port->id, &port->queues);
     *what = "the device cannot be started";
-    result = rte_eth_dev_start(port->id);
-    if (result != 0) return result;
+    if (request->waits_for_peer) {
+        vr_dpdk_gate_start(port->id, &port->gate);
+    } else {
+        result = rte_eth_dev_start(port->id);
+        if (result != 0) return result;
+    }
+    // net_bonding forwards it to the member in use alone.
+    for (int i = 0; i < port->member_count; i++) rte_eth_promiscuous_enable(port->members[i]);
     // Either may be unsupported: then the device hands over everything anyway, as vdevs do.
     rte_eth_promiscuous_enable(port->id);
     rte_eth_allmulticast_enable(port->id);
@@ -122,44 +157,69 @@ static void unplug(uint16_t id) {
     rte_dev_remove(device);
 }
 
+// Finds the device, or plugs it in. -1 on failure, with the reason.
+static int plug(const char *device, uint16_t *id, vr_dpdk_failed *failed) {
+    int found = find(device, id);
+    if (found && open_ports[*id]) {
+        vr_dpdk_log_fail(failed, EBUSY, "another port has this device open");
+        return -1;
+    }
+    if (found) return 0;
+    int result = rte_dev_probe(device);
+    if (result < 0) {
+        vr_dpdk_log_fail(failed, result, "the device cannot be plugged in");
+        return -1;
+    }
+    if (find(device, id)) return 0;
+    vr_dpdk_log_fail(failed, ENODEV, "the device was plugged in but is no network device");
+    return -1;
+}
+
+static void unplug_members(const vr_dpdk_port *port) {
+    for (int i = port->member_count; i-- > 0;) {
+        open_ports[port->members[i]] = NULL;
+        unplug(port->members[i]);
+    }
+}
+
 vr_dpdk_port *vr_dpdk_port_open(const vr_dpdk_request *request, vr_dpdk_facts *facts, vr_dpdk_failed *failed) {
     memset(facts, 0, sizeof *facts);
+    facts->failed_member = -1;
     vr_dpdk_log_hold();
-    uint16_t id = 0;
-    int found = find(request->device, &id);
-    if (found && open_ports[id]) {
-        vr_dpdk_log_fail(failed, EBUSY, "another port has this device open");
-        return NULL;
-    }
-    if (!found) {
-        int result = rte_dev_probe(request->device);
-        if (result < 0) {
-            vr_dpdk_log_fail(failed, result, "the device cannot be plugged in");
-            return NULL;
-        }
-        if (!find(request->device, &id)) {
-            vr_dpdk_log_fail(failed, ENODEV, "the device was plugged in but is no network device");
-            return NULL;
-        }
-    }
     vr_dpdk_port *port = calloc(1, sizeof *port);
-    if (!port) {
-        unplug(id);
-        vr_dpdk_log_fail(failed, ENOMEM, "the device cannot be opened");
-        return NULL;
-    }
-    port->id = id;
-    port->headroom = (uint16_t)request->headroom;
-    port->pool = (struct rte_mempool *)request->pool;
-    const char *what = "";
-    int result = configure(port, request, facts, &what);
-    if (result != 0) {
-        unplug(id);
+    if (!port || request->member_count > VR_DPDK_MAX_MEMBERS) {
         free(port);
-        vr_dpdk_log_fail(failed, result, what);
+        vr_dpdk_log_fail(failed, port ? E2BIG : ENOMEM, "the device cannot be opened");
         return NULL;
     }
-    open_ports[id] = port;
+    port->headroom = (uint16_t)request->headroom;
+    port->longest = UINT32_MAX;
+    port->pool = (struct rte_mempool *)request->pool;
+    // The members first: a bond looks for them by name when it is configured.
+    for (int i = 0; i < request->member_count; i++) {
+        uint16_t member;
+        if (plug(request->members[i], &member, failed) != 0) {
+            facts->failed_member = i;
+            unplug_members(port);
+            free(port);
+            return NULL;
+        }
+        open_ports[member] = port;
+        port->members[port->member_count++] = member;
+    }
+    const char *what = "";
+    int result = plug(request->device, &port->id, failed);
+    if (result == 0 && (result = configure(port, request, facts, &what)) != 0) {
+        vr_dpdk_vhost_forget(port->id, &port->queues);
+        unplug(port->id);
+        vr_dpdk_log_fail(failed, result, what);
+    }
+    if (result != 0) {
+        unplug_members(port);
+        free(port);
+        return NULL;
+    }
+    open_ports[port->id] = port;
     vr_dpdk_log_pass();
     return port;
 }
@@ -183,7 +243,9 @@ int vr_dpdk_receive(vr_dpdk_port *port, int queue, vr_frame *frames, int count) 
     if (count > VR_BURST) count = VR_BURST;
     if (count <= 0) return 0;
     vr_dpdk_know_thread();
+    if (__builtin_expect(port->gate.is_there, 0) && !vr_dpdk_gate_enter(&port->gate)) return 0;
     int received = rte_eth_rx_burst(port->id, (uint16_t)queue, mbufs, (uint16_t)count);
+    if (__builtin_expect(port->gate.is_there, 0)) vr_dpdk_gate_leave(&port->gate);
     int filled = 0;
     for (int i = 0; i < received; i++) {
         struct rte_mbuf *m = mbufs[i];
@@ -198,32 +260,72 @@ int vr_dpdk_receive(vr_dpdk_port *port, int queue, vr_frame *frames, int count) 
     return filled;
 }
 
+// A frame the driver must not be given as it is: too long for the device, or in a buffer of another pool. NULL: it is not sent.
+static struct rte_mbuf *make_sendable(vr_dpdk_port *port, struct rte_mbuf *m) {
+    struct rte_mbuf *copy = m->pkt_len > port->longest ? NULL : rte_pktmbuf_copy(m, port->pool, 0, UINT32_MAX);
+    rte_pktmbuf_free(m);
+    if (!copy) __atomic_fetch_add(&port->refused, 1, __ATOMIC_RELAXED);
+    return copy;
+}
+
 int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int count) {
     struct rte_mbuf *mbufs[VR_BURST];
     if (count > VR_BURST) count = VR_BURST;
     if (count <= 0) return 0;
     vr_dpdk_know_thread();
+    int ready = 0;
     for (int i = 0; i < count; i++) {
         struct rte_mbuf *m = frames[i].buffer;
         m->data_off = (uint16_t)(frames[i].data - (uint8_t *)m->buf_addr);
         m->data_len = (uint16_t)frames[i].length;
         m->pkt_len = frames[i].length;
         m->ol_flags = 0;
-        mbufs[i] = m;
+        int is_sendable = m->pkt_len <= port->longest && (!port->wants_own || m->pool == port->pool);
+        if (__builtin_expect(!is_sendable, 0) && !(m = make_sendable(port, m))) continue;
+        mbufs[ready++] = m;
     }
-    return rte_eth_tx_burst(port->id, (uint16_t)queue, mbufs, (uint16_t)count);
+    int sent = 0;
+    if (__builtin_expect(port->gate.is_there, 0)) {
+        if (vr_dpdk_gate_enter(&port->gate)) {
+            sent = rte_eth_tx_burst(port->id, (uint16_t)queue, mbufs, (uint16_t)ready);
+            vr_dpdk_gate_leave(&port->gate);
+        }
+    } else if (__builtin_expect(port->queues.is_watched, 0)) {
+        int turned = __atomic_load_n(&port->queues.turned_to[queue], __ATOMIC_RELAXED);
+        while (__atomic_test_and_set(&port->queues.taken[turned], __ATOMIC_ACQUIRE)) rte_pause();
+        sent = rte_eth_tx_burst(port->id, (uint16_t)turned, mbufs, (uint16_t)ready);
+        __atomic_clear(&port->queues.taken[turned], __ATOMIC_RELEASE);
+    } else {
+        sent = rte_eth_tx_burst(port->id, (uint16_t)queue, mbufs, (uint16_t)ready);
+    }
+    if (__builtin_expect(ready == count, 1)) return sent;
+    // Some are gone already, so the caller's order is lost: what the driver did not take goes, too.
+    rte_pktmbuf_free_bulk(mbufs + sent, (unsigned)(ready - sent));
+    __atomic_fetch_add(&port->refused, (uint64_t)(ready - sent), __ATOMIC_RELAXED);
+    return count;
+}
+
+int vr_dpdk_port_link(const vr_dpdk_port *port, vr_dpdk_link *out) {
+    struct rte_eth_link link = {0};
+    int result = rte_eth_link_get_nowait(port->id, &link);
+    if (result != 0) return result;
+    out->is_up = link.link_status == RTE_ETH_LINK_UP;
+    out->speed = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
+    return 0;
 }
 
 void vr_dpdk_port_counters(vr_dpdk_port *port, vr_dpdk_counters *out) {
     struct rte_eth_stats stats;
     memset(out, 0, sizeof *out);
     uint64_t unusable = __atomic_load_n(&port->unusable, __ATOMIC_RELAXED);
+    uint64_t refused = __atomic_load_n(&port->refused, __ATOMIC_RELAXED);
     out->receive_errors = unusable;
+    out->transmit_errors = refused;
     if (rte_eth_stats_get(port->id, &stats) != 0) return;
     *out = (vr_dpdk_counters){
         .received_packets = stats.ipackets - unusable, .received_bytes = stats.ibytes,
         .receive_missed = stats.imissed + stats.rx_nombuf, .receive_errors = stats.ierrors + unusable,
-        .transmitted_packets = stats.opackets, .transmitted_bytes = stats.obytes, .transmit_errors = stats.oerrors,
+        .transmitted_packets = stats.opackets, .transmitted_bytes = stats.obytes, .transmit_errors = stats.oerrors + refused,
     };
 }
 
@@ -244,7 +346,10 @@ void vr_dpdk_port_close(vr_dpdk_port *port) {
     if (rte_eth_dev_info_get(port->id, &info) == 0 && info.driver_name && strcmp(info.driver_name, "net_ring") == 0)
         drain(port, info.nb_rx_queues);
     open_ports[port->id] = NULL;
+    vr_dpdk_gate_end(&port->gate);
+    vr_dpdk_vhost_forget(port->id, &port->queues);
     unplug(port->id);
+    unplug_members(port);
     free(port);
 }
 #endif

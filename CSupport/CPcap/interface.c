@@ -28,6 +28,12 @@ int vr_interface_set_mtu(const char *name, int mtu) {
     return request(name, SIOCSIFMTU, &argument);
 }
 
+int vr_interface_is_running(const char *name) {
+    struct ifreq argument = {0};
+    int result = request(name, SIOCGIFFLAGS, &argument);
+    return result < 0 ? result : (argument.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+}
+
 int vr_interface_bring_up(const char *name) {
     struct ifreq argument = {0};
     int result = request(name, SIOCGIFFLAGS, &argument);

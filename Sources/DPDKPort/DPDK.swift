@@ -28,6 +28,26 @@ public enum DPDK {
     public static let defaultBufferSize = largestBufferSize
     public static let defaultBufferCount = 4096
 
+    /// The device and its members, when they can be what is meant. Does not touch DPDK: for `--check-config`, too.
+    static func deviceArguments(_ device: String, members: [String]) throws(PortError) -> (device: DeviceArguments, members: [DeviceArguments]) {
+        var joined: [DeviceArguments] = []
+        for member in members { joined.append(try deviceArguments(member, memberCount: 0)) }
+        return (try deviceArguments(device, memberCount: members.count), joined)
+    }
+
+    private static func deviceArguments(_ text: String, memberCount: Int) throws(PortError) -> DeviceArguments {
+        guard let arguments = DeviceArguments(text) else {
+            throw PortError("“\(text)” is no DPDK device; write a PCI address, or a vdev and its arguments as in net_tap0,iface=tap0")
+        }
+        if let fault = arguments.fault(memberCount: memberCount) { throw PortError("DPDK device \(text): \(fault)") }
+        return arguments
+    }
+
+    /// What is wrong with the device of `spec`, a `.dpdk`, as far as can be told without opening it.
+    public static func check(_ spec: PortSpec) throws(PortError) {
+        if case .dpdk(let device, let members) = spec.driver { _ = try deviceArguments(device, members: members) }
+    }
+
     /// Starts EAL with `arguments` (see `EALArguments` for what is added) and makes the pool of `count` buffers of `size` octets.
     /// A second call in a process throws.
     public static func start(arguments: [String], count: Int = defaultBufferCount, size: Int = defaultBufferSize) throws(PortError) -> BufferPool {

@@ -47,7 +47,7 @@ public final class DPDKBufferPool: BufferPool, @unchecked Sendable {
         var failed = vr_dpdk_failed()
         let text = all.joined(separator: " ")
         guard withCStrings(all, { vr_dpdk_start(Int32(all.count), $0, &failed) }) == 0 else {
-            throw PortError("DPDK: \(failed.detail); its arguments were: \(text)")
+            throw PortError("DPDK: \(failed.detail)\(DPDK.advice(failed.detail)); its arguments were: \(text)")
         }
         guard let made = vr_dpdk_pool_create(UInt32(count), UInt32(size), &failed) else {
             let advice = "lower `buffers`, or give EAL more memory (-m); its arguments were: \(text)"
@@ -79,7 +79,7 @@ extension vr_dpdk_failed {
 }
 
 /// Calls `body` with the strings as a C array.
-private func withCStrings<Result>(_ strings: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> Result) -> Result {
+func withCStrings<Result>(_ strings: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> Result) -> Result {
     var octets: [CChar] = []
     let offsets = strings.map { string in
         defer { octets += string.utf8CString }

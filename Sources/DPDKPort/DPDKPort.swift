@@ -14,39 +14,51 @@ import Synchronization
 /// net_af_packet's rings are dimensioned by the buffers (see `PacketRing`) unless the arguments give `framesz`, `blocksz` or `framecnt`: frames
 /// up to the buffer size less 320 octets pass. So for the kernel's TCP bursts (GSO, up to 64 KiB) buffers must be of 65,535 octets, the default.
 /// An outer VLAN tag that the kernel took out is put back with TPID 0x8100, whatever it was: that driver does not look.
+/// net_af_xdp has buffers of a page, so an MTU of about 3500 at most, and carries no GSO frames.
+///
+/// net_bonding joins `members`, which are plugged in before it and unplugged after it.
+///
+/// Link: net_vhost and net_memif are up while the other side is connected; they wait for it and take it back when it returns. A kernel
+/// interface is asked itself where the driver (net_af_packet) does not look.
 ///
 /// Thread-safety: as `Port`.
 public final class DPDKPort: Port, @unchecked Sendable {
     private let port: OpaquePointer
+    /// The kernel interface that tells the link in the driver's place.
+    private let watchedInterface: String?
     /// The last counters, once closed. The lock also keeps `close` from pulling the device away under `statistics`.
     private let final = Mutex<PortStatistics?>(nil)
 
     /// Opens the port that `spec` describes, a `.dpdk`.
     public static func open(_ spec: PortSpec) throws(PortError) -> Port {
-        guard case .dpdk(let device) = spec.driver else { throw PortError("not a DPDK port; give it `dpdk`") }
-        return try DPDKPort(name: spec.name, device: device, mtu: spec.mtu, queues: spec.queues)
+        guard case .dpdk(let device, let members) = spec.driver else { throw PortError("not a DPDK port; give it `dpdk`") }
+        return try DPDKPort(name: spec.name, device: device, members: members, mtu: spec.mtu, queues: spec.queues)
     }
 
     /// `mtu` 0: what the device has. `queues` 0: one; fewer where the device has fewer.
-    public init(name: String, device: String, mtu: Int = 0, queues: Int = 0) throws(PortError) {
+    public init(name: String, device: String, members: [String] = [], mtu: Int = 0, queues: Int = 0) throws(PortError) {
         guard let pool = DPDKBufferPool.shared else {
             throw PortError("DPDK is not started; add `dpdk: {eal: []}` to the configuration")
         }
         guard mtu == 0 || (68...65535).contains(mtu) else { throw PortError("an MTU of \(mtu) is not within 68…65535") }
         guard (0...128).contains(queues) else { throw PortError("\(queues) queues are not within 0…128") }
-        guard var arguments = DeviceArguments(device) else {
-            throw PortError("“\(device)” is no DPDK device; write a PCI address, or a vdev and its arguments as in net_tap0,iface=tap0")
-        }
-        arguments.complete(room: pool.bufferSize - Int(vr_dpdk_headroom()), queues: queues)
+        var (arguments, joined) = try DPDK.deviceArguments(device, members: members)
+        let room = pool.bufferSize - Int(vr_dpdk_headroom())
+        for index in joined.indices { joined[index].complete(room: room, queues: queues) }
+        arguments.complete(room: room, queues: queues, members: joined)
 
         var facts = vr_dpdk_facts()
         var failed = vr_dpdk_failed()
-        let opened = arguments.text.withCString { text in
+        let opened = withCStrings([arguments.text] + joined.map(\.text)) { texts in
             var request = vr_dpdk_request(
-                device: text, pool: pool.pool, mtu: Int32(mtu), queues: Int32(queues), headroom: Int32(BufferPool.headroom))
+                device: texts[0], members: texts + 1, member_count: Int32(joined.count), pool: pool.pool,
+                waits_for_peer: arguments.isMemifClient ? 1 : 0, mtu: Int32(mtu), queues: Int32(queues), headroom: Int32(BufferPool.headroom))
             return vr_dpdk_port_open(&request, &facts, &failed)
         }
-        guard let opened else { throw PortError("DPDK device \(arguments.text): \(DPDKPort.advise(failed, arguments))") }
+        guard let opened else {
+            let culprit = joined.indices.contains(Int(facts.failed_member)) ? joined[Int(facts.failed_member)] : arguments
+            throw PortError("DPDK device \(culprit.text): \(DPDKPort.advise(failed, culprit))")
+        }
 
         let driver = DPDKPort.string(facts.driver), interface = DPDKPort.string(facts.interface)
         var actual = mtu > 0 ? mtu : (facts.mtu > 0 ? Int(facts.mtu) : 1500)
@@ -56,14 +68,23 @@ public final class DPDKPort: Port, @unchecked Sendable {
                 throw PortError("DPDK device \(device): \(error)")
             }
         }
-        var traits: PortTraits = []
-        if driver == "net_af_packet" { traits = [.unfinishedChecksums, .oversizedSegments] }
-        if driver == "net_tap" || driver == "net_vhost" || driver == "net_virtio_user" { traits = .unfinishedChecksums }
-        if facts.hashes != 0 { traits.insert(.receiveHash) }
+        var traits: PortTraits = facts.hashes != 0 ? .receiveHash : []
+        for part in [arguments] + joined { traits.formUnion(DPDKPort.traits(part)) }
         port = opened
+        watchedInterface = driver == "net_af_packet" ? interface : nil
         super.init(
             name: name, driver: driver, device: device, mtu: actual, receiveQueueCount: Int(facts.queues), transmitQueueCount: Int(facts.queues),
             traits: traits)
+    }
+
+    /// What a software device hands over as a kernel or a guest left it.
+    private static func traits(_ arguments: DeviceArguments) -> PortTraits {
+        switch DriverArguments.driver(of: arguments.name)?.name {
+        case "net_af_packet": [.unfinishedChecksums, .oversizedSegments]
+        case "net_vhost": arguments["tso"] == "1" ? [.unfinishedChecksums, .oversizedSegments] : .unfinishedChecksums
+        case "net_tap", "net_af_xdp", "net_virtio_user", "net_memif": .unfinishedChecksums
+        default: []
+        }
     }
 
     /// Brings the kernel interface behind a vdev up and sets its MTU; returns the MTU the port has.
@@ -107,6 +128,19 @@ public final class DPDKPort: Port, @unchecked Sendable {
     }
 
     public override func statistics() -> PortStatistics { final.withLock { $0 ?? counters() } }
+
+    public override func link() -> PortLink {
+        final.withLock { final in
+            guard final == nil else { return PortLink(state: .down) }
+            if let watchedInterface {
+                let running = vr_interface_is_running(watchedInterface)
+                return PortLink(state: running < 0 ? .absent : running == 0 ? .down : .up)
+            }
+            var link = vr_dpdk_link()
+            guard vr_dpdk_port_link(port, &link) == 0 else { return PortLink(state: .unknown) }
+            return PortLink(state: link.is_up != 0 ? .up : .down, speed: Int(link.speed))
+        }
+    }
 
     private func counters() -> PortStatistics {
         var counters = vr_dpdk_counters()

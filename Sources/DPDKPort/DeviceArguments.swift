@@ -3,6 +3,7 @@
 struct DeviceArguments {
     let name: Substring
     private var arguments: [(key: Substring, value: Substring?)]
+    var list: [(key: Substring, value: Substring?)] { arguments }
 
     /// nil when there is no device name.
     init?(_ text: String) {
@@ -32,9 +33,24 @@ struct DeviceArguments {
         return text
     }
 
-    /// For buffers of `room` octets (headroom not counted) and `queues` queues.
-    mutating func complete(room: Int, queues: Int) {
-        guard name.hasPrefix("net_af_packet") else { return }
+    /// net_memif is the client unless told otherwise.
+    var isMemifClient: Bool { name.hasPrefix("net_memif") && self["role"] != "server" }
+
+    /// For buffers of `room` octets (headroom not counted) and `queues` queues; of a bond, `members` by name.
+    mutating func complete(room: Int, queues: Int, members: [DeviceArguments] = []) {
+        switch DriverArguments.driver(of: name)?.name {
+        case "net_af_packet": completePacketRings(room: room, queues: queues)
+        case "net_vhost", "net_virtio_user": if queues > 1, self["queues"] == nil { self["queues"] = Substring(String(queues)) }
+        case "net_af_xdp": if queues > 1, self["queue_count"] == nil { self["queue_count"] = Substring(String(queues)) }
+        case "net_memif":
+            // A path is meant as one; the driver would take it for an abstract name.
+            if self["socket"]?.hasPrefix("/") == true, self["socket-abstract"] == nil { self["socket-abstract"] = "no" }
+        case "net_bonding": arguments += members.map { ("slave", $0.name) }
+        default: break
+        }
+    }
+
+    private mutating func completePacketRings(room: Int, queues: Int) {
         if queues > 1, self["qpairs"] == nil { self["qpairs"] = Substring(String(queues)) }
         let ring = PacketRing(room: room, frameSize: self["framesz"].flatMap { Int($0) }, blockSize: self["blocksz"].flatMap { Int($0) })
         if self["framesz"] == nil { self["framesz"] = Substring(String(ring.frameSize)) }

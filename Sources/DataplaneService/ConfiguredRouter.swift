@@ -1,3 +1,4 @@
+import DPDKPort
 public import Dataplane
 import StrictYAML
 
@@ -39,7 +40,10 @@ public struct ConfiguredRouter: Sendable {
         if configuration.dpdkArguments == nil, !needsDPDK.isEmpty {
             throw Failure(reasons: needsDPDK.map { $0.refused("a DPDK port needs DPDK started: add a section `dpdk: {eal: […]}`") })
         }
-        let router = Router(configuration.router, pool: pool) { spec throws(PortError) in LoopbackPort(name: spec.name, mtu: spec.mtu) }
+        let router = Router(configuration.router, pool: pool) { spec throws(PortError) in
+            try DPDK.check(spec)
+            return LoopbackPort(name: spec.name, mtu: spec.mtu)
+        }
         defer { router.stop() }
         try ConfiguredRouter(router: router, configuration: configuration).applyObjects()
     }
@@ -50,7 +54,8 @@ public struct ConfiguredRouter: Sendable {
         if !reasons.isEmpty { throw Failure(reasons: reasons) }
     }
 
-    /// Every port is a capture file or loops back, at least one is a file, and nobody can add ports: the run has an end.
+    /// Every port is a capture file, a replay with a count, loops back or is a sink, at least one is of the first two, and nobody can add ports:
+    /// the run has an end.
     public var isOffline: Bool {
         guard configuration.socket == nil else { return false }
         let drivers = configuration.objects.compactMap { if case .port(let spec) = $0.object { spec.driver } else { nil } }
@@ -58,7 +63,10 @@ public struct ConfiguredRouter: Sendable {
         for driver in drivers {
             switch driver {
             case .pcapFile: files += 1
-            case .loopback: break
+            case .replay(_, let count):
+                guard count != nil else { return false }
+                files += 1
+            case .loopback, .sink: break
             case .pcap, .dpdk: return false
             }
         }

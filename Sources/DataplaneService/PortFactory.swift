@@ -7,8 +7,9 @@ public enum PortFactory {
     /// Opens the port of `spec`. A DPDK port needs the pool to be DPDK's. Errors do not name the port: the router puts its name before them.
     public static func open(_ spec: PortSpec, dpdkIsStarted: Bool) throws(PortError) -> Port {
         switch spec.driver {
-        case .pcap, .pcapFile: return try PcapPort.open(spec)
+        case .pcap, .pcapFile, .replay: return try PcapPort.open(spec)
         case .loopback: return LoopbackPort(name: spec.name, mtu: spec.mtu)
+        case .sink: return CountingPort(name: spec.name, mtu: spec.mtu == 0 ? 1500 : spec.mtu)
         case .dpdk:
             guard DPDK.isBuiltIn else { return try DPDKPort.open(spec) }  // says what to build
             guard dpdkIsStarted else {

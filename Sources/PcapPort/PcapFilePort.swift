@@ -27,7 +27,7 @@ public final class PcapFilePort: Port, @unchecked Sendable {
         super.init(name: name, driver: "capture file", device: device, mtu: mtu == 0 ? 1500 : mtu)
     }
 
-    private static func error(_ failed: vr_pcap_failed, path: String) -> PortError {
+    static func error(_ failed: vr_pcap_failed, path: String) -> PortError {
         if failed.reason == VR_PCAP_NOT_ETHERNET {
             return PortError("\(path) is a capture of link type \(failed.detail); only Ethernet (EN10MB) can be routed")
         }

@@ -64,6 +64,11 @@ public final class PcapLivePort: Port, @unchecked Sendable {
 
     public override func pollDescriptor(queue: Int) -> Int32 { vr_pcap_live_descriptor(live) }
 
+    public override func link() -> PortLink {
+        let running = vr_interface_is_running(device)
+        return PortLink(state: running < 0 ? .absent : running == 0 ? .down : .up)
+    }
+
     public override func statistics() -> PortStatistics { final.withLock { $0 ?? counters() } }
 
     private func counters() -> PortStatistics {

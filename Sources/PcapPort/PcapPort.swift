@@ -7,15 +7,17 @@ public import Dataplane
 /// Formats: what libpcap reads (pcap with microsecond or nanosecond times, pcapng), link type Ethernet
 /// (draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng). libpcap itself, and all C, is behind `CPcap`; one C call moves a burst.
 public enum PcapPort {
-    /// Opens the port that `spec` describes, a `.pcap` or a `.pcapFile`.
+    /// Opens the port that `spec` describes, a `.pcap`, a `.pcapFile` or a `.replay`.
     public static func open(_ spec: PortSpec) throws(PortError) -> Port {
         switch spec.driver {
         case .pcap(let interface):
             return try PcapLivePort(name: spec.name, interface: interface, mtu: spec.mtu)
         case .pcapFile(let input, let output):
             return try PcapFilePort(name: spec.name, input: input, output: output, mtu: spec.mtu)
-        case .dpdk, .loopback:
-            throw PortError("not a port of the libpcap driver; give it `pcap` or `pcapFile`")
+        case .replay(let file, let count):
+            return ReplayPort(name: spec.name, frames: try CaptureFrames.read(file), count: count ?? .max, mtu: spec.mtu == 0 ? 1500 : spec.mtu)
+        case .dpdk, .loopback, .sink:
+            throw PortError("not a port of the libpcap driver; give it `pcap`, `pcapFile` or `replay`")
         }
     }
 }

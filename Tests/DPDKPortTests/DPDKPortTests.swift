@@ -180,7 +180,7 @@ import Testing
         #expect(failure("net_nonsense0").contains("no DPDK driver goes by that name"))
         #expect(failure("net_af_packet0,iface=no-such-if0").contains("there is no interface no-such-if0"))
         #expect(failure("net_pcap9,rx_pcap=/nonexistent/in.pcap").contains("/nonexistent/in.pcap"))
-        #expect(failure("net_null5,bogus=1").hasPrefix("DPDK device net_null5,bogus=1: the device cannot be plugged in"))
+        #expect(failure("net_null5,bogus=1").hasPrefix("DPDK device net_null5,bogus=1: net_null has no argument 'bogus'"))
         #expect(failure("0000:7f:1f.7").contains("the device cannot be plugged in"))
         #expect(failure("").contains("is no DPDK device"))
         do {

@@ -83,11 +83,15 @@ import Testing
                 - {name: c, pcapFile: {output: out.pcap}}
                 - {name: d, dpdk: {device: "net_tap0,iface=tap0"}}
                 - {name: e, loopback: {}, cookie: 0xffffffffffffffff}
+                - {name: f, dpdk: {device: "net_bonding0,mode=1", members: ["net_tap1,iface=t1", "0000:04:00.0"]}, queues: 4}
+                - {name: g, replay: {file: trace.pcap}}
+                - {name: h, replay: {file: trace.pcap, count: 1000000}}
+                - {name: i, sink: {}, mtu: 9000}
             """, source: "f")
         var expected = sampleObjects.filter { if case .flow = $0 { false } else { true } }
         // In the file's order of sections VRFs come before vifs.
-        let vrf = expected.remove(at: 7)
-        expected.insert(vrf, at: 5)
+        let vrf = expected.remove(at: 11)
+        expected.insert(vrf, at: 9)
         #expect(configuration.objects.map(\.object) == expected)
         #expect(configuration.objects.first?.place.line == 35)
         #expect(configuration.objects.first?.place.column == 7)
@@ -111,11 +115,19 @@ import Testing
         ("api: off", "f:1:6: api: expected a mapping of socket, found 'off'"),
         ("api: {path: /x}", "f:1:7: api.path: unknown field 'path'; known here: socket"),
         ("buffers: {count: 1}", "f:1:18: buffers.count: expected a number from 64 to 16777216, found '1'"),
+        (
+            "dpdk: {eal: [--no-huge, --vdev, 'net_tap0,ifce=x']}",
+            "f:1:34: dpdk.eal[2]: --vdev net_tap0,ifce=x: net_tap has no argument 'ifce'; did you mean 'iface'?; it has iface, mac, remote, persist"
+        ),
+        (
+            "objects: {ports: [{name: a, replay: {file: x, count: 0}}]}",
+            "f:1:54: objects.ports[0].replay.count: expected a number from 1 to 9223372036854775807, found '0'"
+        ),
         ("dpdk: {eal: --no-huge}", "f:1:13: dpdk.eal: expected a list, found '--no-huge'"),
         ("- a", "f:1:1: expected a mapping of workers, idle, api, dpdk, buffers, flows, capacities, objects, found a list"),
         ("idle: poll\nidle: sleep", "f:1:1: the key 'idle' is given twice"),
         ("objects: {route: []}", "f:1:11: objects.route: unknown field 'route'; did you mean 'routes'?"),
-        ("objects:\n  ports:\n    - {name: a}", "f:3:7: objects.ports[0]: give one of pcap, pcapFile, dpdk, loopback"),
+        ("objects:\n  ports:\n    - {name: a}", "f:3:7: objects.ports[0]: give one of pcap, pcapFile, dpdk, loopback, replay, sink"),
         (
             "objects:\n  ports:\n    - {name: a, loopback: {}, dpdk: {device: x}}",
             "f:3:27: objects.ports[0].loopback: only one of dpdk, loopback can be given"

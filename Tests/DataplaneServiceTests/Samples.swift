@@ -16,6 +16,10 @@ let sampleObjects: [RouterObject] = [
     .port(PortSpec(name: "c", driver: .pcapFile(input: nil, output: "out.pcap"))),
     .port(PortSpec(name: "d", driver: .dpdk(device: "net_tap0,iface=tap0"))),
     .port(PortSpec(name: "e", driver: .loopback, cookie: .max)),
+    .port(PortSpec(name: "f", driver: .dpdk(device: "net_bonding0,mode=1", members: ["net_tap1,iface=t1", "0000:04:00.0"]), queues: 4)),
+    .port(PortSpec(name: "g", driver: .replay(file: "trace.pcap", count: nil))),
+    .port(PortSpec(name: "h", driver: .replay(file: "trace.pcap", count: 1_000_000))),
+    .port(PortSpec(name: "i", driver: .sink, mtu: 9000)),
     .vif(
         VifSpec(
             id: VifID(3), name: "w1", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, mtu: 9000, addresses: [v4, v6],

@@ -182,4 +182,27 @@ import Testing
             failure { _ = try PcapPort.open(PortSpec(name: "x", driver: .pcap(interface: "a-name-far-too-long-to-be"))) }
                 .contains("no such interface"))
     }
+
+    @Test func aReplayRepeatsTheFile() throws {
+        let directory = try Directory(), pool = try HeapBufferPool(bufferSize: 4096, capacity: 64)
+        let sent = [Capture.frame(1), Capture.frame(2, size: 1514), Capture.frame(3, size: 99)]
+        let file = try directory.write(Capture.header() + sent.flatMap { Capture.record($0) }, as: "trace.pcap")
+        let port = try PcapPort.open(PortSpec(name: "r", driver: .replay(file: file, count: 7)))
+        #expect(port.mtu == 1500)
+        #expect(receiveAll(port, pool) == sent + sent + [sent[0]])
+        #expect(pool.inUse == 0)
+    }
+
+    @Test func aReplayNeedsWholeFrames() throws {
+        let directory = try Directory()
+        func refusal(_ octets: [UInt8]) throws -> String {
+            let file = try directory.write(octets, as: "trace.pcap")
+            return failure { _ = try PcapPort.open(PortSpec(name: "r", driver: .replay(file: file, count: nil))) }
+        }
+        #expect(try refusal(Capture.header()).contains("there is no frame in it"))
+        #expect(try refusal(Capture.header() + Capture.record(Capture.frame(1)) + Capture.record([1, 2, 3])).contains("1 of its records"))
+        #expect(try refusal(Capture.header() + Capture.record(Capture.frame(1), wireLength: 1514)).contains("capture whole frames"))
+        #expect(
+            failure { _ = try PcapPort.open(PortSpec(name: "r", driver: .replay(file: "/nonexistent/x", count: nil))) }.contains("/nonexistent/x"))
+    }
 }

@@ -13,6 +13,10 @@ import Testing
         port.effectiveMtu = 1500
         port.deviceDriver = "net_tap"
         port.deviceName = "net_tap0,iface=tap0"
+        port.link = .up
+        port.linkSpeedMbps = 10_000
+        port.receiveQueues = 2
+        port.transmitQueues = 1
         port.stats.rxPackets = 11
         port.stats.rxBytes = 1100
         port.stats.rxMissed = 2
@@ -60,7 +64,7 @@ import Testing
                 vif0/3      PMD: tap88670c2e-11 NH: 23
                             Type:Virtual HWaddr:00:00:5e:00:01:00 IPaddr:1.1.1.4 IP6addr:fd00::4
                             Vrf:2 Mcast Vrf:2 Flags:PL3L2DDpdk QOS:-1
-                            Port:w Driver:net_tap net_tap0,iface=tap0 MTU:1500
+                            Port:w Driver:net_tap net_tap0,iface=tap0 MTU:1500 Link:Up Speed:10000 Queues:2
                             RX device packets:11  bytes:1100 errors:0 missed:2
                             RX packets:10  bytes:1000
                             TX packets:6  bytes:600 errors:0
@@ -114,6 +118,10 @@ import Testing
                       "kind": "virtual",
                       "port": "w",
                       "driver": "net_tap net_tap0,iface=tap0",
+                      "link": "up",
+                      "linkSpeedMbps": 10000,
+                      "receiveQueues": 2,
+                      "transmitQueues": 1,
                       "vrf": 2,
                       "mac": "00:00:5e:00:01:00",
                       "mtu": 1500,

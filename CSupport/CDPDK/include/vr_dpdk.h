@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <platform.h>
 
-enum { VR_DPDK_TEXT_SIZE = 768, VR_DPDK_NAME_SIZE = 64 };
+enum { VR_DPDK_TEXT_SIZE = 768, VR_DPDK_NAME_SIZE = 64, VR_DPDK_MAX_MEMBERS = 8 };
 
 // Why something failed: a positive errno value, or 0, and what DPDK logged about it.
 typedef struct vr_dpdk_failed {
@@ -39,7 +39,10 @@ typedef struct vr_dpdk_port vr_dpdk_port;
 
 typedef struct vr_dpdk_request {
     const char *device;    // PCI address, or vdev name and arguments
+    const char *const *members;    // devices to plug in before it: what net_bonding joins
+    int member_count;
     vr_dpdk_pool *pool;
+    int waits_for_peer;    // it cannot be started until there is a peer (the client of a memif): tried until it can
     int mtu;               // 0: as the device has it
     int queues;
     int headroom;          // least octets before a received frame
@@ -50,7 +53,13 @@ typedef struct vr_dpdk_facts {
     char driver[VR_DPDK_NAME_SIZE];       // "net_tap", "net_ixgbe"
     char interface[VR_DPDK_NAME_SIZE];    // kernel interface behind it; empty: none
     int mtu, queues, hashes;
+    int failed_member;    // on failure: the member that could not be plugged in; -1: it was another reason
 } vr_dpdk_facts;
+
+typedef struct vr_dpdk_link {
+    int is_up;
+    uint32_t speed;    // Mbit/s; 0: not known
+} vr_dpdk_link;
 
 typedef struct vr_dpdk_counters {
     uint64_t received_packets, received_bytes, receive_missed, receive_errors;
@@ -60,8 +69,10 @@ typedef struct vr_dpdk_counters {
 // Plugs the device in (unless EAL found it at start), configures and starts it, promiscuous. NULL on failure, with the reason.
 vr_dpdk_port *vr_dpdk_port_open(const vr_dpdk_request *request, vr_dpdk_facts *facts, vr_dpdk_failed *failed);
 int vr_dpdk_receive(vr_dpdk_port *port, int queue, vr_frame *frames, int count);
-// Returns how many were taken, from the front. Every buffer must be of the pool.
+// Returns how many were taken, from the front; of these, frames that the device cannot carry are counted as errors.
 int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int count);
+// The link as the driver sees it; for net_vhost and net_memif: whether the other side is connected. 0 or a negative errno value.
+int vr_dpdk_port_link(const vr_dpdk_port *port, vr_dpdk_link *out);
 void vr_dpdk_port_counters(vr_dpdk_port *port, vr_dpdk_counters *out);
 // Stops and unplugs the device; it can be opened again.
 void vr_dpdk_port_close(vr_dpdk_port *port);

@@ -68,5 +68,7 @@ void vr_pcap_live_close(vr_pcap_live *live);
 int vr_interface_mtu(const char *name);
 int vr_interface_set_mtu(const char *name, int mtu);
 int vr_interface_bring_up(const char *name);
+// 1: up and with carrier; 0: one of the two is missing.
+int vr_interface_is_running(const char *name);
 
 #endif

@@ -14,9 +14,14 @@ public struct PortSpec: Hashable, Sendable {
         /// Capture files: frames are read from `input` (nil: none) and written to `output` (nil: discarded).
         case pcapFile(input: String?, output: String?)
         /// A DPDK ethdev: a PCI address, or vdev arguments such as `net_af_packet0,iface=eth0`.
-        case dpdk(device: String)
+        /// `members`: devices that are plugged in before it, for `net_bonding` to join.
+        case dpdk(device: String, members: [String] = [])
         /// What is transmitted is received again.
         case loopback
+        /// The frames of a capture file, from memory, over and over: `count` packets in all, nil without end. What is transmitted is discarded.
+        case replay(file: String, count: Int?)
+        /// Nothing is received; what is transmitted is counted.
+        case sink
     }
     public var name: String
     public var driver: Driver

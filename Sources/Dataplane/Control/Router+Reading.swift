@@ -7,7 +7,10 @@ extension Router {
     public func ports() -> [PortReading] {
         state.withLock { state in
             state.ports.values.sorted { $0.spec.name < $1.spec.name }.map {
-                PortReading(spec: $0.spec, statistics: $0.port.statistics(), device: $0.port.device, driver: $0.port.driver, mtu: $0.port.mtu)
+                PortReading(
+                    spec: $0.spec, statistics: $0.port.statistics(), device: $0.port.device, driver: $0.port.driver, mtu: $0.port.mtu,
+                    link: $0.port.link(), receiveQueues: $0.port.receiveQueueCount, transmitQueues: $0.port.transmitQueueCount,
+                    traits: $0.port.traits)
             }
         }
     }

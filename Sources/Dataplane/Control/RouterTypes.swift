@@ -70,6 +70,7 @@ public struct VifCounters: Hashable, Sendable {
 
 public struct PortReading: Sendable {
     public var spec: PortSpec; public var statistics: PortStatistics; public var device: String; public var driver: String; public var mtu: Int
+    public var link: PortLink; public var receiveQueues: Int; public var transmitQueues: Int; public var traits: PortTraits
 }
 public struct VifReading: Sendable { public var spec: VifSpec; public var counters: VifCounters }
 public struct VRFReading: Sendable { public var spec: VRFSpec; public var ipv4Routes: Int; public var ipv6Routes: Int; public var bridgeEntries: Int }

@@ -52,8 +52,31 @@ open class Port: @unchecked Sendable {
     /// The driver's own counters (drops before the router saw the frame, errors).
     open func statistics() -> PortStatistics { PortStatistics() }
 
+    /// Whether frames can pass at this moment. Asked by the control side, now and then; a driver may ask the kernel.
+    open func link() -> PortLink { PortLink(state: .up) }
+
     /// Releases the device.
     open func close() {}
+}
+
+/// The state of what is behind a port: a cable, a guest, the other end of a shared memory.
+public struct PortLink: Sendable, Hashable {
+    public enum State: Sendable, Hashable, CaseIterable {
+        /// The driver cannot tell.
+        case unknown
+        case up
+        /// No carrier, nobody connected, the interface taken down.
+        case down
+        /// The interface does not exist (any more); the port works again when it is back.
+        case absent
+    }
+    public var state: State
+    /// Mbit/s; 0: not known, or without meaning.
+    public var speed: Int
+    public init(state: State, speed: Int = 0) {
+        self.state = state
+        self.speed = speed
+    }
 }
 
 /// What a port demands of, or offers to, the pipeline.

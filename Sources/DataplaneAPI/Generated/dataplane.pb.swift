@@ -99,6 +99,54 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
 
 }
 
+public nonisolated enum Dataplane_V1_LinkState: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// the driver cannot tell
+  case unspecified // = 0
+  case up // = 1
+
+  /// no carrier, no guest, no peer
+  case down // = 2
+
+  /// the interface is gone; the port works again when it is back
+  case absent // = 3
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .up
+    case 2: self = .down
+    case 3: self = .absent
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .up: return 1
+    case .down: return 2
+    case .absent: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_LinkState] = [
+    .unspecified,
+    .up,
+    .down,
+    .absent,
+  ]
+
+}
+
 public nonisolated enum Dataplane_V1_VifKind: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case unspecified // = 0
@@ -506,73 +554,135 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
   public init() {}
 }
 
-public nonisolated struct Dataplane_V1_Port: Sendable {
+public nonisolated struct Dataplane_V1_Port: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var name: String = String()
+  public var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
 
-  public var driver: Dataplane_V1_Port.OneOf_Driver? = nil
+  public var driver: OneOf_Driver? {
+    get {return _storage._driver}
+    set {_uniqueStorage()._driver = newValue}
+  }
 
   public var pcap: Dataplane_V1_PcapDriver {
     get {
-      if case .pcap(let v)? = driver {return v}
+      if case .pcap(let v)? = _storage._driver {return v}
       return Dataplane_V1_PcapDriver()
     }
-    set {driver = .pcap(newValue)}
+    set {_uniqueStorage()._driver = .pcap(newValue)}
   }
 
   public var pcapFile: Dataplane_V1_PcapFileDriver {
     get {
-      if case .pcapFile(let v)? = driver {return v}
+      if case .pcapFile(let v)? = _storage._driver {return v}
       return Dataplane_V1_PcapFileDriver()
     }
-    set {driver = .pcapFile(newValue)}
+    set {_uniqueStorage()._driver = .pcapFile(newValue)}
   }
 
   public var dpdk: Dataplane_V1_DpdkDriver {
     get {
-      if case .dpdk(let v)? = driver {return v}
+      if case .dpdk(let v)? = _storage._driver {return v}
       return Dataplane_V1_DpdkDriver()
     }
-    set {driver = .dpdk(newValue)}
+    set {_uniqueStorage()._driver = .dpdk(newValue)}
   }
 
   public var loopback: Dataplane_V1_LoopbackDriver {
     get {
-      if case .loopback(let v)? = driver {return v}
+      if case .loopback(let v)? = _storage._driver {return v}
       return Dataplane_V1_LoopbackDriver()
     }
-    set {driver = .loopback(newValue)}
+    set {_uniqueStorage()._driver = .loopback(newValue)}
+  }
+
+  public var replay: Dataplane_V1_ReplayDriver {
+    get {
+      if case .replay(let v)? = _storage._driver {return v}
+      return Dataplane_V1_ReplayDriver()
+    }
+    set {_uniqueStorage()._driver = .replay(newValue)}
+  }
+
+  public var sink: Dataplane_V1_SinkDriver {
+    get {
+      if case .sink(let v)? = _storage._driver {return v}
+      return Dataplane_V1_SinkDriver()
+    }
+    set {_uniqueStorage()._driver = .sink(newValue)}
   }
 
   /// octets of IP packet; 0 = what the device says
-  public var mtu: UInt32 = 0
+  public var mtu: UInt32 {
+    get {_storage._mtu}
+    set {_uniqueStorage()._mtu = newValue}
+  }
 
   /// receive queues; 0 = 1
-  public var queues: UInt32 = 0
+  public var queues: UInt32 {
+    get {_storage._queues}
+    set {_uniqueStorage()._queues = newValue}
+  }
 
-  public var cookie: UInt64 = 0
+  public var cookie: UInt64 {
+    get {_storage._cookie}
+    set {_uniqueStorage()._cookie = newValue}
+  }
 
   /// Output only from here.
   public var stats: Dataplane_V1_PortStats {
-    get {_stats ?? Dataplane_V1_PortStats()}
-    set {_stats = newValue}
+    get {_storage._stats ?? Dataplane_V1_PortStats()}
+    set {_uniqueStorage()._stats = newValue}
   }
   /// Returns true if `stats` has been explicitly set.
-  public var hasStats: Bool {self._stats != nil}
+  public var hasStats: Bool {_storage._stats != nil}
   /// Clears the value of `stats`. Subsequent reads from it will return its default value.
-  public mutating func clearStats() {self._stats = nil}
+  public mutating func clearStats() {_uniqueStorage()._stats = nil}
 
   /// libpcap, net_tap, capture file
-  public var deviceDriver: String = String()
+  public var deviceDriver: String {
+    get {_storage._deviceDriver}
+    set {_uniqueStorage()._deviceDriver = newValue}
+  }
 
   /// interface, vdev arguments or file
-  public var deviceName: String = String()
+  public var deviceName: String {
+    get {_storage._deviceName}
+    set {_uniqueStorage()._deviceName = newValue}
+  }
 
   /// what `mtu` came to
-  public var effectiveMtu: UInt32 = 0
+  public var effectiveMtu: UInt32 {
+    get {_storage._effectiveMtu}
+    set {_uniqueStorage()._effectiveMtu = newValue}
+  }
+
+  public var link: Dataplane_V1_LinkState {
+    get {_storage._link}
+    set {_uniqueStorage()._link = newValue}
+  }
+
+  /// 0: not known
+  public var linkSpeedMbps: UInt32 {
+    get {_storage._linkSpeedMbps}
+    set {_uniqueStorage()._linkSpeedMbps = newValue}
+  }
+
+  /// what `queues` came to
+  public var receiveQueues: UInt32 {
+    get {_storage._receiveQueues}
+    set {_uniqueStorage()._receiveQueues = newValue}
+  }
+
+  public var transmitQueues: UInt32 {
+    get {_storage._transmitQueues}
+    set {_uniqueStorage()._transmitQueues = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -581,12 +691,14 @@ public nonisolated struct Dataplane_V1_Port: Sendable {
     case pcapFile(Dataplane_V1_PcapFileDriver)
     case dpdk(Dataplane_V1_DpdkDriver)
     case loopback(Dataplane_V1_LoopbackDriver)
+    case replay(Dataplane_V1_ReplayDriver)
+    case sink(Dataplane_V1_SinkDriver)
 
   }
 
   public init() {}
 
-  fileprivate var _stats: Dataplane_V1_PortStats? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Dataplane_V1_PcapDriver: Sendable {
@@ -620,7 +732,11 @@ public nonisolated struct Dataplane_V1_DpdkDriver: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// PCI address or vdev arguments: "net_tap0,iface=tap0"
   public var device: String = String()
+
+  /// of net_bonding: the devices it joins, plugged in before it
+  public var members: [String] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -628,6 +744,30 @@ public nonisolated struct Dataplane_V1_DpdkDriver: Sendable {
 }
 
 public nonisolated struct Dataplane_V1_LoopbackDriver: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_ReplayDriver: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var file: String = String()
+
+  public var count: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_SinkDriver: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -1838,6 +1978,10 @@ nonisolated extension Dataplane_V1_Table: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0")
 }
 
+nonisolated extension Dataplane_V1_LinkState: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0LINK_STATE_UNSPECIFIED\0\u{1}LINK_STATE_UP\0\u{1}LINK_STATE_DOWN\0\u{1}LINK_STATE_ABSENT\0")
+}
+
 nonisolated extension Dataplane_V1_VifKind: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VIF_KIND_UNSPECIFIED\0\u{1}VIF_KIND_HOST\0\u{1}VIF_KIND_AGENT\0\u{1}VIF_KIND_PHYSICAL\0\u{1}VIF_KIND_VIRTUAL\0\u{1}VIF_KIND_VLAN\0\u{1}VIF_KIND_MONITORING\0")
 }
@@ -2050,140 +2194,257 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Port"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}pcap\0\u{3}pcap_file\0\u{1}dpdk\0\u{1}loopback\0\u{1}mtu\0\u{1}queues\0\u{1}cookie\0\u{1}stats\0\u{3}device_driver\0\u{3}device_name\0\u{3}effective_mtu\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}pcap\0\u{3}pcap_file\0\u{1}dpdk\0\u{1}loopback\0\u{1}mtu\0\u{1}queues\0\u{1}cookie\0\u{1}stats\0\u{3}device_driver\0\u{3}device_name\0\u{3}effective_mtu\0\u{1}replay\0\u{1}sink\0\u{1}link\0\u{3}link_speed_mbps\0\u{3}receive_queues\0\u{3}transmit_queues\0")
+
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _driver: Dataplane_V1_Port.OneOf_Driver?
+    var _mtu: UInt32 = 0
+    var _queues: UInt32 = 0
+    var _cookie: UInt64 = 0
+    var _stats: Dataplane_V1_PortStats? = nil
+    var _deviceDriver: String = String()
+    var _deviceName: String = String()
+    var _effectiveMtu: UInt32 = 0
+    var _link: Dataplane_V1_LinkState = .unspecified
+    var _linkSpeedMbps: UInt32 = 0
+    var _receiveQueues: UInt32 = 0
+    var _transmitQueues: UInt32 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _driver = source._driver
+      _mtu = source._mtu
+      _queues = source._queues
+      _cookie = source._cookie
+      _stats = source._stats
+      _deviceDriver = source._deviceDriver
+      _deviceName = source._deviceName
+      _effectiveMtu = source._effectiveMtu
+      _link = source._link
+      _linkSpeedMbps = source._linkSpeedMbps
+      _receiveQueues = source._receiveQueues
+      _transmitQueues = source._transmitQueues
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try {
-        var v: Dataplane_V1_PcapDriver?
-        var hadOneofValue = false
-        if let current = self.driver {
-          hadOneofValue = true
-          if case .pcap(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try {
+          var v: Dataplane_V1_PcapDriver?
+          var hadOneofValue = false
+          if let current = _storage._driver {
+            hadOneofValue = true
+            if case .pcap(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._driver = .pcap(v)
+          }
+        }()
+        case 3: try {
+          var v: Dataplane_V1_PcapFileDriver?
+          var hadOneofValue = false
+          if let current = _storage._driver {
+            hadOneofValue = true
+            if case .pcapFile(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._driver = .pcapFile(v)
+          }
+        }()
+        case 4: try {
+          var v: Dataplane_V1_DpdkDriver?
+          var hadOneofValue = false
+          if let current = _storage._driver {
+            hadOneofValue = true
+            if case .dpdk(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._driver = .dpdk(v)
+          }
+        }()
+        case 5: try {
+          var v: Dataplane_V1_LoopbackDriver?
+          var hadOneofValue = false
+          if let current = _storage._driver {
+            hadOneofValue = true
+            if case .loopback(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._driver = .loopback(v)
+          }
+        }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._mtu) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._queues) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._cookie) }()
+        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._stats) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._deviceDriver) }()
+        case 11: try { try decoder.decodeSingularStringField(value: &_storage._deviceName) }()
+        case 12: try { try decoder.decodeSingularUInt32Field(value: &_storage._effectiveMtu) }()
+        case 13: try {
+          var v: Dataplane_V1_ReplayDriver?
+          var hadOneofValue = false
+          if let current = _storage._driver {
+            hadOneofValue = true
+            if case .replay(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._driver = .replay(v)
+          }
+        }()
+        case 14: try {
+          var v: Dataplane_V1_SinkDriver?
+          var hadOneofValue = false
+          if let current = _storage._driver {
+            hadOneofValue = true
+            if case .sink(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._driver = .sink(v)
+          }
+        }()
+        case 15: try { try decoder.decodeSingularEnumField(value: &_storage._link) }()
+        case 16: try { try decoder.decodeSingularUInt32Field(value: &_storage._linkSpeedMbps) }()
+        case 17: try { try decoder.decodeSingularUInt32Field(value: &_storage._receiveQueues) }()
+        case 18: try { try decoder.decodeSingularUInt32Field(value: &_storage._transmitQueues) }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.driver = .pcap(v)
-        }
-      }()
-      case 3: try {
-        var v: Dataplane_V1_PcapFileDriver?
-        var hadOneofValue = false
-        if let current = self.driver {
-          hadOneofValue = true
-          if case .pcapFile(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.driver = .pcapFile(v)
-        }
-      }()
-      case 4: try {
-        var v: Dataplane_V1_DpdkDriver?
-        var hadOneofValue = false
-        if let current = self.driver {
-          hadOneofValue = true
-          if case .dpdk(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.driver = .dpdk(v)
-        }
-      }()
-      case 5: try {
-        var v: Dataplane_V1_LoopbackDriver?
-        var hadOneofValue = false
-        if let current = self.driver {
-          hadOneofValue = true
-          if case .loopback(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.driver = .loopback(v)
-        }
-      }()
-      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.mtu) }()
-      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.queues) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
-      case 9: try { try decoder.decodeSingularMessageField(value: &self._stats) }()
-      case 10: try { try decoder.decodeSingularStringField(value: &self.deviceDriver) }()
-      case 11: try { try decoder.decodeSingularStringField(value: &self.deviceName) }()
-      case 12: try { try decoder.decodeSingularUInt32Field(value: &self.effectiveMtu) }()
-      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
-    }
-    switch self.driver {
-    case .pcap?: try {
-      guard case .pcap(let v)? = self.driver else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    }()
-    case .pcapFile?: try {
-      guard case .pcapFile(let v)? = self.driver else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    }()
-    case .dpdk?: try {
-      guard case .dpdk(let v)? = self.driver else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    }()
-    case .loopback?: try {
-      guard case .loopback(let v)? = self.driver else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    }()
-    case nil: break
-    }
-    if self.mtu != 0 {
-      try visitor.visitSingularUInt32Field(value: self.mtu, fieldNumber: 6)
-    }
-    if self.queues != 0 {
-      try visitor.visitSingularUInt32Field(value: self.queues, fieldNumber: 7)
-    }
-    if self.cookie != 0 {
-      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 8)
-    }
-    try { if let v = self._stats {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    } }()
-    if !self.deviceDriver.isEmpty {
-      try visitor.visitSingularStringField(value: self.deviceDriver, fieldNumber: 10)
-    }
-    if !self.deviceName.isEmpty {
-      try visitor.visitSingularStringField(value: self.deviceName, fieldNumber: 11)
-    }
-    if self.effectiveMtu != 0 {
-      try visitor.visitSingularUInt32Field(value: self.effectiveMtu, fieldNumber: 12)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      switch _storage._driver {
+      case .pcap?: try {
+        guard case .pcap(let v)? = _storage._driver else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      }()
+      case .pcapFile?: try {
+        guard case .pcapFile(let v)? = _storage._driver else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .dpdk?: try {
+        guard case .dpdk(let v)? = _storage._driver else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .loopback?: try {
+        guard case .loopback(let v)? = _storage._driver else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      default: break
+      }
+      if _storage._mtu != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._mtu, fieldNumber: 6)
+      }
+      if _storage._queues != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._queues, fieldNumber: 7)
+      }
+      if _storage._cookie != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cookie, fieldNumber: 8)
+      }
+      try { if let v = _storage._stats {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      } }()
+      if !_storage._deviceDriver.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._deviceDriver, fieldNumber: 10)
+      }
+      if !_storage._deviceName.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._deviceName, fieldNumber: 11)
+      }
+      if _storage._effectiveMtu != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._effectiveMtu, fieldNumber: 12)
+      }
+      switch _storage._driver {
+      case .replay?: try {
+        guard case .replay(let v)? = _storage._driver else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      }()
+      case .sink?: try {
+        guard case .sink(let v)? = _storage._driver else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      }()
+      default: break
+      }
+      if _storage._link != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._link, fieldNumber: 15)
+      }
+      if _storage._linkSpeedMbps != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._linkSpeedMbps, fieldNumber: 16)
+      }
+      if _storage._receiveQueues != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._receiveQueues, fieldNumber: 17)
+      }
+      if _storage._transmitQueues != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._transmitQueues, fieldNumber: 18)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Dataplane_V1_Port, rhs: Dataplane_V1_Port) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.driver != rhs.driver {return false}
-    if lhs.mtu != rhs.mtu {return false}
-    if lhs.queues != rhs.queues {return false}
-    if lhs.cookie != rhs.cookie {return false}
-    if lhs._stats != rhs._stats {return false}
-    if lhs.deviceDriver != rhs.deviceDriver {return false}
-    if lhs.deviceName != rhs.deviceName {return false}
-    if lhs.effectiveMtu != rhs.effectiveMtu {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._driver != rhs_storage._driver {return false}
+        if _storage._mtu != rhs_storage._mtu {return false}
+        if _storage._queues != rhs_storage._queues {return false}
+        if _storage._cookie != rhs_storage._cookie {return false}
+        if _storage._stats != rhs_storage._stats {return false}
+        if _storage._deviceDriver != rhs_storage._deviceDriver {return false}
+        if _storage._deviceName != rhs_storage._deviceName {return false}
+        if _storage._effectiveMtu != rhs_storage._effectiveMtu {return false}
+        if _storage._link != rhs_storage._link {return false}
+        if _storage._linkSpeedMbps != rhs_storage._linkSpeedMbps {return false}
+        if _storage._receiveQueues != rhs_storage._receiveQueues {return false}
+        if _storage._transmitQueues != rhs_storage._transmitQueues {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2256,7 +2517,7 @@ nonisolated extension Dataplane_V1_PcapFileDriver: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Dataplane_V1_DpdkDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DpdkDriver"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0\u{1}members\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2265,6 +2526,7 @@ nonisolated extension Dataplane_V1_DpdkDriver: SwiftProtobuf.Message, SwiftProto
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.members) }()
       default: break
       }
     }
@@ -2274,11 +2536,15 @@ nonisolated extension Dataplane_V1_DpdkDriver: SwiftProtobuf.Message, SwiftProto
     if !self.device.isEmpty {
       try visitor.visitSingularStringField(value: self.device, fieldNumber: 1)
     }
+    if !self.members.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.members, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Dataplane_V1_DpdkDriver, rhs: Dataplane_V1_DpdkDriver) -> Bool {
     if lhs.device != rhs.device {return false}
+    if lhs.members != rhs.members {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2298,6 +2564,60 @@ nonisolated extension Dataplane_V1_LoopbackDriver: SwiftProtobuf.Message, SwiftP
   }
 
   public static func ==(lhs: Dataplane_V1_LoopbackDriver, rhs: Dataplane_V1_LoopbackDriver) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_ReplayDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReplayDriver"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}file\0\u{1}count\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.file) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.file.isEmpty {
+      try visitor.visitSingularStringField(value: self.file, fieldNumber: 1)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_ReplayDriver, rhs: Dataplane_V1_ReplayDriver) -> Bool {
+    if lhs.file != rhs.file {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_SinkDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SinkDriver"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_SinkDriver, rhs: Dataplane_V1_SinkDriver) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -32,7 +32,7 @@ public struct ConfiguredObject: Sendable {
     private static func labelOrVNI(_ fields: ConfigMapping) throws(ConfigError) -> UInt32? { try fields["label"]?.integer(in: 0...VNI.maximum) }
 
     private static func port(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
-        let drivers = ["pcap", "pcapFile", "dpdk", "loopback"]
+        let drivers = ["pcap", "pcapFile", "dpdk", "loopback", "replay", "sink"]
         let fields = try value.mapping(keys: ["name"] + drivers + ["mtu", "queues", "cookie"])
         let (key, details) = try fields.one(of: drivers)
         let driver: PortSpec.Driver
@@ -43,10 +43,17 @@ public struct ConfiguredObject: Sendable {
             let input = try files["input"]?.string(), output = try files["output"]?.string()
             guard input != nil || output != nil else { throw details.error("give input, output or both") }
             driver = .pcapFile(input: input, output: output)
-        case "dpdk": driver = .dpdk(device: try details.mapping(keys: ["device"]).required("device").string())
+        case "dpdk":
+            let dpdk = try details.mapping(keys: ["device", "members"])
+            var members: [String] = []
+            for member in try dpdk["members"]?.list() ?? [] { members.append(try member.string()) }
+            driver = .dpdk(device: try dpdk.required("device").string(), members: members)
+        case "replay":
+            let replay = try details.mapping(keys: ["file", "count"])
+            driver = .replay(file: try replay.required("file").string(), count: try replay["count"]?.integer(in: 1...Int.max))
         default:
             _ = try details.mapping(keys: [])
-            driver = .loopback
+            driver = key == "sink" ? .sink : .loopback
         }
         return .port(
             PortSpec(

@@ -1,3 +1,4 @@
+import DPDKPort
 public import Dataplane
 public import StrictYAML
 
@@ -39,8 +40,10 @@ public struct VRouterConfiguration: Sendable {
             }
         }
         if let dpdk = root["dpdk"] {
+            let list = try dpdk.mapping(keys: ["eal"])["eal"]?.list() ?? []
             var arguments: [String] = []
-            for argument in try dpdk.mapping(keys: ["eal"])["eal"]?.list() ?? [] { arguments.append(try argument.string()) }
+            for argument in list { arguments.append(try argument.string()) }
+            if let fault = DPDK.fault(inEAL: arguments) { throw list[fault.index].error(fault.text) }
             configuration.dpdkArguments = arguments
         }
         if let buffers = try root["buffers"]?.mapping(keys: ["count", "size"]) {

@@ -62,9 +62,18 @@ extension PortSpec {
             let files = FieldReader(path: "upsert.port.pcap_file")
             guard !file.input.isEmpty || !file.output.isEmpty else { throw files.error("input", "", "give input, output or both") }
             driver = .pcapFile(input: file.input.isEmpty ? nil : file.input, output: file.output.isEmpty ? nil : file.output)
-        case .dpdk(let dpdk): driver = .dpdk(device: try FieldReader(path: "upsert.port.dpdk").name(dpdk.device, "device"))
+        case .dpdk(let dpdk):
+            let devices = FieldReader(path: "upsert.port.dpdk")
+            var members: [String] = []
+            for (index, member) in dpdk.members.enumerated() { members.append(try devices.name(member, "members[\(index)]")) }
+            driver = .dpdk(device: try devices.name(dpdk.device, "device"), members: members)
         case .loopback: driver = .loopback
-        case nil: throw reader.missing("driver", "pcap, pcap_file, dpdk, loopback")
+        case .replay(let replay):
+            let fields = FieldReader(path: "upsert.port.replay")
+            guard let count = Int(exactly: replay.count) else { throw fields.error("count", replay.count, "is larger than \(Int.max)") }
+            driver = .replay(file: try fields.name(replay.file, "file"), count: count == 0 ? nil : count)
+        case .sink: driver = .sink
+        case nil: throw reader.missing("driver", "pcap, pcap_file, dpdk, loopback, replay, sink")
         }
         guard message.queues <= 64 else { throw reader.error("queues", message.queues, "a port has at most 64 receive queues") }
         self.init(

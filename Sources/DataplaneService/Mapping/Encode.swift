@@ -15,8 +15,16 @@ extension Dataplane_V1_Port {
             pcapFile = .with {
                 $0.input = input ?? ""; $0.output = output ?? ""
             }
-        case .dpdk(let device): dpdk = .with { $0.device = device }
+        case .dpdk(let device, let members):
+            dpdk = .with {
+                $0.device = device; $0.members = members
+            }
         case .loopback: loopback = Dataplane_V1_LoopbackDriver()
+        case .replay(let file, let count):
+            replay = .with {
+                $0.file = file; $0.count = UInt64(count ?? 0)
+            }
+        case .sink: sink = Dataplane_V1_SinkDriver()
         }
         mtu = UInt32(clamping: spec.mtu)
         queues = UInt32(clamping: spec.queues)
@@ -27,6 +35,16 @@ extension Dataplane_V1_Port {
         deviceDriver = reading.driver
         deviceName = reading.device
         effectiveMtu = UInt32(clamping: reading.mtu)
+        link =
+            switch reading.link.state {
+            case .unknown: .unspecified
+            case .up: .up
+            case .down: .down
+            case .absent: .absent
+            }
+        linkSpeedMbps = UInt32(clamping: reading.link.speed)
+        receiveQueues = UInt32(clamping: reading.receiveQueues)
+        transmitQueues = UInt32(clamping: reading.transmitQueues)
         stats = .with {
             $0.rxPackets = reading.statistics.receivedPackets
             $0.rxBytes = reading.statistics.receivedBytes

@@ -26,7 +26,7 @@ struct VifLayout {
         add("Type:\(kind(vif.kind)) HWaddr:\(macText(vif.mac))\(addresses(vif))")
         add("Vrf:\(vif.vrf) Mcast Vrf:\(vif.vrf) Flags:\(flags(vif)) QOS:-1")
         if let port {
-            add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(mtu(vif) > 0 ? " MTU:\(mtu(vif))" : "")")
+            add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(mtu(vif) > 0 ? " MTU:\(mtu(vif))" : "")\(link(port))")
             let stats = port.stats
             add("RX device packets:\(stats.rxPackets)  bytes:\(stats.rxBytes) errors:\(stats.rxErrors) missed:\(stats.rxMissed)")
         }
@@ -81,6 +81,8 @@ struct VifLayout {
         case .dpdk: "PMD"
         case .pcapFile: "File"
         case .loopback: "Loopback"
+        case .replay: "Replay"
+        case .sink: "Sink"
         case nil: "Port"
         }
     }
@@ -90,10 +92,29 @@ struct VifLayout {
         if !port.deviceDriver.isEmpty { return "\(port.deviceDriver) \(port.deviceName)" }
         return switch port.driver {
         case .pcap(let driver): "pcap \(driver.interface)"
-        case .dpdk(let driver): "dpdk \(driver.device)"
+        case .dpdk(let driver): "dpdk \(([driver.device] + driver.members).joined(separator: " "))"
         case .pcapFile(let driver): "pcapFile \(driver.input.isEmpty ? "-" : driver.input) \(driver.output.isEmpty ? "-" : driver.output)"
         case .loopback: "loopback"
+        case .replay(let driver): "replay \(driver.file)"
+        case .sink: "sink"
         case nil: "-"
+        }
+    }
+
+    /// Link, speed where there is one, queues where there are several.
+    private func link(_ port: API.Port) -> String {
+        var text = linkState(port).map { " Link:\($0.capitalized)" } ?? ""
+        if port.link == .up, port.linkSpeedMbps > 0 { text += " Speed:\(port.linkSpeedMbps)" }
+        if port.receiveQueues > 1 { text += " Queues:\(port.receiveQueues)" }
+        return text
+    }
+
+    private func linkState(_ port: API.Port) -> String? {
+        switch port.link {
+        case .up: "up"
+        case .down: "down"
+        case .absent: "absent"
+        case .unspecified, .UNRECOGNIZED: nil
         }
     }
 
@@ -113,6 +134,10 @@ struct VifLayout {
         add("kind", JSON(kind(vif.kind).lowercased()))
         add("port", JSON(vif.port))
         add("driver", JSON(port.map(driver)))
+        add("link", JSON(port.flatMap(linkState)))
+        add("linkSpeedMbps", port.map { JSON($0.linkSpeedMbps) } ?? .null)
+        add("receiveQueues", port.map { JSON($0.receiveQueues) } ?? .null)
+        add("transmitQueues", port.map { JSON($0.transmitQueues) } ?? .null)
         add("vrf", JSON(vif.vrf))
         add("mac", JSON(macText(vif.mac)))
         add("mtu", JSON(mtu(vif)))
