@@ -103,7 +103,7 @@ struct VifLayout {
 
     /// Link, speed where there is one, queues where there are several.
     private func link(_ port: API.Port) -> String {
-        var text = linkState(port).map { " Link:\($0.capitalized)" } ?? ""
+        var text = linkState(port).map { " Link:\($0.prefix(1).uppercased())\($0.dropFirst())" } ?? ""
         if port.link == .up, port.linkSpeedMbps > 0 { text += " Speed:\(port.linkSpeedMbps)" }
         if port.receiveQueues > 1 { text += " Queues:\(port.receiveQueues)" }
         return text

@@ -1,0 +1,170 @@
+import Foundation
+import Testing
+
+extension EndToEnd {
+    /// Every kind of device a port can be, with real traffic through it, and what becomes of it when its other side goes and comes back.
+    @Suite struct Devices {
+        /// A virtual machine's network interface: the guest goes and comes back while the router runs.
+        @Test func vhostUser() throws {
+            let bench = try DeviceBench("vhost", "r", "g", "w")
+            try bench.start("r", in: "r", ports: ("dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}", "dpdk: {device: \"net_tap0,iface=t2\"}"))
+            try bench.adopt(2, "t2", from: "r", to: "w")
+            #expect(try bench.list("r").contains("Link:Down"))
+            for _ in 0..<2 {
+                let guest = try bench.startGuest(in: "g", device: "net_virtio_user0,path=\(bench.path("v.sock"))", interface: "g0")
+                try bench.settle(1, "g0", in: "g")
+                try bench.waitForLink("r", 1, "up")
+                try bench.expectTraffic("g", "w")
+                guest.end()
+                try bench.waitForLink("r", 1, "down")
+                // What is sent to a guest that is not there is dropped, and counted.
+                let before = try bench.vif("r", 1).statistics.txErrors
+                _ = try Shell.run(bench.inside("w", ["ping", "-n", "-c", "2", "-i", "0.1", "-W", "0.2", DeviceBench.address(1)]))
+                #expect(try bench.vif("r", 1).statistics.txErrors > before)
+            }
+            try bench.expectSound("r")
+        }
+
+        /// Two workers and two queue pairs, of which this guest enables one.
+        @Test func vhostUserWithQueues() throws {
+            let bench = try DeviceBench("vhostq", "r", "g", "w")
+            try bench.start(
+                "r", in: "r",
+                ports: ("dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}, queues: 2", "dpdk: {device: \"net_tap0,iface=t2\"}, queues: 2"),
+                workers: 2)
+            try bench.adopt(2, "t2", from: "r", to: "w")
+            for id in 1...2 { #expect(try bench.vif("r", id).receiveQueues == 2) }
+            for queues in [1, 2] {
+                let guest = try bench.startGuest(
+                    in: "g", device: "net_virtio_user0,path=\(bench.path("v.sock")),queues=\(queues)", interface: "g0")
+                try bench.settle(1, "g0", in: "g")
+                try bench.waitForLink("r", 1, "up")
+                try bench.expectTraffic("g", "w", mebibytes: 4)
+                guest.end()
+                try bench.waitForLink("r", 1, "down")
+            }
+            try bench.expectSound("r")
+        }
+
+        /// Two routers over shared memory. Each end is restarted; the client is there before its server, too.
+        @Test func memif() throws {
+            let bench = try DeviceBench("memif", "a", "b", "w1", "w2")
+            func start(_ router: String) throws {
+                let memif = { (role: String) in "dpdk: {device: \"net_memif0,role=\(role),socket=\(bench.path("m.sock"))\"}, queues: 2" }
+                if router == "a" {
+                    try bench.start("a", in: "a", ports: ("dpdk: {device: \"net_tap0,iface=t1\"}", memif("server")))
+                    try bench.adopt(1, "t1", from: "a", to: "w1")
+                } else {
+                    try bench.start("b", in: "b", ports: (memif("client"), "dpdk: {device: \"net_tap0,iface=t2\"}"))
+                    try bench.adopt(2, "t2", from: "b", to: "w2")
+                }
+            }
+            try start("b")
+            #expect(try bench.vif("b", 1).link == "down")
+            try start("a")
+            try bench.waitForLink("a", 2, "up")
+            try bench.waitForLink("b", 1, "up")
+            try bench.expectTraffic("w1", "w2")
+            for router in ["a", "b", "a"] {
+                bench.stop(router)
+                let (other, vif) = router == "a" ? ("b", 1) : ("a", 2)
+                try bench.waitForLink(other, vif, "down")
+                try start(router)
+                try bench.waitForLink(other, vif, "up")
+                try bench.expectTraffic("w1", "w2", mebibytes: 2)
+            }
+            try bench.expectSound("a")
+            try bench.expectSound("b")
+        }
+
+        /// XDP sockets on a veth. (Without a BPF file system libxdp says that it goes without its dispatcher.)
+        @Test func afXDP() throws {
+            let bench = try DeviceBench("xdp", "r", "w1", "w2")
+            for number in 1...2 {
+                try Shell.succeed([
+                    "ip", "link", "add", "x\(number)", "netns", bench.full("r"), "type", "veth", "peer", "name", "eth0", "netns", bench.full("w\(number)"),
+                ])
+                try bench.settle(number, "eth0", in: "w\(number)")
+            }
+            try bench.start("r", in: "r", ports: ("dpdk: {device: \"net_af_xdp0,iface=x1\"}", "dpdk: {device: \"net_af_xdp1,iface=x2\"}"))
+            try bench.waitForLink("r", 1, "up")
+            try bench.expectTraffic("w1", "w2")
+            try bench.ip("w1", "link set eth0 down")
+            try bench.waitForLink("r", 1, "down")
+            try bench.ip("w1", "link set eth0 up")
+            try bench.waitForLink("r", 1, "up")
+            try bench.expectPing(from: "w2", to: 1)
+            try bench.expectSound("r")
+        }
+
+        /// Several queues of a kernel interface, several workers: the streams of a parallel transfer spread over them.
+        @Test func tapWithQueues() throws {
+            let bench = try DeviceBench("tapq", "r", "w1", "w2")
+            try bench.start(
+                "r", in: "r", ports: ("dpdk: {device: \"net_tap0,iface=t1\"}, queues: 2", "dpdk: {device: \"net_tap1,iface=t2\"}, queues: 2"), workers: 2)
+            for number in 1...2 {
+                try bench.adopt(number, "t\(number)", from: "r", to: "w\(number)")
+                #expect(try bench.vif("r", number).receiveQueues == 2)
+            }
+            try bench.expectTraffic("w1", "w2", mebibytes: 4)
+            let server = try Background(bench.inside("w2", ["iperf3", "-s", "-1"]))
+            try eventually("iperf3 listening") { try !Shell.succeed(bench.inside("w2", ["ss", "-ltnH", "sport = :5201"])).isEmpty }
+            let text = try Shell.succeed(bench.inside("w1", ["iperf3", "-c", DeviceBench.address(2), "-P", "4", "-n", "16M", "-J"]), limit: 60)
+            #expect(text.contains("\"sum_received\""))
+            try server.ended(within: 10)
+            try bench.expectSound("r")
+        }
+
+        /// Active and backup: when the active member loses its link the other carries on, and nobody restarts anything.
+        @Test func bondFailsOver() throws {
+            let bench = try DeviceBench("bond", "r", "sw", "w")
+            try bench.start(
+                "r", in: "r",
+                ports: (
+                    "dpdk: {device: \"net_bonding0,mode=1\", members: [\"net_tap5,iface=b0\", \"net_tap6,iface=b1\"]}",
+                    "dpdk: {device: \"net_tap0,iface=t2\"}"
+                ))
+            try bench.adopt(2, "t2", from: "r", to: "w")
+            // Both members end at one switch, as cables of one bond do.
+            try bench.ip("sw", "link add br type bridge")
+            for member in ["b0", "b1"] {
+                try bench.ip("r", "link set \(member) netns \(bench.full("sw"))")
+                try bench.ip("sw", "link set \(member) master br")
+                try bench.ip("sw", "link set \(member) up")
+            }
+            try bench.settle(1, "br", in: "sw")
+            try bench.waitForLink("r", 1, "up")
+            try bench.expectTraffic("sw", "w", mebibytes: 4)
+            for (down, up) in [("b0", "b1"), ("b1", "b0")] {
+                try bench.ip("sw", "link set \(down) down")
+                // The workload speaks first: its frames show the switch the new way.
+                try bench.expectPing(from: "w", to: 1)
+                #expect(try bench.vif("r", 1).link == "up")
+                try bench.expectTraffic("sw", "w", mebibytes: 2)
+                try bench.ip("sw", "link set \(down) up")
+                _ = up
+            }
+            try bench.ip("sw", "link set b0 down")
+            try bench.ip("sw", "link set b1 down")
+            try bench.waitForLink("r", 1, "down")
+            try bench.ip("sw", "link set b1 up")
+            try bench.waitForLink("r", 1, "up")
+            try bench.expectPing(from: "w", to: 1)
+            try bench.expectSound("r")
+        }
+
+        /// A guest whose driver is our own: net_virtio_user in a second router.
+        @Test func aRouterAsGuest() throws {
+            let bench = try DeviceBench("guest", "a", "b", "w1", "w2")
+            try bench.start("a", in: "a", ports: ("dpdk: {device: \"net_tap0,iface=t1\"}", "dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}"))
+            try bench.start(
+                "b", in: "b", ports: ("dpdk: {device: \"net_virtio_user0,path=\(bench.path("v.sock"))\"}", "dpdk: {device: \"net_tap0,iface=t2\"}"))
+            try bench.adopt(1, "t1", from: "a", to: "w1")
+            try bench.adopt(2, "t2", from: "b", to: "w2")
+            try bench.waitForLink("a", 2, "up")
+            try bench.expectTraffic("w1", "w2")
+            try bench.expectSound("a")
+            try bench.expectSound("b")
+        }
+    }
+}
