@@ -20,12 +20,32 @@ void vr_dpdk_log_fail(vr_dpdk_failed *failed, int code, const char *what);
 // The pool of AF_XDP, made when it is first needed: the kernel takes buffers of a page at most. NULL: no memory.
 struct rte_mempool *vr_dpdk_xdp_pool(void);
 
+// A function of a driver that EAL has loaded as a plugin; NULL: it is not loaded, or has none of that name.
+void *vr_dpdk_driver_symbol(const char *library, const char *name);
+
+// What a bond joins, and the watch over it (bond.c).
+typedef struct vr_dpdk_member {
+    uint16_t id;
+    int descriptor;        // of net_tap; else -1
+    char interface[16];    // kernel interface; empty: none
+} vr_dpdk_member;
+typedef struct vr_dpdk_bond {
+    uint16_t id;
+    int count, is_watched;
+    void *primary_get, *primary_set;
+    vr_dpdk_member members[VR_DPDK_MAX_MEMBERS];
+} vr_dpdk_bond;
+void vr_dpdk_member_describe(uint16_t id, vr_dpdk_member *member);
+void vr_dpdk_bond_watch(uint16_t id, vr_dpdk_bond *bond);
+void vr_dpdk_bond_forget(vr_dpdk_bond *bond);
+int vr_dpdk_bond_is_up(const vr_dpdk_bond *bond);
+
 // Transmit queues that a guest may enable and disable while we run (vhost.c).
 enum { VR_DPDK_MAX_QUEUES = 64 };
 typedef struct vr_dpdk_queues {
     int count, is_watched;
     uint64_t enabled;
-    void (*next_event)(void);
+    void *next_event;
     uint16_t turned_to[VR_DPDK_MAX_QUEUES];
     // Two workers may be turned to one queue.
     uint8_t taken[VR_DPDK_MAX_QUEUES];

@@ -28,8 +28,7 @@ struct vr_dpdk_port {
     uint64_t refused;     // frames to transmit that the device cannot carry
     vr_dpdk_queues queues;
     vr_dpdk_gate gate;
-    uint16_t members[VR_DPDK_MAX_MEMBERS];
-    int member_count;
+    vr_dpdk_bond bond;
 };
 
 // Ports of ours, by ethdev number.
@@ -109,7 +108,7 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
 
     uint16_t receive_size = DESCRIPTORS, transmit_size = DESCRIPTORS;
     int has_tap = is_tap(port->id);
-    for (int i = 0; i < port->member_count; i++) has_tap |= is_tap(port->members[i]);
+    for (int i = 0; i < port->bond.count; i++) has_tap |= is_tap(port->bond.members[i].id);
     if (has_tap) receive_size = (uint16_t)(LONGEST_FRAME / room + 1);
     result = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &receive_size, &transmit_size);
     if (result != 0) return result;
@@ -133,8 +132,9 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
         result = rte_eth_dev_start(port->id);
         if (result != 0) return result;
     }
+    if (port->bond.count > 0) vr_dpdk_bond_watch(port->id, &port->bond);
     // net_bonding forwards it to the member in use alone.
-    for (int i = 0; i < port->member_count; i++) rte_eth_promiscuous_enable(port->members[i]);
+    for (int i = 0; i < port->bond.count; i++) rte_eth_promiscuous_enable(port->bond.members[i].id);
     // Either may be unsupported: then the device hands over everything anyway, as vdevs do.
     rte_eth_promiscuous_enable(port->id);
     rte_eth_allmulticast_enable(port->id);
@@ -176,9 +176,9 @@ static int plug(const char *device, uint16_t *id, vr_dpdk_failed *failed) {
 }
 
 static void unplug_members(const vr_dpdk_port *port) {
-    for (int i = port->member_count; i-- > 0;) {
-        open_ports[port->members[i]] = NULL;
-        unplug(port->members[i]);
+    for (int i = port->bond.count; i-- > 0;) {
+        open_ports[port->bond.members[i].id] = NULL;
+        unplug(port->bond.members[i].id);
     }
 }
 
@@ -205,11 +205,12 @@ vr_dpdk_port *vr_dpdk_port_open(const vr_dpdk_request *request, vr_dpdk_facts *f
             return NULL;
         }
         open_ports[member] = port;
-        port->members[port->member_count++] = member;
+        vr_dpdk_member_describe(member, &port->bond.members[port->bond.count++]);
     }
     const char *what = "";
     int result = plug(request->device, &port->id, failed);
     if (result == 0 && (result = configure(port, request, facts, &what)) != 0) {
+        vr_dpdk_bond_forget(&port->bond);
         vr_dpdk_vhost_forget(port->id, &port->queues);
         unplug(port->id);
         vr_dpdk_log_fail(failed, result, what);
@@ -309,7 +310,7 @@ int vr_dpdk_port_link(const vr_dpdk_port *port, vr_dpdk_link *out) {
     struct rte_eth_link link = {0};
     int result = rte_eth_link_get_nowait(port->id, &link);
     if (result != 0) return result;
-    out->is_up = link.link_status == RTE_ETH_LINK_UP;
+    out->is_up = link.link_status == RTE_ETH_LINK_UP && (port->bond.count == 0 || vr_dpdk_bond_is_up(&port->bond));
     out->speed = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
     return 0;
 }
@@ -347,6 +348,7 @@ void vr_dpdk_port_close(vr_dpdk_port *port) {
         drain(port, info.nb_rx_queues);
     open_ports[port->id] = NULL;
     vr_dpdk_gate_end(&port->gate);
+    vr_dpdk_bond_forget(&port->bond);
     vr_dpdk_vhost_forget(port->id, &port->queues);
     unplug(port->id);
     unplug_members(port);

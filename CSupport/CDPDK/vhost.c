@@ -1,38 +1,13 @@
 // The transmit queues of net_vhost that its guest has enabled. A guest may enable fewer than the port has (a Linux guest does
 // until `ethtool -L`), and what is sent on another is not taken: a worker's queue is then turned to one that is enabled.
 //
-// rte_eth_vhost_get_queue_event is a symbol of the driver, which EAL loads as a plugin: it is looked up where the driver is, not
-// linked. Events come on a thread of the vhost library; workers read `turned_to` alone.
+// rte_eth_vhost_get_queue_event is a symbol of the driver, which EAL loads as a plugin. Events come on a thread of the vhost library; workers read `turned_to` alone.
 #ifdef VR_DPDK
 #include "internal.h"
-#include <dlfcn.h>
-#include <link.h>
 #include <rte_ethdev.h>
 #include <rte_eth_vhost.h>
-#include <string.h>
 
 typedef int get_event(uint16_t, struct rte_eth_vhost_queue_event *);
-
-static int find_driver(struct dl_phdr_info *info, size_t size, void *path) {
-    (void)size;
-    if (!info->dlpi_name || !strstr(info->dlpi_name, "librte_net_vhost.so")) return 0;
-    *(const char **)path = info->dlpi_name;
-    return 1;
-}
-
-static get_event *event_function(void) {
-    // A DPDK that is linked statically has it in the program.
-    void *symbol = dlsym(RTLD_DEFAULT, "rte_eth_vhost_get_queue_event");
-    if (symbol) return (get_event *)symbol;
-    const char *path = NULL;
-    if (!dl_iterate_phdr(find_driver, &path) || !path) return NULL;
-    // EAL keeps the driver loaded; this only finds it.
-    void *driver = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
-    if (!driver) return NULL;
-    symbol = dlsym(driver, "rte_eth_vhost_get_queue_event");
-    dlclose(driver);
-    return (get_event *)symbol;
-}
 
 static void turn_queues(vr_dpdk_queues *queues) {
     uint16_t enabled[VR_DPDK_MAX_QUEUES];
@@ -74,7 +49,7 @@ static int on_link(uint16_t port, enum rte_eth_event_type type, void *argument, 
 
 void vr_dpdk_vhost_watch(uint16_t port, vr_dpdk_queues *queues) {
     if (queues->count < 2 || queues->count > VR_DPDK_MAX_QUEUES) return;
-    queues->next_event = (void (*)(void))event_function();
+    queues->next_event = vr_dpdk_driver_symbol("librte_net_vhost.so", "rte_eth_vhost_get_queue_event");
     if (!queues->next_event) return;
     for (int queue = 0; queue < queues->count; queue++) queues->turned_to[queue] = (uint16_t)queue;
     rte_eth_dev_callback_register(port, RTE_ETH_EVENT_QUEUE_STATE, on_queue, queues);

@@ -26,6 +26,8 @@ public final class DPDKPort: Port, @unchecked Sendable {
     private let port: OpaquePointer
     /// The kernel interface that tells the link in the driver's place.
     private let watchedInterface: String?
+    /// Of net_tap: the descriptor that knows its interface; -1: there is none. The driver's, so of use until `close`.
+    private let tapDescriptor: Int32
     /// The last counters, once closed. The lock also keeps `close` from pulling the device away under `statistics`.
     private let final = Mutex<PortStatistics?>(nil)
 
@@ -71,7 +73,8 @@ public final class DPDKPort: Port, @unchecked Sendable {
         var traits: PortTraits = facts.hashes != 0 ? .receiveHash : []
         for part in [arguments] + joined { traits.formUnion(DPDKPort.traits(part)) }
         port = opened
-        watchedInterface = driver == "net_af_packet" ? interface : nil
+        watchedInterface = (driver == "net_af_packet" || driver == "net_af_xdp") && !interface.isEmpty ? interface : nil
+        tapDescriptor = driver == "net_tap" ? vr_dpdk_tap_descriptor(interface) : -1
         super.init(
             name: name, driver: driver, device: device, mtu: actual, receiveQueueCount: Int(facts.queues), transmitQueueCount: Int(facts.queues),
             traits: traits)
@@ -136,6 +139,7 @@ public final class DPDKPort: Port, @unchecked Sendable {
                 let running = vr_interface_is_running(watchedInterface)
                 return PortLink(state: running < 0 ? .absent : running == 0 ? .down : .up)
             }
+            if tapDescriptor >= 0 { return PortLink(state: vr_dpdk_tap_is_up(tapDescriptor) != 0 ? .up : .down) }
             var link = vr_dpdk_link()
             guard vr_dpdk_port_link(port, &link) == 0 else { return PortLink(state: .unknown) }
             return PortLink(state: link.is_up != 0 ? .up : .down, speed: Int(link.speed))

@@ -117,7 +117,7 @@ import Testing
         ("buffers: {count: 1}", "f:1:18: buffers.count: expected a number from 64 to 16777216, found '1'"),
         (
             "dpdk: {eal: [--no-huge, --vdev, 'net_tap0,ifce=x']}",
-            "f:1:34: dpdk.eal[2]: --vdev net_tap0,ifce=x: net_tap has no argument 'ifce'; did you mean 'iface'?; it has iface, mac, remote, persist"
+            "f:1:33: dpdk.eal[2]: --vdev net_tap0,ifce=x: net_tap has no argument 'ifce'; did you mean 'iface'?; it has iface, mac, remote, persist"
         ),
         (
             "objects: {ports: [{name: a, replay: {file: x, count: 0}}]}",

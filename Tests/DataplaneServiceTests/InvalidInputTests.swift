@@ -71,7 +71,7 @@ import Foundation
             raw: .with { $0.upsert = .init() }),
         Case(
             "delete.key: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow", raw: .with { $0.delete = .init() }),
-        Case("upsert.port.driver: missing: give one of pcap, pcap_file, dpdk, loopback", port { $0.driver = nil }),
+        Case("upsert.port.driver: missing: give one of pcap, pcap_file, dpdk, loopback, replay, sink", port { $0.driver = nil }),
         Case("upsert.port.name: is empty", port { $0.name = "" }),
         Case("upsert.port.name: \"a\\nb\": contains control characters", port { $0.name = "a\nb" }),
         Case("upsert.port.pcap.interface: is empty", port { $0.pcap = .init() }),

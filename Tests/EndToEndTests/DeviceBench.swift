@@ -136,9 +136,10 @@ final class DeviceBench {
                     device, "--vdev", "net_tap0,iface=\(interface)", "--", "--total-num-mbufs=8192", "--forward-mode=io", "--auto-start",
                     "--stats-period=60",
                 ]))
+        // The driver takes the interface up last: after that, its MAC is ours to set.
         try eventually("the guest's interface") {
             guard guest.isRunning else { throw Failure("testpmd: \(guest.output.suffix(1000)) \(guest.errors.suffix(1000))") }
-            return try Shell.run(["ip", "-n", full(namespace), "link", "show", interface]).status == 0
+            return try !Shell.run(["ip", "-n", full(namespace), "link", "show", "dev", interface, "up"]).output.isEmpty
         }
         return guest
     }

@@ -74,6 +74,9 @@ int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int 
 // The link as the driver sees it; for net_vhost and net_memif: whether the other side is connected. 0 or a negative errno value.
 int vr_dpdk_port_link(const vr_dpdk_port *port, vr_dpdk_link *out);
 void vr_dpdk_port_counters(vr_dpdk_port *port, vr_dpdk_counters *out);
+// The descriptor behind an interface that net_tap made, the driver's own; -1: there is none. And whether the interface is up.
+int vr_dpdk_tap_descriptor(const char *interface);
+int vr_dpdk_tap_is_up(int descriptor);
 // Stops and unplugs the device; it can be opened again.
 void vr_dpdk_port_close(vr_dpdk_port *port);
 
