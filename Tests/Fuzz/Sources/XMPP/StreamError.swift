@@ -1,0 +1,1 @@
+../../../../Sources/XMPP/Stream/StreamError.swift

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Writes Corpus/<target>/: the first inputs of each fuzz target, small packets that scapy builds. Run it after a change here; what it writes is committed.
+
+An input of `pipeline` is one octet that chooses the router and then packets: where from (0 fabric, 1 host, 2 blue1, 3 blue2, 4 red1, 5 and 6 from the control
+program; plus 0x20, 0x40, 0x80 to make lengths, the header checksum and the inner header checksum right), two octets of length, the frame.
+Others are a frame or a header; some take what steers them (an MTU) from the end.
+"""
+import pathlib, shutil, struct
+from scapy.all import (ARP, DHCP, BOOTP, Dot1Q, Ether, GRE, ICMP, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
+    ICMPv6PacketTooBig, IP, IPOption_LSRR, IPOption_NOP, IPOption_Router_Alert, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting,
+    PadN, Raw, RouterAlert, TCP, UDP, fragment, fragment6)
+from scapy.contrib.mpls import MPLS
+from scapy.layers.vxlan import VXLAN
+
+ROOT = pathlib.Path(__file__).parent / "Corpus"
+GATEWAY = "00:00:5e:00:01:00"
+FABRIC, PEER = "02:00:00:00:0f:01", "02:00:00:00:0f:02"
+BLUE1, BLUE2, RED1 = "02:00:00:00:01:01", "02:00:00:00:01:02", "02:00:00:00:01:03"
+
+def routed4(dst, upper, src="10.1.0.11", mac=BLUE1, **fields): return Ether(src=mac, dst=GATEWAY) / IP(src=src, dst=dst, **fields) / upper
+def routed6(dst, upper, src="fd00:1::11", mac=BLUE1, **fields): return Ether(src=mac, dst=GATEWAY) / IPv6(src=src, dst=dst, **fields) / upper
+def bridged(dst, packet, src=BLUE1): return Ether(src=src, dst=dst) / packet
+def outer4(upper, **fields): return Ether(src=PEER, dst=FABRIC) / IP(src="10.0.0.12", dst="10.0.0.11", **fields) / upper
+def outer6(upper, **fields): return Ether(src=PEER, dst=FABRIC) / IPv6(src="fd00:f::12", dst="fd00:f::11", **fields) / upper
+def vxlan(inner, outer=outer4, vni=5001, **fields): return outer(UDP(sport=50000, dport=4789, chksum=0) / VXLAN(flags=8, vni=vni) / inner, **fields)
+def mpls_udp(packet, outer=outer4, label=30, **fields): return outer(UDP(sport=50000, dport=6635, chksum=0) / MPLS(label=label, s=1, ttl=64) / packet, **fields)
+def mpls_gre(packet, outer=outer4, label=30, **fields): return outer(GRE(proto=0x8847) / MPLS(label=label, s=1, ttl=64) / packet, **fields)
+
+UDP_, TCP_ = UDP(sport=1000, dport=2000) / Raw(b"payload"), TCP(sport=1000, dport=80, flags="A", seq=1, ack=2) / Raw(b"payload")
+SYN = TCP(sport=1000, dport=80, flags="S", seq=1, options=[("NOP", None), ("MSS", 8960), ("WScale", 7), ("Timestamp", (1, 0))])
+PING, PING6 = ICMP(id=7, seq=1) / Raw(b"echo echo"), ICMPv6EchoRequest(id=7, seq=1, data=b"echo echo")
+
+def back4(upper, src="10.20.0.5", dst="10.1.0.11", **fields): return IP(src=src, dst=dst, **fields) / upper
+def back6(upper, src="fd00:20::5", dst="fd00:1::11", **fields): return IPv6(src=src, dst=dst, **fields) / upper
+def to_blue(packet): return Ether(src=PEER, dst=BLUE1) / packet
+def to_gateway(packet): return Ether(src=PEER, dst=GATEWAY) / packet
+
+FABRIC_IN, HOST, B1, B2, R1, RECEIVE, TRANSMIT = range(7)
+FIX = 0xE0
+
+workload = [routed4(f"10.{20 + n}.0.5", UDP_) for n in range(6)] + [routed6(f"fd00:{20 + n}::5", TCP_) for n in range(6)] + [
+    routed4("10.20.0.5", SYN), routed6("fd00:23::5", SYN), routed4("10.20.0.5", UDP_, ttl=1), routed6("fd00:20::5", UDP_, hlim=1),
+    routed4("10.32.0.5", UDP_), routed6("fd00:32::5", UDP_), routed4("10.30.0.5", UDP_), routed4("10.31.0.5", UDP_), routed4("10.99.0.5", UDP_),
+    routed4("10.1.0.12", PING), routed6("fd00:1::12", PING6), routed4("10.1.0.1", PING), routed6("fd00:1::1", PING6), routed4("10.2.0.13", UDP_),
+    routed6("fd00:2::13", UDP_), routed4("10.20.0.5", UDP(sport=1, dport=2) / Raw(b"x" * 1600)), routed4("10.20.0.5", UDP(sport=1, dport=2) / Raw(b"x" * 1600), flags="DF"),
+    routed6("fd00:20::5", UDP(sport=1, dport=2) / Raw(b"x" * 1600)), routed4("10.20.0.5", TCP(flags="PA") / Raw(b"x" * 3100)), routed6("fd00:24::5", TCP(flags="PA") / Raw(b"x" * 3100)),
+    routed4("10.1.0.12", UDP(sport=1, dport=2) / Raw(b"x" * 700)), routed4("10.1.0.12", UDP(sport=1, dport=2) / Raw(b"x" * 700), flags="DF"),
+    routed4("10.20.0.5", UDP_, options=[IPOption_NOP(), IPOption_Router_Alert()]), routed4("10.20.0.5", UDP_, options=[IPOption_LSRR(routers=["10.1.0.9"])]),
+    routed6("fd00:20::5", IPv6ExtHdrHopByHop(options=[RouterAlert()]) / UDP_), routed6("fd00:20::5", IPv6ExtHdrDestOpt(options=[PadN(optdata=b"\0\0\0")]) / TCP_),
+    routed6("fd00:20::5", IPv6ExtHdrRouting(addresses=["fd00:1::9"], segleft=1) / UDP_), bridged(BLUE2, IP(src="10.1.0.11", dst="10.1.0.12") / UDP_),
+    bridged("02:00:00:00:01:08", IP(src="10.1.0.11", dst="10.1.0.18") / TCP_), bridged("02:00:00:00:01:09", IPv6(src="fd00:1::11", dst="fd00:1::19") / PING6),
+    bridged("02:00:00:00:01:08", Raw(b"\x88\xcc" + b"LLDP")), bridged("ff:ff:ff:ff:ff:ff", ARP(op=1, hwsrc=BLUE1, psrc="10.1.0.11", pdst="10.1.0.12")),
+    bridged("ff:ff:ff:ff:ff:ff", ARP(op=1, hwsrc=BLUE1, psrc="10.1.0.11", pdst="10.1.0.1")), bridged("ff:ff:ff:ff:ff:ff", Dot1Q(vlan=5) / ARP(op=1, hwsrc=BLUE1, psrc="10.1.0.11", pdst="10.1.0.1")),
+    bridged("33:33:ff:00:00:12", IPv6(src="fd00:1::11", dst="ff02::1:ff00:12", hlim=255) / ICMPv6ND_NS(tgt="fd00:1::12") / ICMPv6NDOptSrcLLAddr(lladdr=BLUE1)),
+    bridged("33:33:00:00:00:02", IPv6(src="fe80::1", dst="ff02::2", hlim=255) / ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr(lladdr=BLUE1)),
+    bridged("33:33:00:00:00:01", IPv6(src="fe80::1", dst="ff02::1", hlim=255) / ICMPv6ND_NA(tgt="fe80::1") / ICMPv6NDOptDstLLAddr(lladdr=BLUE1)),
+    bridged("ff:ff:ff:ff:ff:ff", IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / BOOTP(chaddr=b"\2\0\0\0\1\1") / DHCP(options=[("message-type", "discover"), "end"])),
+    bridged("01:00:5e:01:01:01", IP(src="10.1.0.11", dst="224.1.1.1") / UDP_),
+]
+fabric = []
+for outer in (outer4, outer6):
+    for number, packet in enumerate((back4(UDP_), back6(PING6), back4(TCP_), back4(PING), back4(UDP(sport=1, dport=2) / Raw(b"x" * 700), dst="10.1.0.12"),
+            back4(UDP(sport=1, dport=2) / Raw(b"x" * 700), dst="10.1.0.12", flags="DF"), back4(UDP_, dst="10.20.0.9"), back4(PING, dst="10.1.0.1"), back4(UDP_, tos=2), back4(SYN))):
+        ways = [vxlan(to_gateway(packet), outer), vxlan(to_blue(packet), outer), mpls_udp(packet, outer), mpls_gre(packet, outer), mpls_udp(packet, outer, label=16), mpls_udp(packet, outer, label=31)]
+        # Two of them every way, the others one way each.
+        fabric += ways if number < 2 else [ways[number % len(ways)]]
+    fabric += [vxlan(to_blue(back4(UDP_)), outer, vni=5002), vxlan(to_blue(Raw(b"\x88\xcc")), outer), vxlan(Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, psrc="10.1.0.9", pdst="10.1.0.11"), outer)]
+fabric += [vxlan(to_gateway(back4(UDP_, tos=2)), tos=3), vxlan(to_gateway(back4(UDP_)), tos=3), mpls_udp(back6(UDP_, tc=2), tos=3), vxlan(to_gateway(back6(UDP_, tc=1)), outer6, tc=3)]
+fabric += [Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=PEER, psrc="10.0.0.12", pdst="10.0.0.11"), Ether(src=PEER, dst=FABRIC) / ARP(op=2, hwsrc=PEER, psrc="10.0.0.12", pdst="10.0.0.11"),
+    Ether(src=PEER, dst="33:33:ff:00:00:11") / IPv6(src="fd00:f::12", dst="ff02::1:ff00:11", hlim=255) / ICMPv6ND_NS(tgt="fd00:f::11") / ICMPv6NDOptSrcLLAddr(lladdr=PEER),
+    Ether(src=PEER, dst=FABRIC) / IPv6(src="fd00:f::12", dst="fd00:f::11", hlim=255) / ICMPv6ND_NA(tgt="fd00:f::12") / ICMPv6NDOptDstLLAddr(lladdr=PEER),
+    outer4(PING), outer6(PING6), outer4(UDP(dport=53) / Raw(b"host")), outer4(ICMP(type=3, code=4) / IP(src="10.0.0.11", dst="10.0.0.12") / UDP(dport=4789)), outer6(ICMPv6PacketTooBig(mtu=1280) / IPv6(src="fd00:f::11", dst="fd00:f::12") / UDP(dport=4789)),
+    vxlan(to_blue(back4(UDP_)), flags="MF"), Ether(src=PEER, dst=FABRIC) / Dot1Q(vlan=7) / IP(src="10.0.0.12", dst="10.0.0.11") / PING]
+host = [Ether(src=FABRIC, dst=PEER) / IP(src="10.0.0.11", dst="10.0.0.12") / TCP(flags="PA") / Raw(b"x" * 3100), Ether(src=FABRIC, dst=PEER) / IP(src="10.0.0.11", dst="10.0.0.12") / UDP_,
+    Ether(src=FABRIC, dst=PEER) / IPv6(src="fd00:f::11", dst="fd00:f::12") / TCP(flags="PA") / Raw(b"x" * 2000), Ether(src=FABRIC, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, psrc="10.0.0.11", pdst="10.0.0.12")]
+fragments = [bytes(piece) for piece in fragment(routed4("10.20.0.5", UDP_ / Raw(b"y" * 600)), 200)] + [bytes(piece) for piece in fragment6(routed6("fd00:23::5", IPv6ExtHdrFragment() / UDP_ / Raw(b"y" * 1300)), 1280)]
+connection = [routed4("10.1.0.12", SYN), Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.1.0.11") / TCP(sport=80, dport=1000, flags="SA", seq=9, ack=2), routed4("10.1.0.12", TCP_),
+    routed4("10.1.0.12", TCP(sport=1000, dport=80, flags="FA", seq=8, ack=10)), Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.1.0.11") / TCP(sport=80, dport=1000, flags="R", seq=10)]
+
+def record(how, frame):
+    frame = bytes(frame)
+    return bytes([how]) + struct.pack(">H", len(frame)) + frame
+
+def write(target, inputs):
+    folder = ROOT / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, octets in enumerate(inputs): (folder / f"{number:03}").write_bytes(bytes(octets))
+
+def main():
+    shutil.rmtree(ROOT, ignore_errors=True)
+    small = lambda frames: [bytes(frame) for frame in frames if len(bytes(frame)) < 400]
+    inputs = []
+    for number, frame in enumerate(workload): inputs.append(bytes([number & 3]) + record(B1 | (FIX if number % 2 else 0), frame))
+    for number, frame in enumerate(fabric): inputs.append(bytes([number & 3]) + record(FABRIC_IN | (FIX if number % 2 else 0), frame))
+    for number, frame in enumerate(host): inputs.append(bytes([1 | number & 2]) + record(HOST, frame))
+    inputs.append(b"\0" + b"".join(record(B1, piece) for piece in fragments))
+    inputs.append(b"\0" + b"".join(record((B1, B2, B1, B1, B2)[number] | FIX, packet) for number, packet in enumerate(connection)))
+    inputs.append(b"\0" + record(RECEIVE, workload[0]) + record(TRANSMIT, workload[1]))
+    inputs.append(b"\0" + record(R1, Ether(src=RED1, dst=GATEWAY) / IP(src="10.2.0.13", dst="10.1.0.11") / UDP_) + record(R1, Ether(src=RED1, dst=GATEWAY) / IPv6(src="fd00:2::13", dst="fd00:1::11") / UDP_))
+    inputs.append(b"\0" + record(B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.20.0.5") / UDP_) + record(B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.9.9.9", dst="10.20.0.5") / UDP_))
+    write("pipeline", inputs)
+    frames = small(workload + fabric + host)
+    write("ethernet", [frames[0], frames[10], bytes(Ether() / Dot1Q(vlan=5, prio=3) / Dot1Q(vlan=6) / IP()), bytes(Dot1Q(vlan=9)) + b"\x08\x00"])
+    arps = [ARP(op=1, hwsrc=BLUE1, psrc="10.1.0.11", pdst="10.1.0.12"), ARP(op=2, hwsrc=BLUE1, psrc="10.1.0.11", pdst="10.1.0.11"), ARP(op=1, psrc="0.0.0.0", pdst="10.1.0.1")]
+    write("arp", [bytes(arp) for arp in arps] + [bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / arp) for arp in arps] + [bytes(Ether() / Dot1Q(vlan=5) / arps[0])])
+    write("ipv4", [frame[14:] for frame in frames if frame[12:14] == b"\x08\x00"][:24] + [bytes(IP(options=[IPOption_NOP(), IPOption_LSRR(routers=["1.2.3.4"]), IPOption_Router_Alert()]) / UDP_)])
+    write("ipv6", [frame[14:] for frame in frames if frame[12:14] == b"\x86\xdd"][:24] + [bytes(IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting(addresses=["::5"]) / IPv6ExtHdrFragment(offset=0, m=1) / UDP_)])
+    write("icmpv4", [bytes(routed4("10.1.0.1", PING)) + b"\0\xff\0", bytes(PING), bytes(routed4("10.1.0.1", UDP_)) + b"\1\2\3", bytes(routed4("10.1.0.1", ICMP(type=11) / IP() / UDP())) + b"\2\2\2", bytes(Ether() / Dot1Q(vlan=5) / IP(src="10.1.0.11", dst="10.1.0.1") / PING) + b"\1\xff\1"])
+    write("icmpv6", [bytes(routed6("fd00:1::1", PING6)) + b"\0\xff\0", bytes(routed6("fd00:1::1", PING6))[54:], bytes(routed6("fd00:1::1", UDP_)) + b"\1\2\3", bytes(routed6("fd00:1::1", IPv6ExtHdrHopByHop() / UDP_)) + b"\2\2\3"])
+    nd = [packet for packet in workload + fabric if ICMPv6ND_NS in packet or ICMPv6ND_NA in packet or ICMPv6ND_RS in packet]
+    write("nd", [bytes(packet) + b"\xff" for packet in nd] + [bytes(packet)[54:] for packet in nd])
+    write("tcp", [bytes(IP() / SYN)[20:], bytes(IP() / TCP_)[20:], bytes(IP() / TCP(flags="FPU", options=[("SAckOK", b""), ("NOP", None), ("NOP", None), ("MSS", 1460)]))[20:], b"".join(bytes(packet)[34:54] for packet in connection)])
+    write("udp", [bytes(IP() / UDP_)[20:], bytes(UDP(len=8)), bytes(UDP(len=0))])
+    write("gre", [bytes(GRE(proto=0x8847)), bytes(GRE(proto=0x0800, key_present=1, key=5, chksum_present=1, seqnum_present=1, seqence_number=1) / IP())])
+    write("vxlan", [bytes(VXLAN(flags=8, vni=5001) / Ether() / IP()), bytes(VXLAN(flags=0, vni=1))])
+    write("mpls", [bytes(MPLS(label=16, s=1, ttl=64)), bytes(MPLS(label=0, s=0, ttl=1) / MPLS(label=1048575, s=1))])
+    def unfinished(packet, at):
+        frame = bytearray(bytes(packet))
+        v4 = frame[12:14] == b"\x08\x00"
+        proto, addresses = (frame[23], frame[26:34]) if v4 else (frame[20], frame[22:54])
+        begin = 34 if v4 else 54
+        words = bytes(addresses) + struct.pack(">HH", proto, len(frame) - begin)
+        total = sum(struct.unpack(f">{len(words) // 2}H", words))
+        while total > 0xFFFF: total = (total & 0xFFFF) + (total >> 16)
+        frame[begin + at:begin + at + 2] = struct.pack(">H", total)
+        return bytes(frame)
+    write("offload", [unfinished(routed4("10.20.0.5", TCP_), 16), unfinished(routed4("10.20.0.5", UDP_), 6), unfinished(routed6("fd00:20::5", TCP_), 16), unfinished(routed6("fd00:20::5", UDP_), 6), bytes(routed4("10.20.0.5", UDP_))])
+    write("fragmenter", [bytes(routed4("10.20.0.5", UDP(sport=1, dport=2) / Raw(b"z" * 300))) + b"\x64\0", bytes(routed4("10.20.0.5", UDP(sport=1, dport=2) / Raw(b"z" * 200), options=[IPOption_NOP(), IPOption_Router_Alert()])) + b"\x48\0",
+        bytes(routed4("10.20.0.5", Raw(b"z" * 160), flags="MF", frag=8, proto=17)) + b"\x50\0", bytes(Ether() / Dot1Q(vlan=5) / IP() / Raw(b"z" * 200)) + b"\x50\0"])
+    write("segmenter", [bytes(routed4("10.20.0.5", TCP(flags="FPA", seq=0xFFFFFFF0) / Raw(b"z" * 300))) + b"\x64\0", bytes(routed6("fd00:20::5", TCP(flags="PAU", urgptr=100) / Raw(b"z" * 300))) + b"\x80\0",
+        bytes(routed6("fd00:20::5", IPv6ExtHdrDestOpt() / TCP(flags="A") / Raw(b"z" * 300))) + b"\x80\0"])
+    write("mssclamp", [bytes(routed4("10.20.0.5", SYN)) + b"\xb4\5", bytes(routed6("fd00:20::5", SYN)) + b"\xb4\5", bytes(routed4("10.20.0.5", TCP(flags="SA", options=[("MSS", 1460)]))) + b"\0\2"])
+    stream = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='a@b' version='1.0'>"
+    stanzas = [b"<iq type='set' id='1' from='a@b/c'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='1/1/blue/10.1.0.4/32'><item id='x'><entry/></item></publish></pubsub></iq>",
+        b"<iq type='set' id='2'><pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='blue' jid='a@b/c'/><options><instance-id>1</instance-id></options></pubsub></iq>",
+        b"<message from='c@d'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='0/0/EndOfRib'><item id='end-of-rib'/><retract id='y'/></items></event></message>",
+        b"<presence type='unavailable'/>\n<iq type='result' id='1'/>", b"<iq type='error' id='3'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>no &amp; &#x41;</text></error></iq>"]
+    write("xmpp", [bytes([size]) + stream + stanza + b"</stream:stream>" for size, stanza in zip((255, 3, 0, 16, 60), stanzas)] + [b"\x10" + stream + b"".join(stanzas)])
+
+main()
