@@ -75,7 +75,8 @@ import Testing
               vifs:
                 - {id: 3, name: w1, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", mtu: 9000, addresses: [10.1.0.10, "fd00:1::10"],
                    workloadMAC: "02:00:00:00:01:0a", workloadAddresses: ["fd00:1::10", 10.1.0.10], keepsFlows: true, antispoof: true, cookie: 7}
-                - {id: 0, name: fabric, kind: physical, port: b, mac: "02:00:00:00:01:0b", bridges: false}
+                - {id: 0, name: fabric, kind: physical, port: b, mac: "02:00:00:00:01:0b", bridges: false, checksTunnelSource: true,
+                   reversePath: strict, sendsUnreachables: true}
               vrfs: [{id: 1, name: blue, cookie: 2}]
               ports:
                 - {name: a, pcap: {interface: eth0}, mtu: 1500, queues: 2, cookie: 1}
@@ -93,7 +94,7 @@ import Testing
         let vrf = expected.remove(at: 11)
         expected.insert(vrf, at: 9)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 35)
+        #expect(configuration.objects.first?.place.line == 36)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }

@@ -10,6 +10,14 @@ let v6 = IPAddress.v6(IPv6Address(high: 0xFD00_0001_0000_0000, low: 0x10))
 
 func prefix(_ text: String) -> IPPrefix { IPPrefix(text) ?? IPPrefix(host: v4) }
 
+private let fabricVif: VifSpec = {
+    var vif = VifSpec(id: VifID(0), name: "fabric", kind: .physical, port: "b", vrf: VRFID(0), mac: macB, bridges: false)
+    vif.checksTunnelSource = true
+    vif.reversePath = .strict
+    vif.sendsUnreachables = true
+    return vif
+}()
+
 let sampleObjects: [RouterObject] = [
     .port(PortSpec(name: "a", driver: .pcap(interface: "eth0"), mtu: 1500, queues: 2, cookie: 1)),
     .port(PortSpec(name: "b", driver: .pcapFile(input: "in.pcap", output: nil))),
@@ -24,7 +32,7 @@ let sampleObjects: [RouterObject] = [
         VifSpec(
             id: VifID(3), name: "w1", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, mtu: 9000, addresses: [v4, v6],
             workloadMAC: macA, workloadAddresses: [v6, v4], keepsFlows: true, bridges: true, antispoof: true, cookie: 7)),
-    .vif(VifSpec(id: VifID(0), name: "fabric", kind: .physical, port: "b", vrf: VRFID(0), mac: macB, bridges: false)),
+    .vif(fabricVif),
     .vrf(VRFSpec(id: VRFID(1), name: "blue", cookie: 2)),
     .nextHop(NextHopSpec(id: NextHopID(1), kind: .discard, cookie: 3)),
     .nextHop(NextHopSpec(id: NextHopID(2), kind: .receive(vif: VifID(3)))),

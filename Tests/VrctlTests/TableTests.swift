@@ -100,6 +100,18 @@ import Testing
         #expect(VifLayout.header.hasPrefix("Vrouter Interface Table\n\nFlags: P=Policy, X=Cross Connect, L3=Layer 3, L2=Layer 2\n       D=DHCP,"))
     }
 
+    @Test func checksAreFlags() {
+        var vif = API.Vif()
+        vif.kind = .physical
+        vif.checksTunnelSource = true
+        vif.reversePath = .strict
+        vif.sendsUnreachables = true
+        let layout = VifLayout(ports: [:], nextHops: [:])
+        #expect(layout.flags(vif) == "L3TsRsUr")
+        vif.reversePath = .loose
+        #expect(layout.flags(vif) == "L3TsRlUr")
+        #expect(layout.json(vif).pretty.contains("\"reversePath\": \"loose\""))
+    }
     @Test func listFindsTheNextHop() async {
         let run = await run(["vif", "--list"], router: FakeRouter([.vif(Self.workload), .port(Self.dpdk), .nextHop(Self.hop)]))
         #expect(run.code == 0)
@@ -136,6 +148,9 @@ import Testing
                       "keepsFlows": true,
                       "bridges": true,
                       "antispoof": false,
+                      "checksTunnelSource": false,
+                      "reversePath": "none",
+                      "sendsUnreachables": false,
                       "flags": "PL3L2DDpdk",
                       "nextHop": 23,
                       "cookie": "0x0",

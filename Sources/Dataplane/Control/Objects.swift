@@ -63,6 +63,11 @@ public struct VifSpec: Hashable, Sendable {
     public var bridges: Bool
     /// Source MAC and address must be the workload's.
     public var antispoof: Bool
+    /// Physical vif: tunnel packets are taken only from the far ends of tunnels that are programmed.
+    public var checksTunnelSource = false
+    public var reversePath = ReversePathCheck.none
+    /// Virtual vif: the workload is told by ICMP when there is no way for its packets.
+    public var sendsUnreachables = false
     public var cookie: UInt64
     public init(
         id: VifID, name: String, kind: Kind, port: String, vrf: VRFID, mac: MACAddress, mtu: Int = 0, addresses: [IPAddress] = [],
@@ -84,6 +89,15 @@ public struct VifSpec: Hashable, Sendable {
         self.antispoof = antispoof
         self.cookie = cookie
     }
+}
+
+/// What is asked of the source address of packets that are routed (RFC 3704).
+public enum ReversePathCheck: UInt8, Hashable, Sendable, CaseIterable {
+    case none
+    /// There is a route to it.
+    case loose
+    /// There is one that leads out by the vif the packet came in by.
+    case strict
 }
 
 public struct VRFSpec: Hashable, Sendable {

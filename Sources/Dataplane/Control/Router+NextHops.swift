@@ -113,6 +113,7 @@ extension Router {
         if let old = state.nextHops[spec.id] { forgetMembers(old, &state) } else { claim(.nextHop(spec.id), &state) }
         retireMembers(of: spec.id)
         for target in spec.targets { reference(target, &state) }
+        if case .tunnel(let tunnel) = spec.kind { tables.endpoints.insert(tunnel.destination) }
         _ = tables.nextHops.publish(spec.id.rawValue, record)
         state.nextHops[spec.id] = spec
         return .ok
@@ -134,8 +135,10 @@ extension Router {
         return .ok
     }
 
+    /// Takes back what the next hop counted for.
     private func forgetMembers(_ spec: NextHopSpec, _ state: inout State) {
         for target in spec.targets { dereference(target, &state) }
+        if case .tunnel(let tunnel) = spec.kind { tables.endpoints.remove(tunnel.destination) }
     }
 
     private func check(_ list: [NextHopSpec.Member], _ what: String, _ state: State) -> RouterOutcome? {

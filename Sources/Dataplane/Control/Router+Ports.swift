@@ -115,6 +115,7 @@ extension Router {
         guard spec.vrf.rawValue == 0 || state.vrfs[spec.vrf] != nil else {
             return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first")
         }
+        if let refusal = checkPolicy(spec) { return .invalid("\(what): \(refusal)") }
         guard (0...65_535).contains(spec.mtu) else { return .invalid("\(what): MTU \(spec.mtu) is not within 0 to 65535") }
         let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
         let ipv6 = spec.addresses.compactMap { if case .v6(let a) = $0 { a } else { nil } }
@@ -131,6 +132,13 @@ extension Router {
         if spec.keepsFlows { flags.insert(.keepsFlows) }
         if spec.bridges { flags.insert(.bridges) }
         if spec.antispoof { flags.insert(.antispoof) }
+        if spec.checksTunnelSource { flags.insert(.checksTunnelSource) }
+        if spec.sendsUnreachables { flags.insert(.sendsUnreachables) }
+        switch spec.reversePath {
+        case .none: break
+        case .loose: flags.insert(.looseReversePath)
+        case .strict: flags.insert(.strictReversePath)
+        }
         if port.port.traits.contains(.unfinishedChecksums) { flags.insert(.unfinishedChecksums) }
         if port.port.traits.contains(.oversizedSegments) { flags.insert(.oversizedSegments) }
         var workload: UnsafeMutablePointer<IPv6Address>?
@@ -164,6 +172,14 @@ extension Router {
         if spec.kind == .host { tables.hostVif.store(spec.id.rawValue, ordering: .releasing) }
         publishPlans(&state)
         return .ok
+    }
+
+    /// An option that would have no effect on this kind of vif is refused; the text says why.
+    private func checkPolicy(_ spec: VifSpec) -> String? {
+        if spec.checksTunnelSource, spec.kind != .physical { return "the source of tunnel packets is checked on a physical vif" }
+        if spec.sendsUnreachables, spec.kind == .physical || spec.kind == .host { return "unreachable destinations are reported to workloads" }
+        if spec.reversePath != .none, spec.kind == .host { return "packets of a host vif are not routed, so there is no reverse path to check" }
+        return nil
     }
 
     func deleteVif(_ id: VifID, _ state: inout State) -> RouterOutcome {

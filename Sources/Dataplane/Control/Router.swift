@@ -170,7 +170,10 @@ public final class Router: @unchecked Sendable {
 
     /// Applies the operations in order; one outcome each. A refused operation changes nothing and does not stop those after it.
     public func apply(_ operations: [RouterOperation]) -> [RouterOutcome] {
-        let outcomes = state.withLock { state in operations.map { apply($0, &state) } }
+        let outcomes = state.withLock { state in
+            defer { tables.endpoints.publish() }
+            return operations.map { apply($0, &state) }
+        }
         tables.bumpGeneration()
         state.withLock { _ in tables.quiescence.reclaim() }
         return outcomes

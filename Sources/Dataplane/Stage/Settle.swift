@@ -20,7 +20,9 @@ extension Worker {
         case .consumed:
             counters.add(.consumed)
             release(packet.pointee.frame)
-        case .drop: drop(packet.pointee)
+        case .drop:
+            if packet.pointee.ingress.pointee.flags.contains(.sendsUnreachables) { reportUnreachable(packet.pointee) }
+            drop(packet.pointee)
         case .route, .bridge, .nextHop, .crossConnect: drop(packet.pointee.frame, .misc, vif: packet.pointee.ingress.pointee.id)
         }
     }

@@ -7,10 +7,14 @@ import Synchronization
 /// Supported: VXLAN (RFC 7348), MPLS over UDP (RFC 7510), MPLS over GRE (RFC 4023), here over IPv4 and in `TunnelInputIPv6` over IPv6. The outer header must be whole, unfragmented,
 /// with a right checksum and our address; the outer UDP checksum is not verified (RFC 7348 section 5 sends zero). ECN follows RFC 6040.
 ///
-/// - Drops: invalidPacket, checksumError, invalidLabel, invalidVNI, invalidNextHop, noL2Route, fragmentError, nowhereToGo.
+/// A vif may ask that the outer source is the far end of a tunnel that is programmed here.
+///
+/// - Drops: invalidPacket, checksumError, invalidLabel, invalidVNI, invalidNextHop, invalidSource, noL2Route, fragmentError, nowhereToGo.
 extension Worker {
     func fabricInput(_ count: Int, _ vif: UnsafePointer<Vif>) {
-        let packets = burst, frames = frames, address = vif.pointee.ipv4
+        let packets = burst, frames = frames
+        // Address 0 is nobody's: every packet then takes the way that looks at its source.
+        let address = vif.pointee.flags.contains(.checksTunnelSource) ? 0 : vif.pointee.ipv4
         for index in 0..<count {
             let packet = packets + index
             packet.initialize(to: Packet(frame: frames[index], ingress: vif))
@@ -67,7 +71,7 @@ extension Worker {
             guard available >= UDP.size else { return toHost(&packet) }
             let port = UDP(packet.data + transport).destinationPort
             guard port == UDP.vxlanPort || port == UDP.mplsPort else { return toHost(&packet) }
-            if let reason = checkOuter(ip) { return packet.settle(.drop(reason)) }
+            if let reason = checkOuter(ip, vif) { return packet.settle(.drop(reason)) }
             let payload = transport &+ UDP.size
             packet.trim(to: Ethernet.size &+ ip.totalLength)
             if port == UDP.vxlanPort {
@@ -79,7 +83,7 @@ extension Worker {
             guard available >= GRE.size, GRE.check(packet.data + transport, available: available) else { return packet.settle(.drop(.invalidPacket)) }
             let gre = GRE(packet.data + transport)
             guard gre.type == .mpls else { return toHost(&packet) }
-            if let reason = checkOuter(ip) { return packet.settle(.drop(reason)) }
+            if let reason = checkOuter(ip, vif) { return packet.settle(.drop(reason)) }
             let payload = transport &+ gre.headerLength
             packet.trim(to: Ethernet.size &+ ip.totalLength)
             decapsulateMPLS(&packet, at: payload, ecn: ip.ecn)
@@ -87,9 +91,10 @@ extension Worker {
         }
     }
 
-    private func checkOuter(_ ip: IPv4) -> DropReason? {
+    private func checkOuter(_ ip: IPv4, _ vif: UnsafePointer<Vif>) -> DropReason? {
         if ip.isFragment { return .fragmentError }
-        return ip.hasValidChecksum ? nil : .checksumError
+        guard ip.hasValidChecksum else { return .checksumError }
+        return vif.pointee.flags.contains(.checksTunnelSource) && !tables.endpoints.contains(Vif.mapped(ip.source)) ? .invalidSource : nil
     }
 
     func decapsulateVXLAN(_ packet: inout Packet, at offset: Int, ecn: UInt8) {

@@ -7,7 +7,7 @@ import Synchronization
 /// VXLAN (RFC 7348) and MPLS over UDP (RFC 7510) with a UDP checksum of zero (RFC 6935) or a right one; MPLS over GRE (RFC 4023, RFC 7676).
 ///
 /// - Input: a frame with EtherType 0x86dd from a physical vif.
-/// - Drops: checksumError, fragmentError, invalidPacket, and what the decapsulation and `toHost` say.
+/// - Drops: checksumError, fragmentError, invalidPacket, invalidSource, and what the decapsulation and `toHost` say.
 extension Worker {
     @inline(never) func fabricInputIPv6(_ packet: inout Packet) {
         guard IPv6.check(packet.data + Ethernet.size, available: packet.length &- Ethernet.size) else { return toHost(&packet) }
@@ -25,6 +25,7 @@ extension Worker {
             let port = udp.destinationPort
             guard port == UDP.vxlanPort || port == UDP.mplsPort else { return toHost(&packet) }
             if headers.isFragment { return packet.settle(.drop(.fragmentError)) }
+            guard isSourceKnown(ip, vif) else { return packet.settle(.drop(.invalidSource)) }
             guard UDP.check(udp.p, available: available) else { return packet.settle(.drop(.invalidPacket)) }
             packet.trim(to: transport &+ udp.length)
             guard udp.checksum == 0 || isOuterChecksumRight(packet, ip, udp) else { return packet.settle(.drop(.checksumError)) }
@@ -39,10 +40,15 @@ extension Worker {
             let gre = GRE(packet.data + transport)
             guard gre.type == .mpls else { return toHost(&packet) }
             if headers.isFragment { return packet.settle(.drop(.fragmentError)) }
+            guard isSourceKnown(ip, vif) else { return packet.settle(.drop(.invalidSource)) }
             packet.trim(to: Ethernet.size &+ ip.totalLength)
             decapsulateMPLS(&packet, at: transport &+ gre.headerLength, ecn: ip.trafficClass & 3)
         default: toHost(&packet)
         }
+    }
+
+    private func isSourceKnown(_ ip: IPv6, _ vif: UnsafePointer<Vif>) -> Bool {
+        !vif.pointee.flags.contains(.checksTunnelSource) || tables.endpoints.contains(ip.source)
     }
 
     /// A kernel on the other end of a veth leaves checksums to the device. Then the outer one may be unfinished (it is as good as none: the packet was never on a wire),

@@ -25,6 +25,7 @@ extension Worker {
         vifCounters.add(id, .receivedPackets, UInt64(truncatingIfNeeded: count))
         vifCounters.add(id, .receivedBytes, bytes)
         input(count, vif)
+        if !vif.pointee.flags.isDisjoint(with: .checksReversePath) { checkReversePath(burst, count, vif) }
         process(burst, count)
         // Packets that the router made on the way (ICMP errors into the overlay) take the same stages. They cause no further ones.
         while madeCount > 0 {

@@ -104,7 +104,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .checksumError: "the IPv4 header checksum is wrong"
         case .invalidVNI: "no next hop is bound to the VNI"
         case .fragmentError: "the packet could not be fragmented"
-        case .invalidSource: "the source MAC or address is not the workload's (antispoofing), or not a unicast address"
+        case .invalidSource: "the source MAC or address is not the workload's (antispoofing), has no reverse path, is no known tunnel endpoint, or not unicast"
         case .noL2Route: "the bridge table does not know the destination MAC"
         case .noRoute: "the VRF has no route to the destination"
         case .transmitQueueFull: "the port's transmit queue took no more packets"

@@ -24,6 +24,7 @@ final class ForwardingTables: @unchecked Sendable {
     let labels = IndexTable(capacity: Int(Label.maximum) + 1)
     let vnis = IndexTable(capacity: Int(VNI.maximum) + 1)
     let flows: FlowTable
+    let endpoints: TunnelEndpoints
     /// By VRF id; see `roots(_:)`.
     private let rootWords: UnsafeMutablePointer<Atomic<UInt64>>
     /// By VRF id: how many of its vifs keep flows; and of all VRFs together, at `vrfCapacity`.
@@ -47,6 +48,7 @@ final class ForwardingTables: @unchecked Sendable {
         nextHops = SlotTable(capacity: configuration.nextHopCapacity, quiescence: quiescence)
         routes = RouteTable(quiescence: quiescence)
         leaves = RouteLeaves(quiescence: quiescence)
+        endpoints = TunnelEndpoints(quiescence: quiescence)
         bridge = BridgeTable(quiescence: quiescence)
         flows = FlowTable(capacity: configuration.flowCapacity, laneCount: configuration.cores.count + 1, quiescence: quiescence)
         vrfCapacity = configuration.vrfCapacity

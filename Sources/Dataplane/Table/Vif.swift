@@ -26,7 +26,7 @@ struct Vif {
     var workload: UnsafeMutablePointer<IPv6Address>?
 
     struct Flags: OptionSet {
-        let rawValue: UInt8
+        let rawValue: UInt32
         static let keepsFlows = Flags(rawValue: 1 << 0)
         static let bridges = Flags(rawValue: 1 << 1)
         static let antispoof = Flags(rawValue: 1 << 2)
@@ -34,6 +34,15 @@ struct Vif {
         static let unfinishedChecksums = Flags(rawValue: 1 << 3)
         /// The port hands over TCP frames above the MTU.
         static let oversizedSegments = Flags(rawValue: 1 << 4)
+        /// Tunnel packets are taken from known endpoints only.
+        static let checksTunnelSource = Flags(rawValue: 1 << 16)
+        /// Routed packets whose source has no route are dropped …
+        static let looseReversePath = Flags(rawValue: 1 << 17)
+        /// … or none that leads out by this vif.
+        static let strictReversePath = Flags(rawValue: 1 << 18)
+        /// Senders are told by ICMP that there is no way.
+        static let sendsUnreachables = Flags(rawValue: 1 << 19)
+        static let checksReversePath: Flags = [.looseReversePath, .strictReversePath]
     }
 
     /// Workload addresses are kept as IPv6 addresses, IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).

@@ -201,6 +201,49 @@ public nonisolated enum Dataplane_V1_VifKind: SwiftProtobuf.Enum, Swift.CaseIter
 
 }
 
+/// What is asked of the source address of routed packets (RFC 3704).
+public nonisolated enum Dataplane_V1_ReversePathCheck: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case none // = 0
+
+  /// there is a route to it
+  case loose // = 1
+
+  /// there is one that leads out by the vif the packet came in by
+  case strict // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .none
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .none
+    case 1: self = .loose
+    case 2: self = .strict
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .none: return 0
+    case .loose: return 1
+    case .strict: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_ReversePathCheck] = [
+    .none,
+    .loose,
+    .strict,
+  ]
+
+}
+
 public nonisolated enum Dataplane_V1_Encapsulation: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case unspecified // = 0
@@ -889,6 +932,23 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
   public var hasStats: Bool {_storage._stats != nil}
   /// Clears the value of `stats`. Subsequent reads from it will return its default value.
   public mutating func clearStats() {_uniqueStorage()._stats = nil}
+
+  /// physical: tunnel packets are taken only from the far ends of tunnels that are programmed
+  public var checksTunnelSource: Bool {
+    get {_storage._checksTunnelSource}
+    set {_uniqueStorage()._checksTunnelSource = newValue}
+  }
+
+  public var reversePath: Dataplane_V1_ReversePathCheck {
+    get {_storage._reversePath}
+    set {_uniqueStorage()._reversePath = newValue}
+  }
+
+  /// workloads: told by ICMP when there is no way for their packets
+  public var sendsUnreachables: Bool {
+    get {_storage._sendsUnreachables}
+    set {_uniqueStorage()._sendsUnreachables = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1986,6 +2046,10 @@ nonisolated extension Dataplane_V1_VifKind: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VIF_KIND_UNSPECIFIED\0\u{1}VIF_KIND_HOST\0\u{1}VIF_KIND_AGENT\0\u{1}VIF_KIND_PHYSICAL\0\u{1}VIF_KIND_VIRTUAL\0\u{1}VIF_KIND_VLAN\0\u{1}VIF_KIND_MONITORING\0")
 }
 
+nonisolated extension Dataplane_V1_ReversePathCheck: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REVERSE_PATH_CHECK_NONE\0\u{1}REVERSE_PATH_CHECK_LOOSE\0\u{1}REVERSE_PATH_CHECK_STRICT\0")
+}
+
 nonisolated extension Dataplane_V1_Encapsulation: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENCAPSULATION_UNSPECIFIED\0\u{1}ENCAPSULATION_VXLAN\0\u{1}ENCAPSULATION_MPLS_OVER_UDP\0\u{1}ENCAPSULATION_MPLS_OVER_GRE\0")
 }
@@ -2685,7 +2749,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{4}\u{f}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -2703,6 +2767,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _antispoof: Bool = false
     var _cookie: UInt64 = 0
     var _stats: Dataplane_V1_VifStats? = nil
+    var _checksTunnelSource: Bool = false
+    var _reversePath: Dataplane_V1_ReversePathCheck = .none
+    var _sendsUnreachables: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2728,6 +2795,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _antispoof = source._antispoof
       _cookie = source._cookie
       _stats = source._stats
+      _checksTunnelSource = source._checksTunnelSource
+      _reversePath = source._reversePath
+      _sendsUnreachables = source._sendsUnreachables
     }
   }
 
@@ -2761,6 +2831,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 13: try { try decoder.decodeSingularBoolField(value: &_storage._antispoof) }()
         case 14: try { try decoder.decodeSingularUInt64Field(value: &_storage._cookie) }()
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._stats) }()
+        case 30: try { try decoder.decodeSingularBoolField(value: &_storage._checksTunnelSource) }()
+        case 31: try { try decoder.decodeSingularEnumField(value: &_storage._reversePath) }()
+        case 32: try { try decoder.decodeSingularBoolField(value: &_storage._sendsUnreachables) }()
         default: break
         }
       }
@@ -2818,6 +2891,15 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       try { if let v = _storage._stats {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
       } }()
+      if _storage._checksTunnelSource != false {
+        try visitor.visitSingularBoolField(value: _storage._checksTunnelSource, fieldNumber: 30)
+      }
+      if _storage._reversePath != .none {
+        try visitor.visitSingularEnumField(value: _storage._reversePath, fieldNumber: 31)
+      }
+      if _storage._sendsUnreachables != false {
+        try visitor.visitSingularBoolField(value: _storage._sendsUnreachables, fieldNumber: 32)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2842,6 +2924,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._antispoof != rhs_storage._antispoof {return false}
         if _storage._cookie != rhs_storage._cookie {return false}
         if _storage._stats != rhs_storage._stats {return false}
+        if _storage._checksTunnelSource != rhs_storage._checksTunnelSource {return false}
+        if _storage._reversePath != rhs_storage._reversePath {return false}
+        if _storage._sendsUnreachables != rhs_storage._sendsUnreachables {return false}
         return true
       }
       if !storagesAreEqual {return false}

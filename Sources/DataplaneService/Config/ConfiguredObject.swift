@@ -70,20 +70,26 @@ public struct ConfiguredObject: Sendable {
     private static func vif(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
-            "antispoof", "cookie",
+            "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "cookie",
         ])
-        return .vif(
-            VifSpec(
-                id: VifID(try number(fields.required("id"))), name: try fields.required("name").string(),
-                kind: try fields.required("kind").choice([
-                    "host": .host, "agent": .agent, "physical": .physical, "virtual": .virtual, "vlan": .vlan, "monitoring": .monitoring,
-                ]),
-                port: try fields.required("port").string(), vrf: VRFID(try fields["vrf"].map(number) ?? 0),
-                mac: try fields.required("mac").macAddress(),
-                mtu: try mtu(fields), addresses: try addresses(fields["addresses"]), workloadMAC: try fields["workloadMAC"]?.macAddress(),
-                workloadAddresses: try addresses(fields["workloadAddresses"]), keepsFlows: try fields["keepsFlows"]?.boolean() ?? false,
-                bridges: try fields["bridges"]?.boolean() ?? true, antispoof: try fields["antispoof"]?.boolean() ?? false,
-                cookie: try cookie(fields)))
+        var spec = VifSpec(
+            id: VifID(try number(fields.required("id"))), name: try fields.required("name").string(),
+            kind: try fields.required("kind").choice([
+                "host": .host, "agent": .agent, "physical": .physical, "virtual": .virtual, "vlan": .vlan, "monitoring": .monitoring,
+            ]),
+            port: try fields.required("port").string(), vrf: VRFID(try fields["vrf"].map(number) ?? 0),
+            mac: try fields.required("mac").macAddress(),
+            mtu: try mtu(fields), addresses: try addresses(fields["addresses"]), workloadMAC: try fields["workloadMAC"]?.macAddress(),
+            workloadAddresses: try addresses(fields["workloadAddresses"]), keepsFlows: try fields["keepsFlows"]?.boolean() ?? false,
+            bridges: try fields["bridges"]?.boolean() ?? true, antispoof: try fields["antispoof"]?.boolean() ?? false,
+            cookie: try cookie(fields))
+        spec.checksTunnelSource = try fields["checksTunnelSource"]?.boolean() ?? false
+        spec.reversePath =
+            try fields["reversePath"]?.choice([
+                "none": ReversePathCheck.none, "loose": .loose, "strict": .strict,
+            ]) ?? .none
+        spec.sendsUnreachables = try fields["sendsUnreachables"]?.boolean() ?? false
+        return .vif(spec)
     }
 
     private static func nextHop(_ value: ConfigNode) throws(ConfigError) -> RouterObject {

@@ -103,6 +103,15 @@ extension VifSpec {
             workloadMAC: try reader.optionalMAC(message.workloadMac, "workload_mac"),
             workloadAddresses: try reader.addresses(message.workloadAddresses, "workload_addresses"), keepsFlows: message.keepsFlows,
             bridges: message.bridges, antispoof: message.antispoof, cookie: message.cookie)
+        checksTunnelSource = message.checksTunnelSource
+        reversePath =
+            switch message.reversePath {
+            case .none: .none
+            case .loose: .loose
+            case .strict: .strict
+            case .UNRECOGNIZED(let number): throw reader.error("reverse_path", number, "no such check")
+            }
+        sendsUnreachables = message.sendsUnreachables
     }
 }
 

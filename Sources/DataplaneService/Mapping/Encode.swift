@@ -87,6 +87,14 @@ extension Dataplane_V1_Vif {
         keepsFlows = spec.keepsFlows
         bridges = spec.bridges
         antispoof = spec.antispoof
+        checksTunnelSource = spec.checksTunnelSource
+        reversePath =
+            switch spec.reversePath {
+            case .none: .none
+            case .loose: .loose
+            case .strict: .strict
+            }
+        sendsUnreachables = spec.sendsUnreachables
         cookie = spec.cookie
     }
     init(_ reading: VifReading) {

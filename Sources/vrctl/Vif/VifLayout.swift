@@ -13,6 +13,8 @@ struct VifLayout {
 
         Flags: P=Policy, X=Cross Connect, L3=Layer 3, L2=Layer 2
                D=DHCP, Dpdk=DPDK PMD Interface, As=Antispoof
+               Ts=Tunnel Source Check, Rl=Reverse Path Loose, Rs=Reverse Path Strict
+               Ur=Unreachables Sent
 
 
         """
@@ -52,7 +54,20 @@ struct VifLayout {
         if vif.kind == .virtual { out += "D" }
         if case .dpdk = ports[vif.port]?.driver { out += "Dpdk" }
         if vif.antispoof { out += "As" }
+        if vif.checksTunnelSource { out += "Ts" }
+        if vif.reversePath == .loose { out += "Rl" }
+        if vif.reversePath == .strict { out += "Rs" }
+        if vif.sendsUnreachables { out += "Ur" }
         return out
+    }
+
+    private func reversePath(_ check: Dataplane_V1_ReversePathCheck) -> String {
+        switch check {
+        case .none: "none"
+        case .loose: "loose"
+        case .strict: "strict"
+        case .UNRECOGNIZED(let value): "unknown(\(value))"
+        }
     }
 
     private func kind(_ kind: Dataplane_V1_VifKind) -> String {
@@ -147,6 +162,9 @@ struct VifLayout {
         add("keepsFlows", JSON(vif.keepsFlows))
         add("bridges", JSON(vif.bridges))
         add("antispoof", JSON(vif.antispoof))
+        add("checksTunnelSource", JSON(vif.checksTunnelSource))
+        add("reversePath", JSON(reversePath(vif.reversePath)))
+        add("sendsUnreachables", JSON(vif.sendsUnreachables))
         add("flags", JSON(flags(vif)))
         add("nextHop", JSON(nextHops[vif.id]))
         add("cookie", JSON(cookieText(vif.cookie)))
