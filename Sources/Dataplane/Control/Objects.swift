@@ -258,16 +258,43 @@ public struct FlowKeySpec: Hashable, Sendable {
     }
 }
 
-public enum FlowAction: UInt8, Hashable, Sendable, CaseIterable { case forward, drop }
+public enum FlowAction: UInt8, Hashable, Sendable, CaseIterable {
+    case forward, drop
+    /// Forward with other addresses or ports; see `FlowSpec.translation`.
+    case nat
+}
+
+/// What a flow's packets are given in place of their own; nil keeps what they have. Replies get the originals back.
+public struct FlowTranslation: Hashable, Sendable {
+    public var source: IPAddress?
+    public var destination: IPAddress?
+    /// ICMP echo: the identifier, which stands for both ports.
+    public var sourcePort: UInt16?
+    public var destinationPort: UInt16?
+    /// The VRF that the translated packet is routed in, and that replies come from.
+    public var vrf: VRFID?
+    public init(
+        source: IPAddress? = nil, destination: IPAddress? = nil, sourcePort: UInt16? = nil, destinationPort: UInt16? = nil, vrf: VRFID? = nil
+    ) {
+        self.source = source
+        self.destination = destination
+        self.sourcePort = sourcePort
+        self.destinationPort = destinationPort
+        self.vrf = vrf
+    }
+}
 
 /// A flow as programmed; adding one adds its reverse too.
 public struct FlowSpec: Hashable, Sendable {
     public var key: FlowKeySpec
     public var action: FlowAction
+    /// With action `nat`, and only then.
+    public var translation: FlowTranslation?
     public var cookie: UInt64
-    public init(key: FlowKeySpec, action: FlowAction, cookie: UInt64 = 0) {
+    public init(key: FlowKeySpec, action: FlowAction, translation: FlowTranslation? = nil, cookie: UInt64 = 0) {
         self.key = key
         self.action = action
+        self.translation = translation
         self.cookie = cookie
     }
 }

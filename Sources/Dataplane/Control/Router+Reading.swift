@@ -225,8 +225,19 @@ extension RouterCounters {
 
 extension FlowReading {
     init(index: UInt32, _ entry: FlowEntry, reverse: FlowEntry?, now: UInt32) {
+        let action = FlowAction(rawValue: entry.action) ?? .drop
+        var translation: FlowTranslation?
+        if action == .nat, let new = reverse?.key.reversed.spec {
+            let old = entry.key.spec
+            let isEcho = entry.proto == IPProtocol.icmp.rawValue || entry.proto == IPProtocol.icmpv6.rawValue
+            translation = FlowTranslation(
+                source: new.source == old.source ? nil : new.source, destination: new.destination == old.destination ? nil : new.destination,
+                sourcePort: new.sourcePort == old.sourcePort ? nil : new.sourcePort,
+                destinationPort: isEcho || new.destinationPort == old.destinationPort ? nil : new.destinationPort,
+                vrf: new.vrf == old.vrf ? nil : new.vrf)
+        }
         self.init(
-            spec: FlowSpec(key: entry.key.spec, action: FlowAction(rawValue: entry.action) ?? .drop, cookie: entry.cookie), index: index,
+            spec: FlowSpec(key: entry.key.spec, action: action, translation: translation, cookie: entry.cookie), index: index,
             reverseIndex: reverse == nil ? nil : entry.reverse, generation: entry.generation, packets: entry.packets, bytes: entry.bytes,
             tcpState: entry.proto == IPProtocol.tcp.rawValue ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
             ingressVif: VifID(entry.ingressVif),

@@ -107,7 +107,19 @@ extension Router {
     func upsert(_ spec: FlowSpec, _ state: inout State) -> RouterOutcome {
         guard state.vrfs[spec.key.vrf] != nil else { return .notFound("flow: VRF \(spec.key.vrf) does not exist; create it first") }
         guard var forward = FlowKey(spec.key) else { return .invalid("flow: \(spec.key.source) and \(spec.key.destination) are not of one family") }
+        let what = "flow \(spec.key.source) > \(spec.key.destination)"
+        guard (spec.action == .nat) == (spec.translation != nil) else {
+            return .invalid("\(what): a translation goes with action nat, and action nat with a translation")
+        }
         var reverse = forward.reversed
+        if let translation = spec.translation {
+            if let vrf = translation.vrf, state.vrfs[vrf] == nil { return .notFound("\(what): VRF \(vrf) does not exist; create it first") }
+            guard let translated = forward.translated(translation) else {
+                return .invalid("\(what): the translation's addresses are not of the flow's family, or an echo is given two identifiers")
+            }
+            guard translated != forward else { return .invalid("\(what): the translation changes nothing; use action forward") }
+            reverse = translated.reversed
+        }
         let template = FlowTable.Template(
             action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds)
         tables.flows.pool.collect(workers.count)
@@ -116,6 +128,14 @@ extension Router {
                 let result = flows.insertPair(lane: workers.count, forward: &forward, reverse: &reverse, template)
                 switch result.status {
                 case .inserted: return .ok
+                case .exists where spec.action == .nat || flows.entry(result.index).action == FlowAction.nat.rawValue:
+                    // What packets become is part of the entries: they are made anew, unless it is what is there.
+                    let entry = flows.entry(result.index)
+                    if spec.action == .nat, entry.action == FlowAction.nat.rawValue, flows.entry(entry.reverse).copy().key == reverse {
+                        for index in [result.index, entry.reverse] { flows.entry(index).cookie = spec.cookie }
+                        return .ok
+                    }
+                    _ = flows.remove(lane: workers.count, index: result.index)
                 case .exists:
                     for index in [result.index, flows.entry(result.index).reverse] {
                         let entry = flows.entry(index)
@@ -165,6 +185,25 @@ extension FlowKey {
                 destinationPort: spec.destinationPort)
         default: return nil
         }
+    }
+
+    /// The key of the packets that a translation makes of this key's; nil when it does not fit.
+    func translated(_ translation: FlowTranslation) -> FlowKey? {
+        var spec = spec
+        if let source = translation.source { spec.source = source }
+        if let destination = translation.destination { spec.destination = destination }
+        if let vrf = translation.vrf { spec.vrf = vrf }
+        let isEcho = proto == IPProtocol.icmp.rawValue || proto == IPProtocol.icmpv6.rawValue
+        if isEcho {
+            let identifier = translation.sourcePort ?? translation.destinationPort ?? sourcePort
+            guard (translation.destinationPort ?? identifier) == identifier else { return nil }
+            (spec.sourcePort, spec.destinationPort) = (identifier, identifier)
+        } else {
+            spec.sourcePort = translation.sourcePort ?? sourcePort
+            spec.destinationPort = translation.destinationPort ?? destinationPort
+        }
+        guard let key = FlowKey(spec), key.family == family else { return nil }
+        return key
     }
 
     var spec: FlowKeySpec {

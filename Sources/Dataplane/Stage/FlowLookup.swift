@@ -107,8 +107,10 @@ extension Worker {
         // The reverse entry was made by a packet of the other direction.
         if entry.ingressVif == ForwardingTables.noVif { entry.ingressVif = packet.pointee.ingress.pointee.id }
         entry.count(bytes: packet.pointee.length, now: milliseconds)
-        guard entry.action == FlowAction.forward.rawValue else { return packet.pointee.settle(.drop(.flowActionDrop)) }
+        let action = entry.action
+        if action == FlowAction.drop.rawValue { return packet.pointee.settle(.drop(.flowActionDrop)) }
         if packet.pointee.proto == IPProtocol.tcp.rawValue { track(packet, entry) }
+        if action == FlowAction.nat.rawValue { translate(packet, entry) }
         guard packet.pointee.next == .route else { return }
         if let route = entry.route(generation: generation) {
             packet.pointee.nextHop = route.nextHop

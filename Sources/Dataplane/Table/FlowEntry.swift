@@ -54,7 +54,8 @@ struct FlowEntry {
     var cookie: UInt64
     /// Milliseconds, wrapping.
     var created: UInt32
-    var spare3: UInt32
+    /// With action `nat`: the VRF that the translated packet is routed in.
+    var translatedVRF: UInt32
     var spare4: UInt64
 
     struct Flags: OptionSet, Sendable {
@@ -64,9 +65,12 @@ struct FlowEntry {
         static let forward = Flags(rawValue: 1 << 0)
     }
 
+    /// Of IPv4 the second to fourth word are not the key's: a translation is kept there; see `FlowRewrite`.
     var key: FlowKey {
-        FlowKey(
-            vrf: vrf, proto: proto, family: family, a0: a0, a1: a1, a2: a2, a3: a3, sourcePort: sourcePort, destinationPort: destinationPort)
+        let isIPv4 = family == 4
+        return FlowKey(
+            vrf: vrf, proto: proto, family: family, a0: a0, a1: isIPv4 ? 0 : a1, a2: isIPv4 ? 0 : a2, a3: isIPv4 ? 0 : a3, sourcePort: sourcePort,
+            destinationPort: destinationPort)
     }
 }
 
@@ -75,7 +79,9 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
     private enum Offset {
         static let action = 42, flags = 43, generation = 46, route = 48, tableGeneration = 56, ingressVif = 60
         static let packets = 64, bytes = 72, lastSeen = 80, reverse = 84, tcpSequenceEnd = 88, tcpAcknowledged = 92
-        static let tcpState = 96, maximumSegmentSize = 98, cookie = 104
+        static let tcpState = 96, maximumSegmentSize = 98, cookie = 104, translatedVRF = 116
+        /// Of IPv4: what follows the addresses.
+        static let addresses = 16, portsAndSums = 24
     }
 
     @inline(__always) private var memory: UnsafeMutableRawPointer { UnsafeMutableRawPointer(self) }
@@ -126,6 +132,24 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
     @inline(__always) var cookie: UInt64 {
         get { memory.load64(Offset.cookie) }
         nonmutating set { memory.store64(Offset.cookie, newValue) }
+    }
+
+    /// Of a flow whose action is `nat`. Of IPv6 only the VRF is here: the rest is the reverse entry's key.
+    var translation: FlowRewrite {
+        @inline(__always) get {
+            let rest = memory.load64(Offset.portsAndSums)
+            return FlowRewrite(
+                addresses: memory.load64(Offset.addresses), ports: UInt32(truncatingIfNeeded: rest &>> 32),
+                networkSum: UInt16(truncatingIfNeeded: rest &>> 16), transportSum: UInt16(truncatingIfNeeded: rest),
+                vrf: memory.load32(Offset.translatedVRF))
+        }
+        nonmutating set {
+            memory.store32(Offset.translatedVRF, newValue.vrf)
+            guard octet(41).pointee.load(ordering: .relaxed) == 4 else { return }
+            memory.store64(Offset.addresses, newValue.addresses)
+            memory.store64(
+                Offset.portsAndSums, UInt64(newValue.ports) &<< 32 | UInt64(newValue.networkSum) &<< 16 | UInt64(newValue.transportSum))
+        }
     }
 
     /// Counts a packet. `now` in milliseconds.

@@ -85,9 +85,9 @@ extension FlowTable {
         if !isSelfReverse {
             reversePlace = findSlot(&locks, reverseHash, except: forwardPlace)
             guard reversePlace.status == .inserted else { return Insertion(status: reversePlace.status) }
-            fill(reverseIndex, reverse, reverseHash, template, reverse: index, isForward: false)
+            fill(reverseIndex, reverse, reverseHash, template, other: forward, reverse: index, isForward: false)
         }
-        fill(index, forward, forwardHash, template, reverse: reverseIndex, isForward: true)
+        fill(index, forward, forwardHash, template, other: reverse, reverse: reverseIndex, isForward: true)
         if !isSelfReverse { publish(reversePlace, reverseHash, reverseIndex) }
         publish(forwardPlace, forwardHash, index)
         return Insertion(status: .inserted, index: index, reverse: reverseIndex)
@@ -108,12 +108,14 @@ extension FlowTable {
     }
 
     private func fill(
-        _ index: UInt32, _ key: UnsafePointer<FlowKey>, _ hash: UInt64, _ template: Template, reverse: UInt32, isForward: Bool
+        _ index: UInt32, _ key: UnsafePointer<FlowKey>, _ hash: UInt64, _ template: Template, other: UnsafePointer<FlowKey>, reverse: UInt32,
+        isForward: Bool
     ) {
         let entry = entry(index)
         let generation = entry.generation &+ 1
         entry.begin(key)
         entry.action = template.action
+        if template.action == FlowAction.nat.rawValue { entry.translation = FlowRewrite(key.pointee, becomes: other.pointee.reversed) }
         entry.pointee.flags = isForward ? .forward : []
         // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
         entry.pointee.udpSourcePort = 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32)

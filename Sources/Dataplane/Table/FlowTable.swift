@@ -49,7 +49,7 @@ final class FlowTable: @unchecked Sendable {
 
     /// What a new flow starts with.
     struct Template: Sendable {
-        /// `FlowAction.rawValue`, of both directions.
+        /// `FlowAction.rawValue`, of both directions. `nat`: what each direction's packets become is what the other's key says.
         var action: UInt8 = 0
         var cookie: UInt64 = 0
         /// Of the forward direction; the reverse one's is unknown (`UInt32.max`) until its first packet.

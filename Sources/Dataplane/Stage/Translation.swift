@@ -1,0 +1,57 @@
+import CPlatform
+import NetTypes
+
+/// Network address translation of a packet whose flow says so (RFC 3022, RFC 6296 for IPv6 without its checksum neutrality): addresses and ports are replaced, checksums
+/// updated, and the packet goes on in the VRF of the translation.
+///
+/// - Input: a packet with its flow entry, of action `nat`; checksums right, or absent (UDP over IPv4).
+/// - Output: the same packet, translated. A fragment's later pieces, which have no transport header, get the addresses alone.
+/// - Drops: none.
+extension Worker {
+    @inline(__always) func translate(_ packet: UnsafeMutablePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) {
+        let rewrite = entry.translation
+        packet.pointee.vrf = rewrite.vrf
+        guard packet.pointee.family == .ipv4 else { return translateIPv6(packet, entry, rewrite) }
+        let ip = IPv4(packet.pointee.network)
+        packet.pointee.network.set(12, word64: rewrite.addresses)
+        ip.checksum = FlowRewrite.update(ip.checksum, by: rewrite.networkSum)
+        guard packet.pointee.l4 != 0 else { return }
+        translateTransport(packet, rewrite.ports, rewrite.transportSum)
+    }
+
+    @inline(never) private func translateIPv6(
+        _ packet: UnsafeMutablePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>, _ rewrite: FlowRewrite
+    ) {
+        guard packet.pointee.family == .ipv6 else { return }
+        let key = entry.copy().key, new = tables.flows.reader.entry(entry.reverse).copy().key.reversed
+        let ip = IPv6(packet.pointee.network)
+        ip.source = IPv6Address(high: new.a0, low: new.a1)
+        ip.destination = IPv6Address(high: new.a2, low: new.a3)
+        guard packet.pointee.l4 != 0 else { return }
+        let whole = FlowRewrite(key, becomes: new)
+        translateTransport(packet, whole.ports, whole.transportSum)
+    }
+
+    @inline(__always) private func translateTransport(_ packet: UnsafeMutablePointer<Packet>, _ ports: UInt32, _ sum: UInt16) {
+        let transport = packet.pointee.transport
+        switch packet.pointee.proto {
+        case IPProtocol.udp.rawValue:
+            let udp = UDP(transport)
+            transport.set(0, word32: ports)
+            // 0 means that there is none; a computed 0 is sent as 0xffff (RFC 768).
+            if udp.checksum != 0 {
+                let checksum = FlowRewrite.update(udp.checksum, by: sum)
+                udp.checksum = checksum == 0 ? 0xFFFF : checksum
+            }
+        case IPProtocol.tcp.rawValue:
+            transport.set(0, word32: ports)
+            let tcp = TCP(transport)
+            tcp.checksum = FlowRewrite.update(tcp.checksum, by: sum)
+        case IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue:
+            // Echo: type and code, checksum, identifier (RFC 792, RFC 4443 section 4.1).
+            transport.set(4, word16: UInt16(truncatingIfNeeded: ports))
+            transport.set(2, word16: FlowRewrite.update(transport.word16(2), by: sum))
+        default: break
+        }
+    }
+}
