@@ -72,4 +72,12 @@ let sampleObjects: [RouterObject] = [
             cookie: 8)),
     .flow(
         FlowSpec(key: FlowKeySpec(vrf: VRFID(1), source: v6, destination: v6, proto: 6, sourcePort: 1, destinationPort: 2), action: .forward)),
+    .flow(
+        FlowSpec(
+            key: FlowKeySpec(vrf: VRFID(1), source: v4, destination: v4, proto: 17, sourcePort: 4000, destinationPort: 53), action: .nat,
+            translation: FlowTranslation(source: IPAddress("203.0.113.5")!, sourcePort: 61001), cookie: 9)),
+    .flow(
+        FlowSpec(
+            key: FlowKeySpec(vrf: VRFID(1), source: v6, destination: v6, proto: 6, sourcePort: 4000, destinationPort: 53), action: .nat,
+            translation: FlowTranslation(destination: IPAddress("2001:db8::5")!, destinationPort: 80, vrf: VRFID(1)))),
 ]

@@ -44,6 +44,28 @@ import Testing
                 """)
     }
 
+    @Test func aTranslatedFlowSaysWhatBecomesOfIt() {
+        var nat = tcp
+        nat.action = .nat
+        nat.translation.source = .init([203, 0, 113, 5])
+        nat.translation.sourcePort = 61001
+        nat.translation.vrf = 4
+        #expect(
+            FlowLayout.entry(nat) == """
+                   147464<=>239712       1.1.1.4:1136                                        6 (2)
+                                         1.1.1.5:80
+                (Gen: 1, Action:N(SPs), TCP:SSrEEr, NH:23,  Stats:12/3456,
+                 Becomes 203.0.113.5:61001 > -:- (VRF 4),
+                 SPort 59275, Vif 3, Idle 4 s, forward)
+
+
+                """)
+        let json = FlowLayout.json(nat).compact
+        #expect(
+            json.contains(
+                #""action":"nat","translation":{"source":"203.0.113.5","sourcePort":61001,"destination":null,"destinationPort":null,"vrf":4}"#))
+    }
+
     @Test func aReverseThatIsGoneAndAnEntryNoPacketTook() {
         var flow = tcp
         flow.clearReverseIndex()
@@ -64,7 +86,7 @@ import Testing
 
                 Entries: Used 10
 
-                Action:F=Forward, D=Drop
+                Action:F=Forward, D=Drop N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
                 TCP(r=reverse):S=SYN, F=FIN, R=RST, C=HalfClose, E=Established, D=Dead
 
                     Index                Source:Port/Destination:Port                      Proto(V)
@@ -86,6 +108,7 @@ import Testing
                   "destination": "1.1.1.5",
                   "destinationPort": 80,
                   "action": "forward",
+                  "translation": null,
                   "isForward": true,
                   "tcpState": "SSrEEr",
                   "packets": 12,

@@ -341,6 +341,9 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
   case unspecified // = 0
   case forward // = 1
   case drop // = 2
+
+  /// forward with other addresses or ports; goes with Flow.translation
+  case nat // = 3
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -352,6 +355,7 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
     case 0: self = .unspecified
     case 1: self = .forward
     case 2: self = .drop
+    case 3: self = .nat
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -361,6 +365,7 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
     case .unspecified: return 0
     case .forward: return 1
     case .drop: return 2
+    case .nat: return 3
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -370,6 +375,7 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
     .unspecified,
     .forward,
     .drop,
+    .nat,
   ]
 
 }
@@ -1346,6 +1352,56 @@ public nonisolated struct Dataplane_V1_VniEntry: Sendable {
   public init() {}
 }
 
+/// What a flow's packets are given in place of their own; what is absent stays. Replies get the originals back.
+public nonisolated struct Dataplane_V1_FlowTranslation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// empty: kept
+  public var source: Data = Data()
+
+  /// empty: kept
+  public var destination: Data = Data()
+
+  /// ICMP echo: the identifier
+  public var sourcePort: UInt32 {
+    get {_sourcePort ?? 0}
+    set {_sourcePort = newValue}
+  }
+  /// Returns true if `sourcePort` has been explicitly set.
+  public var hasSourcePort: Bool {self._sourcePort != nil}
+  /// Clears the value of `sourcePort`. Subsequent reads from it will return its default value.
+  public mutating func clearSourcePort() {self._sourcePort = nil}
+
+  public var destinationPort: UInt32 {
+    get {_destinationPort ?? 0}
+    set {_destinationPort = newValue}
+  }
+  /// Returns true if `destinationPort` has been explicitly set.
+  public var hasDestinationPort: Bool {self._destinationPort != nil}
+  /// Clears the value of `destinationPort`. Subsequent reads from it will return its default value.
+  public mutating func clearDestinationPort() {self._destinationPort = nil}
+
+  /// that the translated packet is routed in
+  public var vrf: UInt32 {
+    get {_vrf ?? 0}
+    set {_vrf = newValue}
+  }
+  /// Returns true if `vrf` has been explicitly set.
+  public var hasVrf: Bool {self._vrf != nil}
+  /// Clears the value of `vrf`. Subsequent reads from it will return its default value.
+  public mutating func clearVrf() {self._vrf = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _sourcePort: UInt32? = nil
+  fileprivate var _destinationPort: UInt32? = nil
+  fileprivate var _vrf: UInt32? = nil
+}
+
 public nonisolated struct Dataplane_V1_FlowKey: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1393,6 +1449,16 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
     get {_storage._cookie}
     set {_uniqueStorage()._cookie = newValue}
   }
+
+  /// with action NAT, and only then
+  public var translation: Dataplane_V1_FlowTranslation {
+    get {_storage._translation ?? Dataplane_V1_FlowTranslation()}
+    set {_uniqueStorage()._translation = newValue}
+  }
+  /// Returns true if `translation` has been explicitly set.
+  public var hasTranslation: Bool {_storage._translation != nil}
+  /// Clears the value of `translation`. Subsequent reads from it will return its default value.
+  public mutating func clearTranslation() {_uniqueStorage()._translation = nil}
 
   /// Output only from here.
   public var index: UInt32 {
@@ -2059,7 +2125,7 @@ nonisolated extension Dataplane_V1_HashField: SwiftProtobuf._ProtoNameProviding 
 }
 
 nonisolated extension Dataplane_V1_FlowAction: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_ACTION_UNSPECIFIED\0\u{1}FLOW_ACTION_FORWARD\0\u{1}FLOW_ACTION_DROP\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_ACTION_UNSPECIFIED\0\u{1}FLOW_ACTION_FORWARD\0\u{1}FLOW_ACTION_DROP\0\u{1}FLOW_ACTION_NAT\0")
 }
 
 nonisolated extension Dataplane_V1_Code: SwiftProtobuf._ProtoNameProviding {
@@ -3755,6 +3821,60 @@ nonisolated extension Dataplane_V1_VniEntry: SwiftProtobuf.Message, SwiftProtobu
   }
 }
 
+nonisolated extension Dataplane_V1_FlowTranslation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowTranslation"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}destination\0\u{3}source_port\0\u{3}destination_port\0\u{1}vrf\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.source) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.destination) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._sourcePort) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._destinationPort) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._vrf) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.source.isEmpty {
+      try visitor.visitSingularBytesField(value: self.source, fieldNumber: 1)
+    }
+    if !self.destination.isEmpty {
+      try visitor.visitSingularBytesField(value: self.destination, fieldNumber: 2)
+    }
+    try { if let v = self._sourcePort {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._destinationPort {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._vrf {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowTranslation, rhs: Dataplane_V1_FlowTranslation) -> Bool {
+    if lhs.source != rhs.source {return false}
+    if lhs.destination != rhs.destination {return false}
+    if lhs._sourcePort != rhs._sourcePort {return false}
+    if lhs._destinationPort != rhs._destinationPort {return false}
+    if lhs._vrf != rhs._vrf {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".FlowKey"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}source\0\u{1}destination\0\u{1}protocol\0\u{3}source_port\0\u{3}destination_port\0")
@@ -3812,12 +3932,13 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Flow"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{2}\u{7}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0")
 
   fileprivate class _StorageClass {
     var _key: Dataplane_V1_FlowKey? = nil
     var _action: Dataplane_V1_FlowAction = .unspecified
     var _cookie: UInt64 = 0
+    var _translation: Dataplane_V1_FlowTranslation? = nil
     var _index: UInt32 = 0
     var _reverseIndex: UInt32? = nil
     var _generation: UInt32 = 0
@@ -3842,6 +3963,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       _key = source._key
       _action = source._action
       _cookie = source._cookie
+      _translation = source._translation
       _index = source._index
       _reverseIndex = source._reverseIndex
       _generation = source._generation
@@ -3874,6 +3996,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         case 1: try { try decoder.decodeSingularMessageField(value: &_storage._key) }()
         case 2: try { try decoder.decodeSingularEnumField(value: &_storage._action) }()
         case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._cookie) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._translation) }()
         case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._index) }()
         case 11: try { try decoder.decodeSingularUInt32Field(value: &_storage._reverseIndex) }()
         case 12: try { try decoder.decodeSingularUInt32Field(value: &_storage._generation) }()
@@ -3906,6 +4029,9 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._cookie != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._cookie, fieldNumber: 3)
       }
+      try { if let v = _storage._translation {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
       if _storage._index != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._index, fieldNumber: 10)
       }
@@ -3951,6 +4077,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._key != rhs_storage._key {return false}
         if _storage._action != rhs_storage._action {return false}
         if _storage._cookie != rhs_storage._cookie {return false}
+        if _storage._translation != rhs_storage._translation {return false}
         if _storage._index != rhs_storage._index {return false}
         if _storage._reverseIndex != rhs_storage._reverseIndex {return false}
         if _storage._generation != rhs_storage._generation {return false}

@@ -180,9 +180,25 @@ extension FlowSpec {
             switch message.action {
             case .forward: .forward
             case .drop: .drop
-            case .unspecified: throw reader.error("action", "", "missing: FORWARD or DROP")
+            case .nat: .nat
+            case .unspecified: throw reader.error("action", "", "missing: FORWARD, DROP or NAT")
             case .UNRECOGNIZED(let number): throw reader.error("action", number, "no such action")
             }
-        self.init(key: try FlowKeySpec(message.key, path: "upsert.flow.key"), action: action, cookie: message.cookie)
+        self.init(
+            key: try FlowKeySpec(message.key, path: "upsert.flow.key"), action: action,
+            translation: message.hasTranslation ? try FlowTranslation(message.translation, path: "upsert.flow.translation") : nil,
+            cookie: message.cookie)
+    }
+}
+
+extension FlowTranslation {
+    init(_ message: Dataplane_V1_FlowTranslation, path: String) throws(FieldError) {
+        let reader = FieldReader(path: path)
+        self.init(
+            source: message.source.isEmpty ? nil : try reader.address(message.source, "source"),
+            destination: message.destination.isEmpty ? nil : try reader.address(message.destination, "destination"),
+            sourcePort: message.hasSourcePort ? try reader.uint16(message.sourcePort, "source_port") : nil,
+            destinationPort: message.hasDestinationPort ? try reader.uint16(message.destinationPort, "destination_port") : nil,
+            vrf: message.hasVrf ? VRFID(message.vrf) : nil)
     }
 }

@@ -234,11 +234,28 @@ extension Dataplane_V1_FlowKey {
     }
 }
 
+extension Dataplane_V1_FlowTranslation {
+    init(_ translation: FlowTranslation) {
+        self.init()
+        if let address = translation.source { source = address.octets }
+        if let address = translation.destination { destination = address.octets }
+        if let port = translation.sourcePort { sourcePort = UInt32(port) }
+        if let port = translation.destinationPort { destinationPort = UInt32(port) }
+        if let other = translation.vrf { vrf = other.rawValue }
+    }
+}
+
 extension Dataplane_V1_Flow {
     init(_ spec: FlowSpec) {
         self.init()
         key = Dataplane_V1_FlowKey(spec.key)
-        action = spec.action == .forward ? .forward : .drop
+        action =
+            switch spec.action {
+            case .forward: .forward
+            case .drop: .drop
+            case .nat: .nat
+            }
+        if let given = spec.translation { translation = Dataplane_V1_FlowTranslation(given) }
         cookie = spec.cookie
     }
     init(_ reading: FlowReading) {

@@ -32,6 +32,8 @@ extension Workload {
             route("W6", "\(many)-zipf", skewed, flows: true),
             labelledEncapsulation("W6+W4", "10k", .mplsOverUDP, small, flows: true, target: 100),
             labelledEncapsulation("W6+W4", many, .mplsOverUDP, large, flows: true),
+            translated("10k", Traffic(flows: 10_000, routes: 10_000, checksums: true), target: 54),
+            translated(many, Traffic(flows: million, routes: 250_000, checksums: true), target: 113),
             ecmp(4, small), ecmp(64, small), ecmp(4, small6),
         ]
         if !quick { all.append(route("W2", "1M-1Mroutes", Traffic(flows: million, routes: million))) }
@@ -43,6 +45,36 @@ extension Workload {
         Workload(
             id: id, variant: variant, title: "\(flows ? "stateful" : "route"), \(traffic.description)", keepsFlows: flows, target: target,
             objects: { Program.base(flows: flows) + Program.routes(traffic.prefixes) }, trace: { traffic.frames() })
+    }
+
+    /// W7: source address and port of every flow are translated, each to its own, as the API was told before the first packet.
+    static func translated(_ variant: String, _ traffic: Traffic, target: Double) -> Workload {
+        // 100.64.0.0/10 (RFC 6598) has room for four million.
+        @Sendable func address(_ flow: Int) -> IPv4Address { IPv4Address(rawValue: 0x6440_0000 | UInt32(flow)) }
+        @Sendable func port(_ flow: Int) -> UInt16 { UInt16(20_000 + flow % 40_000) }
+        /// 10.1.0.0/16 and the ports from 1024 on number the flows.
+        @Sendable func number(_ frame: [UInt8]) -> Int { Int(frame[28]) << 8 | Int(frame[29]) | (Int(frame[34]) << 8 | Int(frame[35]) &- 1024) << 16 }
+        return Workload(
+            id: "W7", variant: variant, title: "NAT, \(traffic.description), installed by the API", keepsFlows: true, target: target,
+            objects: {
+                Program.base(flows: true) + Program.routes(traffic.prefixes)
+                    + traffic.frames().enumerated().map { flow, frame in
+                        func address(_ at: Int) -> IPAddress { .v4(IPv4Address(frame[at], frame[at + 1], frame[at + 2], frame[at + 3])) }
+                        func word(_ at: Int) -> UInt16 { UInt16(frame[at]) << 8 | UInt16(frame[at + 1]) }
+                        return .flow(
+                            FlowSpec(
+                                key: FlowKeySpec(
+                                    vrf: Program.vrf, source: address(26), destination: address(30), proto: 17, sourcePort: word(34),
+                                    destinationPort: word(36)),
+                                action: .nat,
+                                translation: FlowTranslation(source: .v4(IPv4Address(rawValue: 0x6440_0000 | UInt32(flow))), sourcePort: port(flow))))
+                    }
+            },
+            trace: { traffic.frames() },
+            expected: { came, _ in
+                Frames.ethernet(Program.workload, .gateway, 0x0800)
+                    + Frames.translated(Frames.lowered(came), source: address(number(came)).bytes, port: port(number(came)))
+            })
     }
 
     static func bridgedEncapsulation(_ variant: String, _ traffic: Traffic, target: Double = 0) -> Workload {

@@ -5,13 +5,17 @@ public enum Frames {
     /// Ethernet + IP + UDP, padded to `size` octets (64-octet frames are 60 without the frame check sequence; with IPv6 the least is 62).
     public static func udp(
         from source: IPAddress, _ sourcePort: UInt16, to destination: IPAddress, _ destinationPort: UInt16, size: Int = 60,
-        destinationMAC: MACAddress = .gateway, sourceMAC: MACAddress = MACAddress(rawValue: 0x0200_0000_0111)
+        destinationMAC: MACAddress = .gateway, sourceMAC: MACAddress = MACAddress(rawValue: 0x0200_0000_0111), checksum withChecksum: Bool = false
     ) -> [UInt8] {
         let header = 14 + (source.isIPv4 ? 20 : 40) + 8
         let payload = max(0, size - header)
         var datagram = word(sourcePort) + word(destinationPort) + word(UInt16(8 + payload)) + [0, 0] + Array(repeating: 0, count: payload)
         switch (source, destination) {
         case (.v4(let source), .v4(let destination)):
+            if withChecksum {
+                let sum = checksum(source.bytes + destination.bytes + [0, 17] + word(UInt16(datagram.count)) + datagram)
+                datagram.replaceSubrange(6..<8, with: word(sum == 0 ? 0xFFFF : sum))
+            }
             return ethernet(destinationMAC, sourceMAC, 0x0800) + ipv4(source, destination, proto: 17, payload: datagram)
         case (.v6(let source), .v6(let destination)):
             // Over IPv6 a UDP checksum is required (RFC 8200 section 8.1).
@@ -81,6 +85,21 @@ public enum Frames {
         packet[8] -= 1
         packet.replaceSubrange(10..<12, with: [0, 0])
         packet.replaceSubrange(10..<12, with: word(checksum(Array(packet.prefix(20)))))
+        return packet
+    }
+
+    /// An IPv4 packet with another source address and UDP source port, every checksum computed from nothing.
+    static func translated(_ packet: [UInt8], source: [UInt8], port: UInt16) -> [UInt8] {
+        var packet = packet
+        guard packet.count >= 28 else { return packet }
+        packet.replaceSubrange(12..<16, with: source)
+        packet.replaceSubrange(20..<22, with: word(port))
+        packet.replaceSubrange(10..<12, with: [0, 0])
+        packet.replaceSubrange(10..<12, with: word(checksum(Array(packet.prefix(20)))))
+        packet.replaceSubrange(26..<28, with: [0, 0])
+        let datagram = Array(packet[20...])
+        let sum = checksum(Array(packet[12..<20]) + [0, 17] + word(UInt16(datagram.count)) + datagram)
+        packet.replaceSubrange(26..<28, with: word(sum == 0 ? 0xFFFF : sum))
         return packet
     }
 

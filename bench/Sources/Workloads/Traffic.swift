@@ -21,13 +21,16 @@ public struct Traffic: Sendable, Hashable {
     public var family = Family.ipv4
     public var sizes = Sizes.small
     public var choice = Choice.uniform
+    /// UDP checksums over IPv4 too.
+    public var checksums = false
 
-    public init(flows: Int, routes: Int, family: Family = .ipv4, sizes: Sizes = .small, choice: Choice = .uniform) {
+    public init(flows: Int, routes: Int, family: Family = .ipv4, sizes: Sizes = .small, choice: Choice = .uniform, checksums: Bool = false) {
         self.flows = flows
         self.routes = routes
         self.family = family
         self.sizes = sizes
         self.choice = choice
+        self.checksums = checksums
     }
 
     /// "10k flows, 10k routes, IPv6, IMIX"
@@ -85,7 +88,7 @@ public struct Traffic: Sendable, Hashable {
             return Frames.udp(
                 from: source(flow), UInt16(truncatingIfNeeded: 1024 + flow >> 16), to: destination(prefix, word),
                 UInt16(truncatingIfNeeded: word >> 16),
-                size: size, destinationMAC: mac, sourceMAC: sourceMAC)
+                size: size, destinationMAC: mac, sourceMAC: sourceMAC, checksum: checksums)
         }
         switch choice {
         case .uniform: return (0..<flows).map { frame($0, size: size($0)) }
