@@ -5,8 +5,7 @@
 // the end of every window, writes down what the window took. Before a port sends a burst, the callback counts it and keeps the first packets.
 // net_null0 is the port that receives; others are given `no-rx=1`.
 //
-// Environment: VRFEED_TRACE, the file to replay (vb_trace); VRFEED_OUT, where to write (vb_feed, made here); VRFEED_WINDOW, packets of a window;
-// VRFEED_PORTS, how many ports to wait for.
+// Environment: VRFEED_TRACE, the file to replay (vb_trace), or "none" to count and time only; VRFEED_OUT, where to write (vb_feed, made here); VRFEED_WINDOW, packets of a window.
 //
 // Thread-safety: one thread receives from net_null0, one thread sends on each port, which may be the same one. Ports are sampled by whoever comes first.
 #include <fcntl.h>
@@ -54,8 +53,7 @@ static void end_window(void) {
     window_start = rte_rdtsc();
 }
 
-static uint16_t received(uint16_t port, uint16_t queue, struct rte_mbuf *packets[], uint16_t count, uint16_t limit, void *unused) {
-    (void)port, (void)queue, (void)limit, (void)unused;
+static void fill(struct rte_mbuf *packets[], uint16_t count) {
     uint32_t at = next_frame;
     for (uint16_t i = 0; i < count; i++) {
         const vb_frame frame = frames[at];
@@ -66,6 +64,11 @@ static uint16_t received(uint16_t port, uint16_t queue, struct rte_mbuf *packets
     }
     rte_prefetch0(trace + (size_t)frames[at].offset * 64);
     next_frame = at;
+}
+
+static uint16_t received(uint16_t port, uint16_t queue, struct rte_mbuf *packets[], uint16_t count, uint16_t limit, void *unused) {
+    (void)port, (void)queue, (void)limit, (void)unused;
+    if (frame_count > 0) fill(packets, count);
     feed->received += count;
     window_packets += count;
     if (window_packets >= feed->window) end_window();
@@ -92,23 +95,22 @@ static uint16_t transmitted(uint16_t port, uint16_t queue, struct rte_mbuf *pack
     return count;
 }
 
-// Waits until the program has configured its ports, and puts the callbacks in.
-static void *attach(void *argument) {
-    int wanted = (int)(intptr_t)argument, attached = 0;
-    uint8_t done[RTE_MAX_ETHPORTS] = {0};
-    while (attached < wanted) {
+// Puts the callbacks in once the program has configured its ports, and goes on looking: Open vSwitch configures a port again, with more queues.
+static void *attach(void *unused) {
+    (void)unused;
+    uint16_t transmit_queues[RTE_MAX_ETHPORTS] = {0};
+    for (;; usleep(200)) {
         uint16_t port;
         RTE_ETH_FOREACH_DEV(port) {
             char name[RTE_ETH_NAME_MAX_LEN];
-            if (done[port] || rte_eth_dev_get_name_by_port(port, name) != 0 || strncmp(name, "net_null", 8) != 0) continue;
             struct rte_eth_dev_info information;
-            if (rte_eth_dev_info_get(port, &information) != 0 || information.nb_rx_queues == 0 || information.nb_tx_queues == 0) continue;
-            if (!rte_eth_add_tx_callback(port, 0, transmitted, NULL)) continue;
-            if (strcmp(name, "net_null0") == 0) rte_eth_add_rx_callback(port, 0, received, NULL);
-            done[port] = 1;
-            attached++;
+            if (rte_eth_dev_get_name_by_port(port, name) != 0 || strncmp(name, "net_null", 8) != 0) continue;
+            if (rte_eth_dev_info_get(port, &information) != 0 || information.nb_rx_queues == 0) continue;
+            uint16_t before = transmit_queues[port];
+            while (transmit_queues[port] < information.nb_tx_queues && rte_eth_add_tx_callback(port, transmit_queues[port], transmitted, NULL))
+                transmit_queues[port]++;
+            if (before == 0 && transmit_queues[port] > 0 && strcmp(name, "net_null0") == 0) rte_eth_add_rx_callback(port, 0, received, NULL);
         }
-        usleep(200);
     }
     return NULL;
 }
@@ -118,18 +120,23 @@ static void refuse(const char *what, const char *path) {
     exit(1);
 }
 
-__attribute__((constructor)) static void begin(void) {
-    const char *path = getenv("VRFEED_TRACE"), *out = getenv("VRFEED_OUT"), *window = getenv("VRFEED_WINDOW"), *ports = getenv("VRFEED_PORTS");
-    if (!path) return;
+static void open_trace(const char *path) {
     struct stat status;
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fstat(file, &status) != 0 || (size_t)status.st_size < sizeof(vb_trace)) refuse("cannot read the trace", path);
     trace = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0);
     close(file);
+    if (trace == MAP_FAILED) refuse("cannot map the trace", path);
     const vb_trace *header = (const vb_trace *)trace;
-    if (trace == MAP_FAILED || header->magic != VB_TRACE_MAGIC || header->size != (uint64_t)status.st_size || header->count == 0) refuse("not a trace:", path);
+    if (header->magic != VB_TRACE_MAGIC || header->size != (uint64_t)status.st_size || header->count == 0) refuse("not a trace:", path);
     frames = (const vb_frame *)(header + 1);
     frame_count = header->count;
+}
+
+__attribute__((constructor)) static void begin(void) {
+    const char *path = getenv("VRFEED_TRACE"), *out = getenv("VRFEED_OUT"), *window = getenv("VRFEED_WINDOW");
+    if (!path) return;
+    if (strcmp(path, "none") != 0) open_trace(path);
     int target = open(out ? out : "", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (target < 0 || ftruncate(target, sizeof(vb_feed)) != 0) refuse("cannot write", out);
     feed = mmap(NULL, sizeof(vb_feed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, target, 0);
@@ -137,6 +144,6 @@ __attribute__((constructor)) static void begin(void) {
     if (feed == MAP_FAILED) refuse("cannot map", out);
     feed->window = window ? strtoull(window, NULL, 10) : 65536;
     pthread_t thread;
-    if (pthread_create(&thread, NULL, attach, (void *)(intptr_t)(ports ? atoi(ports) : 2)) != 0) refuse("cannot start a thread for", path);
+    if (pthread_create(&thread, NULL, attach, NULL) != 0) refuse("cannot start a thread for", path);
     pthread_detach(thread);
 }

@@ -36,7 +36,10 @@ extension Workload {
             translated(many, Traffic(flows: million, routes: 250_000, checksums: true), target: 113),
             ecmp(4, small), ecmp(64, small), ecmp(4, small6),
         ]
-        if !quick { all.append(route("W2", "1M-1Mroutes", Traffic(flows: million, routes: million))) }
+        if !quick {
+            all.append(route("W2", "1M-1Mroutes", Traffic(flows: million, routes: million)))
+            all.append(route("W6", "1M-10kroutes", Traffic(flows: million, routes: 10_000), flows: true))
+        }
         return all
     }
 

@@ -15,13 +15,15 @@ import Workloads
     @Option(help: "Core of the worker.") var core: Int = 0
     @Option(help: "The device that packets come in by.") var input = "net_null0"
     @Option(help: "The device that they leave by.") var output = "net_null1,no-rx=1"
-    @Option(parsing: .upToNextOption, help: "EAL's arguments.") var eal: [String] = []
+    @Option(help: "Octets of a buffer.") var bufferSize = 4352
+    @Option(parsing: .remaining, help: "EAL's arguments; last.") var eal: [String] = []
 
     func run() throws {
+        let pool = try DPDK.start(arguments: eal, count: 16384, size: bufferSize)
+        if workload.hasPrefix("W0") { return try forward(pool) }
         guard let workload = Workload.catalogue(quick: false).first(where: { $0.name == workload }) else {
             throw ValidationError("there is no workload \(workload); see vrbench --list")
         }
-        let pool = try DPDK.start(arguments: eal, count: 16384, size: 2304)
         let input = input, output = output
         let router = Router(RouterConfiguration(cores: [core], idle: .poll, flowCapacity: 1 << 22), pool: pool) { spec throws(PortError) in
             var spec = spec
@@ -33,11 +35,25 @@ import Workloads
             spec.mtu = 0
             return try DPDKPort.open(spec)
         }
-        for (object, outcome) in zip(workload.objects(), router.apply(workload.objects().map(RouterOperation.upsert))) where outcome != .ok {
+        // Nothing is received before the workers start.
+        let objects = workload.objects()
+        for (object, outcome) in zip(objects, router.apply(objects.map(RouterOperation.upsert))) where outcome != .ok {
             throw ValidationError("\(object) was refused: \(outcome)")
         }
         router.start()
-        print("running")
-        while true { _ = vr_wait_readable([], 0, 1_000_000_000) }
+        while true { _ = vr_wait_readable(nil, 0, 1_000_000_000) }
+    }
+
+    /// W0: what is received is sent, by the same ports and buffers as a router's.
+    private func forward(_ pool: BufferPool) throws {
+        let output = try DPDKPort.open(PortSpec(name: "output", driver: .dpdk(device: output)))
+        let input = try DPDKPort.open(PortSpec(name: "input", driver: .dpdk(device: input)))
+        _ = vr_pin_thread(Int32(core))
+        let frames = UnsafeMutablePointer<vr_frame>.allocate(capacity: Int(VR_BURST))
+        while true {
+            let count = input.receive(queue: 0, pool: pool, lane: 0, into: frames, capacity: Int(VR_BURST))
+            let sent = output.transmit(queue: 0, pool: pool, lane: 0, frames, count: count)
+            if sent < count { pool.release(lane: 0, frames + sent, count: count - sent) }
+        }
     }
 }

@@ -18,8 +18,15 @@ import Workloads
     @Option(help: "Also write the figures to this file: a JSON array, one object per workload.") var json: String?
     @Option(help: "Core to run on.") var core: Int32 = 0
     @Flag(help: "List the workloads and exit.") var list = false
+    @Flag(
+        help: """
+            Ours beside dpdk-testpmd and Open vSwitch (DPDK datapath) on the same packets from the same DPDK device, in turns. Needs root and two cores.
+            """) var compare = false
+    @Flag(help: .hidden) var kernelForwarding = false
+    @Option(help: "With --compare: pairs of runs that must count.") var pairs = 5
 
     mutating func run() throws {
+        if kernelForwarding { return try KernelForwarding.serve() }
         let chosen = only?.split(separator: ",").map(String.init)
         func wants(_ name: String) -> Bool { chosen?.contains(where: name.hasPrefix) ?? true }
         let suite = Suite(quick: quick)
@@ -27,8 +34,13 @@ import Workloads
             for (name, title) in suite.titles where wants(name) { print(name.trailing(22) + title) }
             return
         }
-        _ = vr_pin_thread(core)
-        let figures = try suite.run(wants: wants)
+        let figures: [Figure]
+        if compare {
+            figures = try Site.use(core: core) { try Comparison(site: $0, pairs: max(2, pairs), quick: quick).run(wants: wants) }
+        } else {
+            _ = vr_pin_thread(core)
+            figures = try suite.run(wants: wants)
+        }
         if let json { try Figure.json(figures).write(toFile: json, atomically: true, encoding: .utf8) }
     }
 }
