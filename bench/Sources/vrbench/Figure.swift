@@ -122,3 +122,9 @@ extension String {
     func leading(_ width: Int) -> String { String(repeating: " ", count: max(0, width - count)) + self }
     func trailing(_ width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
 }
+
+/// A line on the terminal, or in the file that it goes to, now.
+func say(_ text: String) {
+    print(text)
+    fflush(nil)
+}

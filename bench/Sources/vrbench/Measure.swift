@@ -6,7 +6,7 @@ import Workloads
 
 struct MeasureError: Error, CustomStringConvertible { var description: String }
 
-/// How long a workload is measured.
+/// How long a workload is measured. Windows of less than a millisecond: where other programs want the core too, enough of them are undisturbed.
 struct Effort {
     var windows: Int
     /// Packets of a window.

@@ -49,9 +49,9 @@ struct Suite {
 
     /// Every figure is set against the floor of its kind, which is measured in the same call, before it.
     func run(wants: (String) -> Bool) throws -> [Figure] {
-        let effort = quick ? Effort(windows: 31, window: 64_000) : Effort(windows: 61, window: 256_000)
-        print("TSC \(vr_tsc_hz() / 1_000_000) MHz, \(effort.windows) windows of \(effort.window) packets; cycles: tenth percentile")
-        print(Figure.heading)
+        let effort = quick ? Effort(windows: 101, window: 16_000) : Effort(windows: 501, window: 32_000)
+        say("TSC \(vr_tsc_hz() / 1_000_000) MHz, \(effort.windows) windows of \(effort.window) packets; cycles: tenth percentile")
+        say(Figure.heading)
         let chosen = items.filter { wants($0.name) }
         let needed = Set(chosen.map(\.floor) + ["W0-10k"])
         var floors: [String: Double] = [:]
@@ -59,7 +59,7 @@ struct Suite {
         for item in items where wants(item.name) || needed.contains(item.name) {
             let figure = try item.figure(effort, floors[item.floor])
             if item.name.hasPrefix("W0") { floors[item.name] = figure.cycles }
-            print(figure.line)
+            say(figure.line)
             figures.append(figure)
         }
         return figures

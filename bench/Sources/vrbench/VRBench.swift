@@ -22,6 +22,14 @@ import Workloads
         help: """
             Ours beside dpdk-testpmd and Open vSwitch (DPDK datapath) on the same packets from the same DPDK device, in turns. Needs root and two cores.
             """) var compare = false
+    @Flag(help: "The sweeps instead: rate against flows, routes, VRFs and vifs. --only names them.") var sweep = false
+    @Option(help: "The sweeps, with a chart (SVG) of each in this folder.") var plots: String?
+    @Flag(
+        help:
+            "Count instructions per packet with callgrind instead, exactly and without the processor's counters; slow, best with --only and --quick.")
+    var instructions = false
+    @Option(help: .hidden) var once: String?
+    @Option(help: .hidden) var turns = 0
     @Flag(help: .hidden) var kernelForwarding = false
     @Option(help: "With --compare: pairs of runs that must count.") var pairs = 5
 
@@ -29,18 +37,29 @@ import Workloads
         if kernelForwarding { return try KernelForwarding.serve() }
         let chosen = only?.split(separator: ",").map(String.init)
         func wants(_ name: String) -> Bool { chosen?.contains(where: name.hasPrefix) ?? true }
+        if let once { return try Callgrind.serve(once, turns: turns, quick: quick) }
+        if instructions { return try Callgrind.run(quick: quick, wants: wants) }
         let suite = Suite(quick: quick)
         if list {
-            for (name, title) in suite.titles where wants(name) { print(name.trailing(22) + title) }
+            for (name, title) in suite.titles where wants(name) { say(name.trailing(22) + title) }
             return
         }
         let figures: [Figure]
+        var failures = 0
         if compare {
-            figures = try Site.use(core: core) { try Comparison(site: $0, pairs: max(2, pairs), quick: quick).run(wants: wants) }
+            (figures, failures) = try Site.use(core: core) { try Comparison(site: $0, pairs: max(2, pairs), quick: quick).run(wants: wants) }
+        } else if sweep || plots != nil {
+            _ = vr_pin_thread(core)
+            let effort = Effort(windows: 101, window: 16_000)
+            let floor = try measureFloor("10k", Traffic(flows: 10_000, routes: 10_000), effort, floor: nil)
+            say("I/O alone: \(String(format: "%.1f", floor.cycles)) cycles")
+            figures =
+                try [floor] + Sweep.all(quick: quick).filter { wants($0.name) }.flatMap { try $0.run(quick: quick, floor: floor.cycles, to: plots) }
         } else {
             _ = vr_pin_thread(core)
             figures = try suite.run(wants: wants)
         }
         if let json { try Figure.json(figures).write(toFile: json, atomically: true, encoding: .utf8) }
+        if failures > 0 { throw ExitCode.failure }
     }
 }

@@ -47,41 +47,60 @@ struct Comparison {
         return matches
     }
 
-    /// The figures of ours, with the peers' beside them.
-    func run(wants: (String) -> Bool) throws -> [Figure] {
+    /// The figures of ours, with the peers' beside them, and how many peers failed.
+    func run(wants: (String) -> Bool) throws -> (figures: [Figure], failures: Int) {
         let scale = try Testpmd.calibrate(site)
-        print(
+        say(
             String(
                 format: "dpdk-testpmd macswap over plain net_null: %.1f cycles; recorded figures are scaled by %.2f", scale, scale / Recorded.macswap)
         )
-        print(
+        say(
             "ours, peer: cycles per packet, median of the pairs that count (tenth percentile within a run), each with the cost of net_null and its feed in it"
         )
-        print("workload           ours  instr    peer  instr   ratio (range)       pairs  program: scenario")
-        var figures: [Figure] = []
+        say("workload           ours  instr    peer  instr   ratio (range)       pairs  program: scenario")
+        var figures: [Figure] = [], failures: [String] = []
         for match in matches() where wants(match.workload.name) {
             let trace = match.workload.trace()
             try TraceFile.write(trace, to: site.tracePath)
             var figure = Figure(id: match.workload.id, variant: match.workload.variant, title: match.workload.title + ", net_null")
-            for peer in match.peers {
-                try face(match.workload, peer.program, peer.scenario, trace, &figure) {
-                    try? FileManager.default.removeItem(atPath: site.outPath("peer"))
-                    let session = try peer.start(site)
-                    defer { session.end() }
-                    return try watch("peer", trace, peer.added, peer.isRight).run(session.running)
-                }
-            }
-            if match.workload.name == "W1-1" {
-                try face(match.workload, KernelForwarding.program, KernelForwarding.scenario, trace, &figure) {
-                    let result = try KernelForwarding.run(site)
-                    return FeedRun(cycles: result.cycles, instructions: nil, packets: result.packets)
+            for (program, scenario, once) in faces(match, trace) {
+                do { try face(match.workload, program, scenario, trace, &figure, once) } catch {
+                    failures.append("\(match.workload.name), \(program): \(error)")
+                    say("\(match.workload.name.trailing(16)) \(program): \(scenario): failed; the reason is at the end")
                 }
             }
             if match.peers.isEmpty { try alone(match.workload, trace, &figure) }
             recorded(&figure, scale)
             figures.append(figure)
         }
-        return figures
+        for failure in failures { say(failure) }
+        return (figures, failures.count)
+    }
+
+    /// The peers of a match, each as what makes one run of it.
+    private func faces(_ match: Match, _ trace: [[UInt8]]) -> [(String, String, () throws -> FeedRun)] {
+        var faces: [(String, String, () throws -> FeedRun)] = match.peers.map { peer in
+            (
+                peer.program, peer.scenario,
+                {
+                    try? FileManager.default.removeItem(atPath: site.outPath("peer"))
+                    let session = try peer.start(site)
+                    defer { session.end() }
+                    return try watch("peer", trace, peer.added, peer.isRight).run(session.running)
+                }
+            )
+        }
+        if match.workload.name == "W1-1" {
+            faces.append(
+                (
+                    KernelForwarding.program, KernelForwarding.scenario,
+                    {
+                        let result = try KernelForwarding.run(site)
+                        return FeedRun(cycles: result.cycles, instructions: nil, packets: result.packets)
+                    }
+                ))
+        }
+        return faces
     }
 
     private func watch(_ side: String, _ trace: [[UInt8]], _ added: Int, _ isRight: @escaping ([UInt8], [UInt8]) -> Bool) -> FeedWatch {
@@ -107,7 +126,7 @@ struct Comparison {
         figure.instructions = middle.instructions
         figure.packets = runs.reduce(0) { $0 + $1.packets }
         figure.nanoseconds = middle.cycles / Double(vr_tsc_hz()) * 1e9
-        print(
+        say(
             workload.name.trailing(16) + String(format: "%7.1f", middle.cycles)
                 + (middle.instructions.map { String(format: "%.0f", $0) } ?? "-").leading(7)
                 + String(format: "%43d", runs.count) + "  (alone)")
@@ -126,7 +145,7 @@ struct Comparison {
             if kept.count >= pairs { break }
         }
         guard kept.count >= pairs else {
-            print(
+            say(
                 "\(workload.name.trailing(16)) \(program): \(scenario): only \(kept.count) of \(ours.count) pairs are steady; the machine is too busy to compare on"
             )
             return
@@ -144,7 +163,7 @@ struct Comparison {
         figure.packets = kept.reduce(0) { $0 + ours[$1].packets }
         figure.nanoseconds = own / Double(vr_tsc_hz()) * 1e9
         func count(_ value: Double?) -> String { (value.map { String(format: "%.0f", $0) } ?? "-").leading(7) }
-        print(
+        say(
             workload.name.trailing(16) + String(format: "%7.1f", own) + count(figure.instructions) + String(format: "%8.1f", other)
                 + count(result.instructions)
                 + String(format: "   %.2f (%.2f–%.2f)", middle(ratios), ratios.first ?? 0, ratios.last ?? 0)
@@ -162,7 +181,7 @@ struct Comparison {
                     program: "VPP 23.06", scenario: entry.scenario, origin: "recorded", cycles: cycles, instructions: nil,
                     ratio: figure.cycles > 0 ? figure.cycles / cycles : nil, ratioLow: nil, ratioHigh: nil, pairs: 0, discarded: 0))
             figure.targetCycles = cycles * entry.target
-            print(
+            say(
                 figure.name.trailing(16) + "recorded elsewhere, not measured: VPP 23.06, \(entry.scenario): \(entry.cycles) cycles there, "
                     + String(format: "%.1f scaled to here", cycles))
         }
