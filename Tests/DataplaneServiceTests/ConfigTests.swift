@@ -24,6 +24,7 @@ import Testing
             dpdk: {eal: ["--no-huge", "-m", "256"]}
             buffers: {count: 4096, size: 10240}
             flows: {capacity: 2048}
+            fragments: {capacity: 256, outOfOrder: drop}
             capacities: {nextHops: 64, vifs: 8, vrfs: 4}
             """, source: "f")
         #expect(configuration.router.cores == [0, 3])
@@ -33,6 +34,7 @@ import Testing
         #expect(configuration.bufferCount == 4096)
         #expect(configuration.bufferSize == 10240)
         #expect(configuration.router.flowCapacity == 2048)
+        #expect(configuration.router.fragmentCapacity == 256 && configuration.router.fragmentPolicy == .drop)
         #expect(configuration.router.nextHopCapacity == 64)
         #expect(configuration.router.vifCapacity == 8)
         #expect(configuration.router.vrfCapacity == 4)
@@ -103,7 +105,7 @@ import Testing
         ("workes: 1", "f:1:1: workes: unknown field 'workes'; did you mean 'workers'?"),
         (
             "idle: adaptive\nqueue: 1",
-            "f:2:1: queue: unknown field 'queue'; known here: workers, idle, api, dpdk, buffers, flows, capacities, objects"
+            "f:2:1: queue: unknown field 'queue'; known here: workers, idle, api, dpdk, buffers, flows, fragments, capacities, objects"
         ),
         ("workers: 0", "f:1:10: workers: expected a number from 1 to 64, found '0'"),
         ("workers: two", "f:1:10: workers: expected a number from 1 to 64, found 'two'"),
@@ -125,7 +127,7 @@ import Testing
             "f:1:54: objects.ports[0].replay.count: expected a number from 1 to 9223372036854775807, found '0'"
         ),
         ("dpdk: {eal: --no-huge}", "f:1:13: dpdk.eal: expected a list, found '--no-huge'"),
-        ("- a", "f:1:1: expected a mapping of workers, idle, api, dpdk, buffers, flows, capacities, objects, found a list"),
+        ("- a", "f:1:1: expected a mapping of workers, idle, api, dpdk, buffers, flows, fragments, capacities, objects, found a list"),
         ("idle: poll\nidle: sleep", "f:1:1: the key 'idle' is given twice"),
         ("objects: {route: []}", "f:1:11: objects.route: unknown field 'route'; did you mean 'routes'?"),
         ("objects:\n  ports:\n    - {name: a}", "f:3:7: objects.ports[0]: give one of pcap, pcapFile, dpdk, loopback, replay, sink"),

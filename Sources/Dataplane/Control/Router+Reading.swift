@@ -167,6 +167,9 @@ extension Router {
             TableUsage(name: "label", used: tables.labels.count, capacity: Int(Label.maximum) + 1, memoryBytes: tables.labels.memoryBytes),
             TableUsage(name: "vni", used: tables.vnis.count, capacity: Int(VNI.maximum) + 1, memoryBytes: tables.vnis.memoryBytes),
             TableUsage(name: "flow", used: tables.flows.count, capacity: tables.flows.capacity, memoryBytes: tables.flows.memoryBytes),
+            TableUsage(
+                name: "fragment", used: workers.reduce(0) { $0 + $1.fragments.inUse.load(ordering: .relaxed) },
+                capacity: workers.reduce(0) { $0 + $1.fragments.capacity }, memoryBytes: workers.reduce(0) { $0 + $1.fragments.memoryBytes }),
         ]
     }
 

@@ -46,6 +46,9 @@ public struct RouterConfiguration: Sendable {
     public var vrfCapacity: Int
     /// Dropped packets that each worker keeps for inspection; 0: none.
     public var dropLogCapacity = 200
+    /// Datagrams whose fragments are tracked at one time, per worker.
+    public var fragmentCapacity = 1024
+    public var fragmentPolicy = FragmentPolicy.forward
     public init(
         cores: [Int?] = [nil], idle: IdlePolicy = .adaptive, flowCapacity: Int = 1 << 19, nextHopCapacity: Int = 1 << 19, vifCapacity: Int = 4352,
         vrfCapacity: Int = 4096

@@ -25,6 +25,7 @@ extension Worker {
         vifCounters.add(id, .receivedPackets, UInt64(truncatingIfNeeded: count))
         vifCounters.add(id, .receivedBytes, bytes)
         input(count, vif)
+        if fragmentsSeen { trackFragments(burst, count) }
         if !vif.pointee.flags.isDisjoint(with: .checksReversePath) { checkReversePath(burst, count, vif) }
         process(burst, count)
         // Packets that the router made on the way (ICMP errors into the overlay) take the same stages. They cause no further ones.
@@ -49,6 +50,7 @@ extension Worker {
     /// The stages after input, in order, over one burst.
     func process(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         flowLookup(packets, count)
+        if fragmentFollowers > 0 { followFlows(packets) }
         tableLookup(packets, count)
         nextHopOutput(packets, count)
     }
@@ -213,6 +215,7 @@ extension Worker {
         packet.trim(to: Ethernet.size &+ ip.totalLength)
         if ip.isFragment {
             packet.flags.insert(.fragment)
+            fragmentsSeen = true
             if ip.isLaterFragment { packet.flags.insert(.laterFragment); return nil }
         }
         return locateTransport(&packet, Ethernet.size &+ ip.headerLength)
@@ -231,9 +234,13 @@ extension Worker {
         case .malformed: return .invalidPacket
         case .laterFragment:
             packet.flags.insert([.fragment, .laterFragment])
+            fragmentsSeen = true
             return nil
         case .upperLayer:
-            if headers.isFragment { packet.flags.insert(.fragment) }
+            if headers.isFragment {
+                packet.flags.insert(.fragment)
+                fragmentsSeen = true
+            }
             return locateTransport(&packet, Ethernet.size &+ headers.offset)
         }
     }

@@ -30,6 +30,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case trapNoListener = 33
     case trapQueueFull = 34
     case invalidDestination = 35
+    case noFragmentEntries = 40
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -77,6 +78,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapNoListener: "Trap No IF"
         case .trapQueueFull: "Trap Queue Full"
         case .invalidDestination: "Invalid Destination"
+        case .noFragmentEntries: "No Fragment Entries"
         }
     }
 
@@ -103,7 +105,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .nowhereToGo: "nothing on this router takes packets for this address"
         case .checksumError: "the IPv4 header checksum is wrong"
         case .invalidVNI: "no next hop is bound to the VNI"
-        case .fragmentError: "the packet could not be fragmented"
+        case .fragmentError: "the packet could not be fragmented, or is a fragment that is malformed, too short or overlaps with others"
         case .invalidSource: "the source MAC or address is not the workload's (antispoofing), has no reverse path, is no known tunnel endpoint, or not unicast"
         case .noL2Route: "the bridge table does not know the destination MAC"
         case .noRoute: "the VRF has no route to the destination"
@@ -112,6 +114,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapNoListener: "the packet is for the control program, and none is connected"
         case .trapQueueFull: "the control program does not keep up with trapped packets"
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
+        case .noFragmentEntries: "more datagrams are coming in fragments than the fragment table, or the vif's half of it, holds"
         }
     }
 }

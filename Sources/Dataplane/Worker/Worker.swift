@@ -25,6 +25,13 @@ final class Worker: @unchecked Sendable {
     let vifCounters: VifCounterTable
     let dropLog: DropLog
     let icmpLimit: RateLimiter
+    let fragments: FragmentTable
+    let fragmentPolicy: FragmentPolicy
+    /// A fragment was parsed since the fragments of a burst were tracked last.
+    var fragmentsSeen = false
+    /// Later fragments of this burst that have a flow.
+    let followers = UnsafeMutablePointer<Follower>.allocate(capacity: Int(VR_BURST))
+    var fragmentFollowers = 0
 
     /// Packets for the control program. `trapBell` wakes its reader.
     let traps = PacketRing(count: 512)
@@ -83,6 +90,8 @@ final class Worker: @unchecked Sendable {
         dropLog = DropLog(capacity: configuration.dropLogCapacity)
         tscHz = vr_tsc_hz()
         tscPerMillisecond = max(1, tscHz / 1000)
+        fragments = FragmentTable(capacity: configuration.fragmentCapacity, vifCapacity: configuration.vifCapacity)
+        fragmentPolicy = configuration.fragmentPolicy
         icmpLimit = RateLimiter(slots: configuration.vifCapacity, perSecond: 100, burst: 50, tscHz: tscHz)
         self.plan = Atomic(Unmanaged.passUnretained(plan).toOpaque())
         transmitBuffers = .allocate(capacity: Worker.portCapacity)
@@ -91,6 +100,7 @@ final class Worker: @unchecked Sendable {
 
     deinit {
         burst.deallocate()
+        followers.deallocate()
         frames.deallocate()
         keys.deallocate()
         made.deallocate()

@@ -27,7 +27,7 @@ public struct VRouterConfiguration: Sendable {
     /// `source`: the name of the file in errors.
     public static func parse(_ text: String, source: String) throws(ConfigError) -> VRouterConfiguration {
         let root = try root(text, source: source).mapping(keys: [
-            "workers", "idle", "api", "dpdk", "buffers", "flows", "capacities", "objects",
+            "workers", "idle", "api", "dpdk", "buffers", "flows", "fragments", "capacities", "objects",
         ])
         var configuration = VRouterConfiguration()
         if let workers = root["workers"] { configuration.router.cores = try cores(workers) }
@@ -52,6 +52,12 @@ public struct VRouterConfiguration: Sendable {
         }
         if let capacity = try root["flows"]?.mapping(keys: ["capacity"])["capacity"] {
             configuration.router.flowCapacity = try capacity.integer(in: 1024...1 << 26)
+        }
+        if let fragments = try root["fragments"]?.mapping(keys: ["capacity", "outOfOrder"]) {
+            if let value = fragments["capacity"] { configuration.router.fragmentCapacity = try value.integer(in: 16...65_536) }
+            if let value = fragments["outOfOrder"] {
+                configuration.router.fragmentPolicy = try value.choice(["forward": .forward, "drop": .drop])
+            }
         }
         if let capacities = try root["capacities"]?.mapping(keys: ["nextHops", "vifs", "vrfs"]) {
             if let value = capacities["nextHops"] { configuration.router.nextHopCapacity = try value.integer(in: 16...1 << 24) }

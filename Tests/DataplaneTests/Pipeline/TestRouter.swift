@@ -68,7 +68,7 @@ final class TestRouter {
 
     init(
         withHost: Bool = false, remote: Encapsulation = .vxlan, workloadMTU: Int = 9000, workloadTraits: PortTraits = [], antispoof: Bool = false,
-        flows: Int = 4096
+        flows: Int = 4096, fragmentCapacity: Int = 1024, fragmentPolicy: FragmentPolicy = .forward
     ) {
         let ports = [
             "fabric": TestPort("fabric"), "host": TestPort("host"), "blue1": TestPort("blue1", mtu: workloadMTU, traits: workloadTraits),
@@ -79,7 +79,10 @@ final class TestRouter {
         blue1 = ports["blue1"]!
         blue2 = ports["blue2"]!
         let available = ports
-        router = Router(RouterConfiguration(flowCapacity: flows), pool: pool) { spec throws(PortError) in
+        var configuration = RouterConfiguration(flowCapacity: flows)
+        configuration.fragmentCapacity = fragmentCapacity
+        configuration.fragmentPolicy = fragmentPolicy
+        router = Router(configuration, pool: pool) { spec throws(PortError) in
             guard let port = available[spec.name] else { throw PortError("no such device") }
             return port
         }

@@ -1,0 +1,165 @@
+import CPlatform
+import NetTypes
+
+/// Fragments on their way through: a later fragment has no ports, so it is given its first one's; and what fragments are abused for is refused.
+///
+/// - Input: the packets of a burst in which there is a fragment, after their input stage.
+/// - Output: fragments have the hash of their datagram's flow, so that they take one path of an ECMP next hop and of the fabric; later ones are counted in the flow's entry,
+///   and share its fate. A later fragment that comes before the first goes by its addresses, or not at all (`FragmentPolicy`).
+/// - Drops: fragmentError: a first fragment too short for the transport header it should have (RFC 1858, RFC 7112), one that could overwrite it (RFC 3128), a piece but the last that is
+///   not a multiple of 8 octets, octets past 65535, overlaps (RFC 5722), duplicates. noFragmentEntries: the table, or the vif's half of it, is full. flowActionDrop.
+extension Worker {
+    @inline(never) func trackFragments(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+        fragmentsSeen = false
+        for index in 0..<count {
+            let packet = packets + index
+            guard packet.pointee.flags.contains(.fragment), packet.pointee.next.rawValue < Packet.Next.crossConnect.rawValue else { continue }
+            if let reason = trackFragment(packet, index) { packet.pointee.settle(.drop(reason)) }
+        }
+    }
+
+    /// After the flow stage, in which a first fragment of the same burst may have made the flow: later fragments are counted in it, and share its fate.
+    @inline(never) func followFlows(_ packets: UnsafeMutablePointer<Packet>) {
+        let flows = tables.flows.reader
+        for slot in 0..<fragmentFollowers {
+            let packet = packets + followers[slot].position
+            let index = flows.lookup(&followers[slot].key, hash: followers[slot].hash)
+            guard !packet.pointee.isSettled, index != FlowTable.none else { continue }
+            let entry = flows.entry(index)
+            entry.count(bytes: packet.pointee.length, now: milliseconds)
+            packet.pointee.flow = index
+            if entry.action != FlowAction.forward.rawValue { packet.pointee.settle(.drop(.flowActionDrop)) }
+        }
+        fragmentFollowers = 0
+    }
+
+    private func trackFragment(_ packet: UnsafeMutablePointer<Packet>, _ index: Int) -> DropReason? {
+        let piece = FragmentPiece(packet.pointee)
+        guard piece.isSound(packet.pointee) else { return .fragmentError }
+        guard
+            let entry = fragments.entry(
+                piece.key, proto: packet.pointee.proto, vif: packet.pointee.ingress.pointee.id, now: milliseconds)
+        else { return .noFragmentEntries }
+        // Until the lifetime ends, what belongs to a refused datagram is recognised and dropped.
+        if entry.pointee.state.contains(.refused) { return .fragmentError }
+        guard fragments.mark(entry, offset: piece.offset, length: piece.length, isLast: !piece.moreFollow) == .fine else { return .fragmentError }
+        if piece.offset == 0 {
+            entry.pointee.state.insert(.hasFirst)
+            // Of IPv6 only the first fragment shows what follows the extension headers.
+            entry.pointee.proto = packet.pointee.proto
+            if let ports = FragmentPiece.ports(packet.pointee) {
+                entry.pointee.ports = ports
+                entry.pointee.state.insert(.hasPorts)
+            }
+        } else if !entry.pointee.state.contains(.hasFirst), fragmentPolicy == .drop {
+            return .noFragmentEntries
+        }
+        let known = entry.pointee
+        if fragments.isComplete(entry) { fragments.release(entry) }
+        guard known.state.contains(.hasPorts) else {
+            packet.pointee.hash = tupleHash(packet.pointee, [.proto, .source, .destination])
+            return nil
+        }
+        follow(packet, known, index, isFirst: piece.offset == 0)
+        return nil
+    }
+
+    /// Gives the fragment its flow's hash, and notes a later one for `followFlows`.
+    private func follow(_ packet: UnsafeMutablePointer<Packet>, _ known: FragmentTable.Entry, _ index: Int, isFirst: Bool) {
+        var key: FlowKey
+        let source = UInt16(truncatingIfNeeded: known.ports &>> 16), destination = UInt16(truncatingIfNeeded: known.ports)
+        if packet.pointee.family == .ipv4 {
+            let ip = IPv4(packet.pointee.network)
+            key = FlowKey(
+                vrf: packet.pointee.vrf, proto: known.proto, ipv4Source: ip.source, ipv4Destination: ip.destination, sourcePort: source,
+                destinationPort: destination)
+        } else {
+            let ip = IPv6(packet.pointee.network)
+            let from = ip.source, to = ip.destination
+            key = FlowKey(
+                vrf: packet.pointee.vrf, proto: known.proto, source: IPv6Words(high: from.high, low: from.low),
+                destination: IPv6Words(high: to.high, low: to.low), sourcePort: source, destinationPort: destination)
+        }
+        let hash = tables.flows.reader.begin(&key)
+        packet.pointee.hash = UInt32(truncatingIfNeeded: hash &>> 32) | 1
+        let keepsFlows = packet.pointee.ingress.pointee.flags.contains(.keepsFlows)
+        // The first fragment has its ports, and passes the flow stage like any packet.
+        guard !isFirst, keepsFlows || packet.pointee.flags.contains(.tunneled) else { return }
+        followers[fragmentFollowers] = Follower(key: key, hash: hash, position: index)
+        fragmentFollowers &+= 1
+    }
+
+    /// A later fragment whose flow is to be looked up.
+    struct Follower {
+        var key: FlowKey
+        var hash: UInt64
+        var position: Int
+    }
+}
+
+/// What becomes of a later fragment that comes before its datagram's first.
+public enum FragmentPolicy: UInt8, Hashable, Sendable, CaseIterable {
+    /// It goes the way of its addresses; its flow does not see it.
+    case forward
+    case drop
+}
+
+/// Where a fragment lies in its datagram.
+struct FragmentPiece {
+    let key: FragmentTable.Key
+    /// Octets, of and in the fragmented part.
+    let offset: Int
+    let length: Int
+    let moreFollow: Bool
+
+    /// Of a packet with the `fragment` flag: its headers have been checked.
+    init(_ packet: Packet) {
+        if packet.family == .ipv4 {
+            let ip = IPv4(packet.network)
+            key = .init(
+                sourceHigh: 0, sourceLow: UInt64(ip.source), destinationHigh: 0, destinationLow: UInt64(ip.destination),
+                identification: UInt32(ip.identification), vrf: packet.vrf, kind: UInt16(packet.proto) | 4 << 8)
+            offset = ip.fragmentOffset
+            length = ip.payloadLength
+            moreFollow = ip.moreFragments
+        } else {
+            let ip = IPv6(packet.network)
+            let headers = ip.headers(), source = ip.source, destination = ip.destination
+            key = .init(
+                sourceHigh: source.high, sourceLow: source.low, destinationHigh: destination.high, destinationLow: destination.low,
+                identification: headers.identification, vrf: packet.vrf, kind: 6 << 8)
+            offset = headers.fragmentOffset
+            length = max(0, ip.totalLength &- headers.fragmentHeader &- 8)
+            moreFollow = headers.moreFragments
+        }
+    }
+
+    func isSound(_ packet: Packet) -> Bool {
+        guard length > 0, offset &+ length <= 0xFFFF, !moreFollow || length & 7 == 0 else { return false }
+        guard offset <= 8 else { return true }
+        switch packet.proto {
+        // At offset 8 a fragment could overwrite the flags of the TCP header (RFC 3128).
+        case IPProtocol.tcp.rawValue: return offset == 0 && packet.l4 != 0
+        case IPProtocol.udp.rawValue, IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue: return offset != 0 || packet.l4 != 0
+        default: return true
+        }
+    }
+
+    /// The ports of a first fragment as a flow's key has them, the source's in the high half; nil when it has none.
+    static func ports(_ packet: Packet) -> UInt32? {
+        guard packet.l4 != 0 else { return nil }
+        switch packet.proto {
+        case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue: return packet.transport.word32(0)
+        case IPProtocol.icmp.rawValue where packet.family == .ipv4, IPProtocol.icmpv6.rawValue where packet.family == .ipv6:
+            let message = ICMPv4(packet.transport)
+            let isEcho =
+                packet.family == .ipv4
+                ? message.type == .echoRequest || message.type == .echoReply
+                : ICMPv6(packet.transport).type == .echoRequest || ICMPv6(packet.transport).type == .echoReply
+            guard isEcho else { return nil }
+            let identifier = UInt32(packet.transport.word16(4))
+            return identifier &<< 16 | identifier
+        default: return nil
+        }
+    }
+}
