@@ -28,7 +28,11 @@ extension Worker {
             let entry = flows.entry(index)
             entry.count(bytes: packet.pointee.length, now: milliseconds)
             packet.pointee.flow = index
-            if entry.action != FlowAction.forward.rawValue { packet.pointee.settle(.drop(.flowActionDrop)) }
+            switch entry.action {
+            case FlowAction.forward.rawValue: break
+            case FlowAction.nat.rawValue: translate(packet, entry)
+            default: packet.pointee.settle(.drop(.flowActionDrop))
+            }
         }
         fragmentFollowers = 0
     }

@@ -87,6 +87,20 @@ import Testing
         #expect(strict.fabric.take().count == 1 && strict.allDrops == ["no_fragment_entries": 2])
     }
 
+    /// A flow whose addresses are translated: later fragments get the addresses, the first the port too.
+    @Test func translationReachesLaterFragments() {
+        let test = TestRouter()
+        #expect(test.router.apply([.upsert(.flow(TranslationTests.cases[0].flow))]) == [.ok])
+        let length = GoldenNAT.udp.count - 34
+        test.send(
+            Self.piece(0, 8, last: false, of: GoldenNAT.udp), Self.piece(8, length - 8, last: true, of: GoldenNAT.udp), from: test.blue1)
+        let out = test.blue2.take()
+        #expect(out.map { Array($0[26..<34]) } == [[203, 0, 113, 5, 10, 1, 0, 12], [203, 0, 113, 5, 10, 1, 0, 12]])
+        #expect(out.first.map { Array($0[34...]) } == Array(GoldenNAT.udpTranslated[34..<42]))
+        #expect(out.last.map { Array($0[34...]) } == Array(GoldenNAT.udpTranslated[42...]))
+        #expect(out.allSatisfy { frame in frame.withUnsafeBytes { IPv4(reading: $0.baseAddress! + 14).hasValidChecksum } })
+    }
+
     /// The echo's identifier is a port.
     @Test func echoesHaveFlowsToo() {
         let test = TestRouter()
