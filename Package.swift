@@ -76,6 +76,8 @@ let package = Package(
         .target(
             name: "CDPDK", dependencies: ["CPlatform"], path: "CSupport/CDPDK",
             cSettings: [.define("_GNU_SOURCE")] + dpdkFlags, linkerSettings: dpdkLibraries),
+        // For tests: counts allocations and references.
+        .target(name: "CRuntimeCounters", path: "CSupport/CRuntimeCounters", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(name: "CExpat", path: "CSupport/CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
 
         .target(name: "NetTypes", swiftSettings: swift),
@@ -187,6 +189,7 @@ let package = Package(
         .testTarget(name: "NetTypesTests", dependencies: ["NetTypes"], swiftSettings: swift),
         .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "NetTypes"], swiftSettings: swift),
+        .testTarget(name: "BudgetTests", dependencies: ["CRuntimeCounters", "Dataplane", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "PcapPortTests", dependencies: ["PcapPort", "CPlatform", "Dataplane"], swiftSettings: swift),
         .testTarget(name: "DPDKPortTests", dependencies: ["DPDKPort", "CPlatform", "Dataplane"], swiftSettings: swift),
         .testTarget(
