@@ -75,7 +75,7 @@ public enum Frames {
     }
 
     /// The IP packet of a frame with its TTL or hop limit lowered by one.
-    static func lowered(_ frame: [UInt8]) -> [UInt8] {
+    public static func lowered(_ frame: [UInt8]) -> [UInt8] {
         var packet = Array(frame.dropFirst(14))
         guard packet.count >= 20 else { return packet }
         if packet[0] >> 4 == 6 {
@@ -89,7 +89,7 @@ public enum Frames {
     }
 
     /// An IPv4 packet with another source address and UDP source port, every checksum computed from nothing.
-    static func translated(_ packet: [UInt8], source: [UInt8], port: UInt16) -> [UInt8] {
+    public static func translated(_ packet: [UInt8], source: [UInt8], port: UInt16) -> [UInt8] {
         var packet = packet
         guard packet.count >= 28 else { return packet }
         packet.replaceSubrange(12..<16, with: source)

@@ -35,6 +35,7 @@ struct Comparison {
         ovs("W3-encap-10k", "VXLAN port, 10k flows", .push)
         ovs("W3-decap-10k", "VXLAN port, 10k flows", .pop)
         ovs("W6-10k", "connection tracking, 10k connections, 10k rules", .tracked(small.prefixes))
+        ovs("W7-10k", "connection tracking with source NAT, 10k connections, 10k rules", .translated(small.prefixes))
         ovs("W9-4", "select group of four, 10k flows", .ecmp(4))
         if !quick {
             ovs("W6-1M-10kroutes", "connection tracking, 1M connections, 10k rules", .tracked(small.prefixes))

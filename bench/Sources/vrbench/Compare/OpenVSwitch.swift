@@ -12,6 +12,8 @@ struct OpenVSwitch: Peer {
         case route([IPPrefix])
         /// the same behind connection tracking, new connections committed
         case tracked([IPPrefix])
+        /// the same with source address and port translated, from 100.64.0.0/16
+        case translated([IPPrefix])
         /// a select group of so many buckets
         case ecmp(Int)
         case push, pop
@@ -35,6 +37,11 @@ struct OpenVSwitch: Peer {
             return left.count == came.count + 50 && Array(left[50...]) == came && left[23] == 17
                 && Array(left[26..<34]) == Program.node.bytes + Program.peer.bytes
                 && Array(left[36..<38]) == [0x12, 0xB5] && Array(left[46..<49]) == [0, 0x13, 0x89]
+        case .translated:
+            // Which address and port it takes is its own affair; everything else follows.
+            guard left.count == came.count, left.count >= 42, left[26] == 100, left[27] == 64 else { return false }
+            return left == Frames.ethernet(Program.workload, .gateway, 0x0800)
+                + Frames.translated(Frames.lowered(came), source: Array(left[26..<30]), port: UInt16(left[34]) << 8 | UInt16(left[35]))
         case .route, .tracked, .ecmp, .pop: return left == workload.expected(came, left)
         }
     }
@@ -57,6 +64,10 @@ struct OpenVSwitch: Peer {
                     "table=1,ip,ct_state=+trk-new,actions=goto_table:2",
                 ]
                     + route(prefixes, table: 2), []
+            )
+        case .translated(let prefixes):
+            return (
+                ["table=0,in_port=1,ip,actions=ct(commit,nat(src=100.64.0.1-100.64.255.254),table=2)"] + route(prefixes, table: 2), []
             )
         case .ecmp(let members):
             let buckets = (0..<members).map { "bucket=bucket_id:\($0),actions=\(rewrite)" }.joined(separator: ",")

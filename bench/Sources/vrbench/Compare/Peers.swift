@@ -35,6 +35,7 @@ struct Site {
         let folder = NSTemporaryDirectory() + "vrbench-\(getpid())"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         defer { try? FileManager.default.removeItem(atPath: folder) }
+        Interruption.handle(folder: folder)
         return try body(Site(folder: folder, core: core, otherCore: other, products: executable))
     }
 

@@ -20,6 +20,7 @@ final class Running {
         process.standardError = log
         process.standardInput = FileHandle.nullDevice
         do { try process.run() } catch { throw MeasureError(description: "\(executable) does not start: \(error)") }
+        Interruption.began(process.processIdentifier)
     }
 
     var pid: Int32 { process.processIdentifier }
@@ -38,6 +39,7 @@ final class Running {
 
     /// SIGTERM, and SIGKILL when that is not enough for it.
     func end(after seconds: Double = 5) {
+        defer { Interruption.ended(process.processIdentifier) }
         guard process.isRunning else { return }
         process.terminate()
         let deadline = Date().addingTimeInterval(seconds)
