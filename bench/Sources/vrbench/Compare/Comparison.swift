@@ -145,14 +145,14 @@ struct Comparison {
             if attempt > 0, steady(ours, attempt), steady(theirs, attempt) { kept.append(attempt) }
             if kept.count >= pairs { break }
         }
+        func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
         guard kept.count >= pairs else {
             say(
-                "\(workload.name.trailing(16)) \(program): \(scenario): only \(kept.count) of \(ours.count) pairs are steady; the machine is too busy to compare on"
-            )
+                workload.name.trailing(16) + String(format: "%7.1f        %8.1f", middle(ours.map(\.cycles)), middle(theirs.map(\.cycles)))
+                    + "  no ratio: only \(kept.count) of \(ours.count) pairs are steady, the machine is too busy; \(program): \(scenario)")
             return
         }
         let ratios = kept.map { ours[$0].cycles / theirs[$0].cycles }.sorted()
-        func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
         let own = middle(kept.map { ours[$0].cycles }), other = middle(kept.map { theirs[$0].cycles })
         let result = PeerFigure(
             program: program, scenario: scenario, origin: "measured", cycles: other, instructions: theirs[kept[0]].instructions,
