@@ -9,6 +9,8 @@ enum NextHopIdentity: Hashable, Sendable {
     case encap(VifID, isRouted: Bool)
     case tunnel(IPAddress, Dataplane_V1_Encapsulation)
     case vrf(VRFID)
+    /// Where a network's broadcasts go.
+    case flood(VRFID)
 
     /// nil for kinds this agent does not make.
     init?(_ nextHop: Dataplane_V1_NextHop) {
@@ -19,6 +21,7 @@ enum NextHopIdentity: Hashable, Sendable {
             guard let destination = IPAddress(bytes: x.destination) else { return nil }
             self = .tunnel(destination, x.encapsulation)
         case .vrf(let x): self = .vrf(VRFID(x.vrf))
+        case .multicast(let x): self = .flood(VRFID(x.vrf))
         case .discard, .resolve, .ecmp, .indirect, nil: return nil
         }
     }

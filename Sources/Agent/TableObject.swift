@@ -79,6 +79,7 @@ extension Dataplane_V1_Object {
             case .vrf(let y): return [vrf(y.vrf)]
             case .ecmp(let y): return y.members.map { nextHop($0.nextHop) }
             case .indirect(let y): return [nextHop(y.nextHop)]
+            case .multicast(let y): return [vrf(y.vrf)] + (y.local + (y.evpn + y.fabric).map(\.nextHop)).map(nextHop)
             case .discard, nil: return []
             }
         case .label(let x): return [nextHop(x.nextHop)]

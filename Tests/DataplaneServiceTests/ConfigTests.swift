@@ -74,12 +74,16 @@ import Testing
                 - {id: 11, ecmp: {members: [{nextHop: 5}], hash: [source, destinationPort]}}
                 - {id: 12, indirect: 10}
                 - {id: 13, vrf: {id: 1, routerMAC: "02:00:00:00:01:0b"}}
+                - {id: 14, multicast: {vrf: 1, local: [4], evpn: [{nextHop: 5, label: 5000}], fabric: [{nextHop: 7, label: 2000}], vni: 5000}}
               vifs:
                 - {id: 3, name: w1, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", mtu: 9000, addresses: [10.1.0.10, "fd00:1::10"],
                    workloadMAC: "02:00:00:00:01:0a", workloadAddresses: ["fd00:1::10", 10.1.0.10], keepsFlows: true, antispoof: true, cookie: 7}
                 - {id: 0, name: fabric, kind: physical, port: b, mac: "02:00:00:00:01:0b", bridges: false, checksTunnelSource: true,
                    reversePath: strict, sendsUnreachables: true}
-              vrfs: [{id: 1, name: blue, cookie: 2}]
+                - {id: 50, name: w1.200.30, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", floodsUnknownUnicast: true, trapsGroupReports: true,
+                   vlan: {parent: 3, id: 200, innerID: 30}}
+                - {id: 51, name: w1.100, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100, protocol: service}}
+              vrfs: [{id: 1, name: blue, cookie: 2}, {id: 2, name: red, floodsUnknownUnicast: true}]
               ports:
                 - {name: a, pcap: {interface: eth0}, mtu: 1500, queues: 2, cookie: 1}
                 - {name: b, pcapFile: {input: in.pcap}}
@@ -93,10 +97,11 @@ import Testing
             """, source: "f")
         var expected = sampleObjects.filter { if case .flow = $0 { false } else { true } }
         // In the file's order of sections VRFs come before vifs.
-        let vrf = expected.remove(at: 11)
-        expected.insert(vrf, at: 9)
+        let vrfs = expected[13...14]
+        expected.removeSubrange(13...14)
+        expected.insert(contentsOf: vrfs, at: 9)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 36)
+        #expect(configuration.objects.first?.place.line == 40)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }

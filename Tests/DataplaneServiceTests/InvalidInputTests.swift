@@ -92,7 +92,8 @@ import Foundation
             "upsert.vif.workload_addresses[0]: empty: an address has 4 or 16 octets in network order, this has 0",
             vif { $0.workloadAddresses = [Data()] }),
         Case("upsert.vrf.name: is empty", .vrf(.init())),
-        Case("upsert.next_hop.kind: missing: give one of discard, receive, encap, tunnel, resolve, vrf, ecmp, indirect", .nextHop(.init())),
+        Case(
+            "upsert.next_hop.kind: missing: give one of discard, receive, encap, tunnel, resolve, vrf, ecmp, indirect, multicast", .nextHop(.init())),
         Case("upsert.next_hop.ecmp.members: there is none", .nextHop(.with { $0.ecmp = .init() })),
         Case(
             "upsert.next_hop.ecmp.members[0].label: 16777216: an MPLS label has 20 bits, a VNI 24: at most 16777215",

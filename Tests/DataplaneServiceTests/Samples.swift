@@ -33,7 +33,16 @@ let sampleObjects: [RouterObject] = [
             id: VifID(3), name: "w1", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, mtu: 9000, addresses: [v4, v6],
             workloadMAC: macA, workloadAddresses: [v6, v4], keepsFlows: true, bridges: true, antispoof: true, cookie: 7)),
     .vif(fabricVif),
+    .vif(
+        VifSpec(
+            id: VifID(50), name: "w1.200.30", kind: .vlan, port: "", vrf: VRFID(1), mac: .gateway, floodsUnknownUnicast: true,
+            trapsGroupReports: true, vlan: VLANSpec(parent: VifID(3), id: 200, innerID: 30))),
+    .vif(
+        VifSpec(
+            id: VifID(51), name: "w1.100", kind: .vlan, port: "", vrf: VRFID(1), mac: .gateway,
+            vlan: VLANSpec(parent: VifID(3), id: 100, tagProtocol: .service))),
     .vrf(VRFSpec(id: VRFID(1), name: "blue", cookie: 2)),
+    .vrf(VRFSpec(id: VRFID(2), name: "red", floodsUnknownUnicast: true)),
     .nextHop(NextHopSpec(id: NextHopID(1), kind: .discard, cookie: 3)),
     .nextHop(NextHopSpec(id: NextHopID(2), kind: .receive(vif: VifID(3)))),
     .nextHop(NextHopSpec(id: NextHopID(3), kind: .encap(vif: VifID(3), destination: macA, source: macB))),
@@ -58,6 +67,13 @@ let sampleObjects: [RouterObject] = [
     .nextHop(NextHopSpec(id: NextHopID(11), kind: .ecmp([.init(nextHop: NextHopID(5))], hash: [.source, .destinationPort]))),
     .nextHop(NextHopSpec(id: NextHopID(12), kind: .indirect(NextHopID(10)))),
     .nextHop(NextHopSpec(id: NextHopID(13), kind: .vrf(VRFID(1), bridges: false, routerMAC: macB))),
+    .nextHop(
+        NextHopSpec(
+            id: NextHopID(14),
+            kind: .multicast(
+                .init(
+                    vrf: VRFID(1), local: [NextHopID(4)], evpn: [.init(nextHop: NextHopID(5), label: 5000)],
+                    fabric: [.init(nextHop: NextHopID(7), label: 2000)], vni: VNI(5000))))),
     .route(RouteSpec(vrf: VRFID(1), prefix: prefix("10.1.0.0/24"), nextHop: NextHopID(5), label: 5000, proxies: true, mac: macA, cookie: 4)),
     .route(RouteSpec(vrf: VRFID(1), prefix: prefix("0.0.0.0/0"), nextHop: NextHopID(0))),
     .route(RouteSpec(vrf: VRFID(1), prefix: prefix("fd00:1::/64"), nextHop: NextHopID(0), label: 0)),

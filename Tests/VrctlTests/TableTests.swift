@@ -96,6 +96,21 @@ import Testing
                 """)
     }
 
+    @Test func subInterfaceShowsItsTags() {
+        var vif = Self.workload
+        vif.kind = .vlan
+        vif.port = ""
+        vif.floodsUnknownUnicast = true
+        vif.vlan.parent = 4
+        vif.vlan.id = 200
+        vif.vlan.innerID = 30
+        vif.vlan.protocol = .service
+        let text = VifLayout(ports: [:], nextHops: [:]).block(vif)
+        #expect(text.contains("Type:Virtual(Vlan) "))
+        #expect(text.contains("Flags:PL3L2DUuf "))
+        #expect(text.contains("\n            Vlan Id:200.30 Parent:vif0/4\n"))
+    }
+
     @Test func headerHasTheHeading() {
         #expect(VifLayout.header.hasPrefix("Vrouter Interface Table\n\nFlags: P=Policy, X=Cross Connect, L3=Layer 3, L2=Layer 2\n       D=DHCP,"))
     }
@@ -151,6 +166,8 @@ import Testing
                       "checksTunnelSource": false,
                       "reversePath": "none",
                       "sendsUnreachables": false,
+                      "floodsUnknownUnicast": false,
+                      "trapsGroupReports": false,
                       "flags": "PL3L2DDpdk",
                       "nextHop": 23,
                       "cookie": "0x0",
@@ -330,6 +347,21 @@ import Testing
                 """)
         #expect(layout.json(hop(31, .indirect(indirect))).pretty.contains("\"target\": 30"))
         #expect(layout.json(hop(30, .ecmp(chosen))).pretty.contains("\"hashFields\": [\n    \"source\",\n    \"destination\"\n  ]"))
+    }
+    @Test func multicast() {
+        var multicast = Dataplane_V1_MulticastNextHop()
+        multicast.vrf = 2
+        multicast.local = [24, 25]
+        multicast.evpn = ecmp.members
+        #expect(
+            layout.block(hop(31, .multicast(multicast))) == """
+                Id:31         Type:Composite      Fmly: AF_BRIDGE Rid:0  Ref_cnt:1          Vrf:2
+                              Flags:Valid, Multicast, Encap, Evpn,
+                              Encap Sub NH: 24 25
+                              Evpn Sub NH(label): 12(18) 14(-1)
+
+
+                """)
     }
     @Test func discardReceiveResolveAndVRF() {
         var receive = Dataplane_V1_ReceiveNextHop(), vrf = Dataplane_V1_VrfNextHop()

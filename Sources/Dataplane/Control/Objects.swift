@@ -68,11 +68,17 @@ public struct VifSpec: Hashable, Sendable {
     public var reversePath = ReversePathCheck.none
     /// Virtual vif: the workload is told by ICMP when there is no way for its packets.
     public var sendsUnreachables = false
+    /// Frames it sends to unknown addresses are flooded; the VRF may say the same of all its vifs.
+    public var floodsUnknownUnicast = false
+    /// IGMP and MLD it sends go to the control program instead of being flooded.
+    public var trapsGroupReports = false
+    /// Kind `vlan`: the parent and the tags; `port` is then empty. Nil for every other kind.
+    public var vlan: VLANSpec?
     public var cookie: UInt64
     public init(
         id: VifID, name: String, kind: Kind, port: String, vrf: VRFID, mac: MACAddress, mtu: Int = 0, addresses: [IPAddress] = [],
         workloadMAC: MACAddress? = nil, workloadAddresses: [IPAddress] = [], keepsFlows: Bool = false, bridges: Bool = true,
-        antispoof: Bool = false, cookie: UInt64 = 0
+        antispoof: Bool = false, floodsUnknownUnicast: Bool = false, trapsGroupReports: Bool = false, vlan: VLANSpec? = nil, cookie: UInt64 = 0
     ) {
         self.id = id
         self.name = name
@@ -87,6 +93,9 @@ public struct VifSpec: Hashable, Sendable {
         self.keepsFlows = keepsFlows
         self.bridges = bridges
         self.antispoof = antispoof
+        self.floodsUnknownUnicast = floodsUnknownUnicast
+        self.trapsGroupReports = trapsGroupReports
+        self.vlan = vlan
         self.cookie = cookie
     }
 }
@@ -100,13 +109,52 @@ public enum ReversePathCheck: UInt8, Hashable, Sendable, CaseIterable {
     case strict
 }
 
+/// The tags of a VLAN sub-interface (IEEE 802.1Q, 802.1ad).
+public struct VLANSpec: Hashable, Sendable {
+    /// The EtherType of the outer tag.
+    public enum TagProtocol: UInt8, Hashable, Sendable, CaseIterable {
+        /// 0x8100.
+        case customer
+        /// 0x88a8.
+        case service
+    }
+    /// The vif whose port carries the tagged frames.
+    public var parent: VifID
+    /// VLAN id of the outer tag, 1 to 4094.
+    public var id: UInt16
+    /// VLAN id of a second tag (always 0x8100) behind the first; nil: there is one tag.
+    public var innerID: UInt16?
+    public var tagProtocol: TagProtocol
+    public init(parent: VifID, id: UInt16, innerID: UInt16? = nil, tagProtocol: TagProtocol? = nil) {
+        self.parent = parent
+        self.id = id
+        self.innerID = innerID
+        self.tagProtocol = tagProtocol ?? (innerID == nil ? .customer : .service)
+    }
+}
+
 public struct VRFSpec: Hashable, Sendable {
     public var id: VRFID
     public var name: String
+    /// Frames to unknown MAC addresses take the VRF's broadcast entry; false: only those of vifs that say so.
+    public var floodsUnknownUnicast: Bool
+    /// Source MAC addresses are learned from vifs that bridge, and from VXLAN.
+    public var learnsMACs: Bool
+    /// Seconds after which a learned address that has not been seen is forgotten; 0: 300.
+    public var macAgeing: UInt32
+    /// Learned addresses at most; 0: no limit but the router's.
+    public var macLimit: UInt32
     public var cookie: UInt64
-    public init(id: VRFID, name: String, cookie: UInt64 = 0) {
+    public init(
+        id: VRFID, name: String, floodsUnknownUnicast: Bool = false, learnsMACs: Bool = false, macAgeing: UInt32 = 0, macLimit: UInt32 = 0,
+        cookie: UInt64 = 0
+    ) {
         self.id = id
         self.name = name
+        self.floodsUnknownUnicast = floodsUnknownUnicast
+        self.learnsMACs = learnsMACs
+        self.macAgeing = macAgeing
+        self.macLimit = macLimit
         self.cookie = cookie
     }
 }
@@ -130,6 +178,31 @@ public struct NextHopSpec: Hashable, Sendable {
         case ecmp([Member], hash: HashFields = .all)
         /// Stands for another next hop: what names this one is switched to another target in one write.
         case indirect(NextHopID)
+        /// A copy to each member that the split-horizon rules allow. For bridge entries of group addresses, and for labels.
+        case multicast(Multicast)
+    }
+    /// A composite multicast next hop. A frame from a workload goes to all members but the one it came from; a frame from an EVPN peer to the local ones
+    /// only; a frame from the fabric's tree to the local ones and on along the tree, never to EVPN peers.
+    public struct Multicast: Hashable, Sendable {
+        /// The network: of frames that arrive behind a label.
+        public var vrf: VRFID
+        /// Encap next hops without a destination, one for each local vif.
+        public var local: [NextHopID]
+        /// Ingress replication: tunnel next hops, with the VNI or label that the far end expects.
+        public var evpn: [Member]
+        /// Neighbours in the fabric's distribution tree.
+        public var fabric: [Member]
+        /// VNI in the VXLAN header that frames have behind an MPLS label; VXLAN members have their own.
+        public var vni: VNI
+        public init(vrf: VRFID, local: [NextHopID] = [], evpn: [Member] = [], fabric: [Member] = [], vni: VNI = VNI(0)) {
+            self.vrf = vrf
+            self.local = local
+            self.evpn = evpn
+            self.fabric = fabric
+            self.vni = vni
+        }
+        public static let capacity = 4096
+        var members: [NextHopID] { local + evpn.map(\.nextHop) + fabric.map(\.nextHop) }
     }
     public struct Tunnel: Hashable, Sendable {
         public var encapsulation: Encapsulation

@@ -16,6 +16,10 @@ extension Router {
             }
             tables.setRoots(spec.id.rawValue, .init(ipv4: ipv4, ipv6: ipv6))
         }
+        var flags: BroadcastDomains.Flags = []
+        if spec.floodsUnknownUnicast { flags.insert(.floodsUnknownUnicast) }
+        if spec.learnsMACs { flags.insert(.learns) }
+        tables.domains[spec.id.rawValue] = flags
         state.vrfs[spec.id] = spec
         return .ok
     }
@@ -26,7 +30,7 @@ extension Router {
         if let vif = state.vifs.values.first(where: { $0.vrf == id }) {
             return .inUse("\(what): vif \(vif.id.rawValue) (\(vif.name)) is in it; delete the vif first")
         }
-        if let nextHop = state.nextHops.values.first(where: { if case .vrf(let vrf, _, _) = $0.kind { vrf == id } else { false } }) {
+        if let nextHop = state.nextHops.values.first(where: { $0.vrf == id }) {
             return .inUse("\(what): next hop \(nextHop.id) leads to it; delete the next hop first")
         }
         let roots = tables.roots(id.rawValue)
@@ -40,6 +44,7 @@ extension Router {
             routes.destroyRoot(roots.ipv4) { _ in }
             routes.destroyRoot(roots.ipv6) { _ in }
         }
+        tables.domains[id.rawValue] = []
         state.vrfs[id] = nil
         release(.vrf(id), &state)
         return .ok
@@ -105,6 +110,9 @@ extension Router {
             guard state.nextHops[target] != nil else { return .notFound("\(what): next hop \(target) does not exist; create it first") }
             record = NextHop(id: spec.id.rawValue, kind: .indirect)
             record.target = target.rawValue
+        case .multicast(let composite):
+            if let refusal = refusal(composite, what, state) { return refusal }
+            record = multicastRecord(composite, id: spec.id, state)
         }
         if let loop = spec.targets.first(where: { leads(from: $0, to: spec.id, state) }) {
             discard(record)
@@ -114,8 +122,10 @@ extension Router {
         retireMembers(of: spec.id)
         for target in spec.targets { reference(target, &state) }
         if case .tunnel(let tunnel) = spec.kind { tables.endpoints.insert(tunnel.destination) }
+        noteMembers(spec, &state)
         _ = tables.nextHops.publish(spec.id.rawValue, record)
         state.nextHops[spec.id] = spec
+        refreshComposites(of: spec.id, state)
         return .ok
     }
 
@@ -137,6 +147,7 @@ extension Router {
 
     /// Takes back what the next hop counted for.
     private func forgetMembers(_ spec: NextHopSpec, _ state: inout State) {
+        forgetComposite(spec, &state)
         for target in spec.targets { dereference(target, &state) }
         if case .tunnel(let tunnel) = spec.kind { tables.endpoints.remove(tunnel.destination) }
     }
@@ -150,6 +161,7 @@ extension Router {
                 return .notFound("\(what): member \(member.nextHop) does not exist; create it first")
             }
             if case .ecmp = target.kind { return .invalid("\(what): member \(member.nextHop) is an ECMP next hop itself") }
+            if target.isMulticast { return .invalid("\(what): member \(member.nextHop) is a multicast next hop") }
             if let label = member.label, label > VNI.maximum { return .invalid("\(what): member label \(label) is larger than 24 bits") }
         }
         return nil
@@ -169,16 +181,20 @@ extension Router {
     private func discard(_ record: NextHop) {
         record.members?.deallocate()
         record.outerIPv6?.deallocate()
+        record.multicast?.pointee.free()
+        record.multicast?.deallocate()
     }
 
     /// What hangs on the present record is freed with it.
-    private func retireMembers(of id: NextHopID) {
+    func retireMembers(of id: NextHopID) {
         guard let record = tables.nextHops.load(id.rawValue) else { return }
-        nonisolated(unsafe) let members = record.pointee.members, outer = record.pointee.outerIPv6
-        guard members != nil || outer != nil else { return }
+        nonisolated(unsafe) let members = record.pointee.members, outer = record.pointee.outerIPv6, multicast = record.pointee.multicast
+        guard members != nil || outer != nil || multicast != nil else { return }
         tables.quiescence.retire {
             members?.deallocate()
             outer?.deallocate()
+            multicast?.pointee.free()
+            multicast?.deallocate()
         }
     }
 
@@ -196,6 +212,7 @@ extension NextHopSpec {
         switch kind {
         case .ecmp(let members, _): members.map(\.nextHop)
         case .indirect(let target): [target]
+        case .multicast(let composite): composite.members
         case .discard, .receive, .encap, .tunnel, .resolve, .vrf: []
         }
     }

@@ -62,7 +62,7 @@ extension Router {
     /// Gives every worker its receive queues and the transmit queues.
     func publishPlans(_ state: inout State) {
         var receive: [[WorkerPlan.ReceiveQueue]] = workers.map { _ in [] }
-        let vifByPort = Dictionary(state.vifs.values.map { ($0.port, $0.id.rawValue) }, uniquingKeysWith: min)
+        let vifByPort = Dictionary(state.vifs.values.filter { $0.kind != .vlan }.map { ($0.port, $0.id.rawValue) }, uniquingKeysWith: min)
         for entry in state.ports.values.sorted(by: { $0.index < $1.index }) {
             for (queue, worker) in entry.receiveWorkers.enumerated() {
                 receive[worker].append(
@@ -105,12 +105,13 @@ extension Router {
             return .tableFull("\(what): the vif table holds \(configuration.vifCapacity) vifs (ids 0 to \(configuration.vifCapacity - 1))")
         }
         switch spec.kind {
-        case .physical, .host, .virtual: break
-        case .agent, .vlan, .monitoring: return .unsupported("\(what): vifs of kind \(spec.kind) are not supported yet")
+        case .physical, .host, .virtual, .vlan: break
+        case .agent, .monitoring: return .unsupported("\(what): vifs of kind \(spec.kind) are not supported yet")
         }
-        guard let port = state.ports[spec.port] else { return .notFound("\(what): port \(spec.port) does not exist; create it first") }
-        if let other = state.vifs.values.first(where: { $0.port == spec.port && $0.id != spec.id }) {
-            return .inUse("\(what): vif \(other.id.rawValue) (\(other.name)) already sits on port \(spec.port)")
+        let port: PortEntry
+        switch place(spec, what, state) {
+        case .success(let found): port = found
+        case .failure(let refusal): return refusal.outcome
         }
         guard spec.vrf.rawValue == 0 || state.vrfs[spec.vrf] != nil else {
             return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first")
@@ -126,8 +127,30 @@ extension Router {
                 return .inUse("\(what): vif \(current) is already the \(spec.kind) vif; one is supported")
             }
         }
-        if let old = state.vifs[spec.id], old.kind != spec.kind { return .invalid("\(what): exists as \(old.kind); delete it first") }
+        let old = state.vifs[spec.id]
+        if let old, old.kind != spec.kind { return .invalid("\(what): exists as \(old.kind); delete it first") }
+        if old == nil {
+            claim(.vif(spec.id), &state)
+            // What packets that were under way counted for the id's last owner.
+            if state.vifBaseline[spec.id] != nil { state.vifBaseline[spec.id] = counters(of: spec.id) }
+        }
+        // First in, then out: a vif that changes nothing never leaves its VRF without.
+        if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: 1) }
+        if let old, old.keepsFlows { tables.countFlowVif(vrf: old.vrf.rawValue, by: -1) }
+        publish(spec, port)
+        state.vifs[spec.id] = spec
+        bindTags(spec.id, old: old?.vlan, new: spec.vlan)
+        for child in subInterfaces(of: spec.id, state) { publish(child, port) }
+        if spec.kind == .physical { tables.fabricVif.store(spec.id.rawValue, ordering: .releasing) }
+        if spec.kind == .host { tables.hostVif.store(spec.id.rawValue, ordering: .releasing) }
+        publishPlans(&state)
+        return .ok
+    }
 
+    /// Gives the workers the vif's record.
+    private func publish(_ spec: VifSpec, _ port: PortEntry) {
+        let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
+        let ipv6 = spec.addresses.compactMap { if case .v6(let a) = $0 { a } else { nil } }
         var flags: Vif.Flags = []
         if spec.keepsFlows { flags.insert(.keepsFlows) }
         if spec.bridges { flags.insert(.bridges) }
@@ -139,6 +162,9 @@ extension Router {
         case .loose: flags.insert(.looseReversePath)
         case .strict: flags.insert(.strictReversePath)
         }
+        if spec.floodsUnknownUnicast { flags.insert(.floodsUnknownUnicast) }
+        if spec.vlan != nil { flags.insert(.tagged) }
+        if spec.trapsGroupReports { flags.insert(.trapsGroupReports) }
         if port.port.traits.contains(.unfinishedChecksums) { flags.insert(.unfinishedChecksums) }
         if port.port.traits.contains(.oversizedSegments) { flags.insert(.oversizedSegments) }
         var workload: UnsafeMutablePointer<IPv6Address>?
@@ -154,24 +180,12 @@ extension Router {
         }
         let record = Vif(
             id: spec.id.rawValue, kind: spec.kind, flags: flags, vrf: spec.vrf.rawValue, mac: spec.mac.rawValue,
-            mtu: UInt32(spec.mtu == 0 ? port.port.mtu : min(spec.mtu, port.port.mtu)), port: UInt32(port.index), ipv4: ipv4.first?.rawValue ?? 0,
+            mtu: UInt32(spec.mtu == 0 ? port.port.mtu : min(spec.mtu, port.port.mtu)), port: UInt32(port.index),
+            tags: spec.vlan.map { VLANTable.Tags($0) } ?? VLANTable.Tags(isService: false, outer: 0, inner: 0), ipv4: ipv4.first?.rawValue ?? 0,
             ipv6: ipv6.first ?? .any, ipv4Second: ipv4.dropFirst().first?.rawValue ?? 0, ipv6Second: ipv6.dropFirst().first ?? .any,
             workloadMAC: spec.workloadMAC?.rawValue ?? 0, workloadCount: UInt32(spec.workloadAddresses.count), workload: workload)
-        if state.vifs[spec.id] == nil {
-            claim(.vif(spec.id), &state)
-            // What packets that were under way counted for the id's last owner.
-            if state.vifBaseline[spec.id] != nil { state.vifBaseline[spec.id] = counters(of: spec.id) }
-        }
         retireWorkload(of: spec.id)
-        // First in, then out: a vif that changes nothing never leaves its VRF without.
-        if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: 1) }
-        if let old = state.vifs[spec.id], old.keepsFlows { tables.countFlowVif(vrf: old.vrf.rawValue, by: -1) }
         _ = tables.vifs.publish(spec.id.rawValue, record)
-        state.vifs[spec.id] = spec
-        if spec.kind == .physical { tables.fabricVif.store(spec.id.rawValue, ordering: .releasing) }
-        if spec.kind == .host { tables.hostVif.store(spec.id.rawValue, ordering: .releasing) }
-        publishPlans(&state)
-        return .ok
     }
 
     /// An option that would have no effect on this kind of vif is refused; the text says why.
@@ -187,6 +201,10 @@ extension Router {
         if let nextHop = state.nextHops.values.first(where: { $0.vif == id }) {
             return .inUse("vif \(id.rawValue) (\(spec.name)): next hop \(nextHop.id) uses it; delete the next hop first")
         }
+        if let child = subInterfaces(of: id, state).min(by: { $0.id < $1.id }) {
+            return .inUse("vif \(id.rawValue) (\(spec.name)): sub-interface \(child.id.rawValue) (\(child.name)) is on it; delete that first")
+        }
+        bindTags(id, old: spec.vlan, new: nil)
         if spec.kind == .physical { tables.fabricVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: -1) }
@@ -213,7 +231,16 @@ extension NextHopSpec {
         switch kind {
         case .receive(let vif), .resolve(let vif), .encap(let vif, _, _): vif
         case .tunnel(let tunnel): tunnel.vif
-        case .discard, .vrf, .ecmp, .indirect: nil
+        case .discard, .vrf, .ecmp, .indirect, .multicast: nil
+        }
+    }
+
+    /// The VRF it leads to.
+    var vrf: VRFID? {
+        switch kind {
+        case .vrf(let vrf, _, _): vrf
+        case .multicast(let composite): composite.vrf
+        case .discard, .receive, .encap, .tunnel, .resolve, .ecmp, .indirect: nil
         }
     }
 }

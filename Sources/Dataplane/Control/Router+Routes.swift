@@ -7,6 +7,9 @@ extension Router {
         guard state.nextHops[spec.nextHop] != nil else {
             return .notFound("route \(spec.prefix): next hop \(spec.nextHop) does not exist; create it first")
         }
+        if state.nextHops[spec.nextHop]?.isMulticast == true {
+            return .invalid("route \(spec.prefix): next hop \(spec.nextHop) is a multicast next hop, which only bridge entries and labels lead to")
+        }
         if let label = spec.label, label > VNI.maximum { return .invalid("route \(spec.prefix): label \(label) is larger than 24 bits") }
         let leaf = tables.leaves.intern(
             RouteLeaf(
@@ -47,7 +50,14 @@ extension Router {
         let what = "bridge entry \(spec.mac)"
         guard state.vrfs[spec.vrf] != nil else { return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first") }
         guard state.nextHops[spec.nextHop] != nil else { return .notFound("\(what): next hop \(spec.nextHop) does not exist; create it first") }
-        guard spec.mac != .zero, !spec.mac.isMulticast else { return .invalid("\(what): is not a unicast address") }
+        guard spec.mac != .zero else { return .invalid("\(what): is not an address") }
+        // A group leads to its members, or nowhere; a station never to a group's.
+        let nextHop = state.nextHops[spec.nextHop]
+        guard spec.mac.isMulticast ? nextHop?.isMulticast == true || nextHop?.kind == .discard : nextHop?.isMulticast == false else {
+            return spec.mac.isMulticast
+                ? .invalid("\(what): a group address leads to a multicast next hop or to discard; next hop \(spec.nextHop) is neither")
+                : .invalid("\(what): next hop \(spec.nextHop) is a multicast next hop, and the address is not a group's")
+        }
         if let label = spec.label, label > VNI.maximum { return .invalid("\(what): label \(label) is larger than 24 bits") }
         let old = tables.bridge.entry(vrf: spec.vrf.rawValue, mac: spec.mac.rawValue)
         guard

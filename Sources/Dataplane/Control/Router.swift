@@ -40,6 +40,8 @@ public final class Router: @unchecked Sendable {
         var nextHops: [NextHopID: NextHopSpec] = [:]
         /// How many objects name a next hop.
         var references: [NextHopID: Int] = [:]
+        /// The multicast next hops a next hop is a member of.
+        var composites: [NextHopID: Set<NextHopID>] = [:]
         var plans: [WorkerPlan] = []
         var transmitLocks: [UnsafeMutablePointer<Atomic<Bool>>?] = []
         /// What `clearCounters` subtracts.

@@ -95,7 +95,7 @@ extension Worker {
         for slot in 0..<selected {
             let packet = packets + lookup.positions[slot]
             guard lookup.results[slot] != .max else {
-                packet.pointee.settle(.drop(.noL2Route))
+                unknownUnicast(&packet.pointee)
                 continue
             }
             packet.pointee.nextHop = lookup.results[slot]

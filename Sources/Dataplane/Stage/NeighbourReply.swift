@@ -3,7 +3,8 @@ import NetTypes
 import Synchronization
 
 /// ARP (RFC 826) and IPv6 neighbour discovery (RFC 4861), answered here for every address the VRF knows: the gateway's with the gateway MAC, another
-/// workload's with its own MAC where the network bridges, with the gateway MAC where it only routes. Nothing is flooded.
+/// workload's with its own MAC where the network bridges, with the gateway MAC where it only routes. What is not known is
+/// asked of everybody, where the network floods.
 ///
 /// - Input: ARP from a workload or the fabric; neighbour solicitations from a workload.
 /// - Verdicts: consumed (answered, or no answer is due), crossConnect (the host answers), trap(arp).
@@ -18,14 +19,15 @@ extension Worker {
         {
             return packet.settle(.drop(.invalidSource))
         }
-        // Replies and announcements teach us nothing: addresses come from the control plane.
-        guard arp.operation == ARP.request, !arp.isAnnouncement else { return packet.settle(.consumed) }
+        // Replies and announcements teach us nothing: addresses come from the control plane. Stations that were asked by flooding answer each other.
+        guard arp.operation == ARP.request, !arp.isAnnouncement else { return pass(&packet, otherwise: .consumed) }
         let mac: UInt64
         if vif.pointee.owns(ipv4: arp.target) {
             mac = vif.pointee.mac
         } else {
             let leaf = tables.routes.reader.lookupIPv4(tables.roots(packet.vrf).ipv4, arp.target)
-            guard leaf != 0 else { return packet.settle(.drop(.noRoute)) }
+            guard leaf != 0 else { return pass(&packet, otherwise: .drop(.noRoute)) }
+            guard tables.leaves.flags(leaf) & RouteLeaf.proxies != 0 else { return pass(&packet, otherwise: .consumed) }
             guard let known = proxyMAC(leaf, vif) else { return packet.settle(.consumed) }
             mac = known
         }
@@ -58,7 +60,7 @@ extension Worker {
         guard type == .neighbourSolicitation else {
             // Advertisements teach us nothing; a redirect from a workload is refused.
             if type == .neighbourAdvertisement {
-                packet.settle(.consumed)
+                pass(&packet, otherwise: .consumed)
             } else if type == .redirect {
                 packet.settle(.drop(.invalidSource))
             } else {
@@ -76,12 +78,12 @@ extension Worker {
         if !vif.pointee.owns(ipv6: target) {
             if target.isLinkLocal {
                 // Link-local addresses of other workloads are not known here.
-                packet.settle(.consumed)
+                pass(&packet, otherwise: .consumed)
                 return true
             }
             let leaf = tables.routes.reader.lookupIPv6(tables.roots(packet.vrf).ipv6, target.high, target.low)
-            guard leaf != 0 else {
-                packet.settle(.drop(.noRoute))
+            guard leaf != 0, tables.leaves.flags(leaf) & RouteLeaf.proxies != 0 else {
+                pass(&packet, otherwise: leaf == 0 ? .drop(.noRoute) : .consumed)
                 return true
             }
             guard let known = proxyMAC(leaf, vif) else {

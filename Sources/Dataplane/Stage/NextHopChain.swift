@@ -15,7 +15,7 @@ extension Worker {
         var nextHop = first
         for step in 0..<Worker.maximumChain {
             switch nextHop.pointee.kind {
-            case .discard, .receive, .encap, .tunnel, .tunnelIPv6, .resolve: return nextHop
+            case .discard, .receive, .encap, .tunnel, .tunnelIPv6, .resolve, .multicast: return nextHop
             case .indirect: packet.nextHop = nextHop.pointee.target
             case .ecmp: choose(&packet, nextHop, step)
             case .vrf: guard routeAgain(&packet, nextHop.pointee.vrf) else { return nil }

@@ -83,6 +83,8 @@ extension Worker {
         case .tunnel: tunnelOutput(&packet, nextHop)
         case .tunnelIPv6: tunnelIPv6Output(&packet, nextHop)
         case .vrf, .ecmp, .indirect: packet.settle(.drop(.packetLoop))
+        // Only group addresses lead to one, and those are flooded before they get here.
+        case .multicast: packet.settle(.drop(.invalidNextHop))
         }
     }
 
@@ -131,7 +133,7 @@ extension Worker {
     /// For an address of the router itself: echo is answered here, the rest is the agent's.
     private func receiveOutput(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>) {
         guard let vif = tables.vifs.load(nextHop.pointee.vif) else { return packet.settle(.drop(.invalidInterface)) }
-        guard packet.ingress.pointee.kind == .virtual else { return packet.settle(.drop(.nowhereToGo)) }
+        guard packet.ingress.pointee.isWorkload else { return packet.settle(.drop(.nowhereToGo)) }
         if answerEcho(&packet, via: vif) { return }
         packet.settle(.trap(.receive))
     }

@@ -69,8 +69,8 @@ extension Worker {
     /// was to leave by; the error then goes back through the VRF.
     func sendError(_ packet: Packet, _ kind: ICMPError.Kind, out: UnsafePointer<Vif>? = nil) {
         guard !packet.flags.contains(.generated), packet.family != .none, madeCount < Int(VR_BURST) else { return }
-        let fromWorkload = packet.ingress.pointee.kind == .virtual
-        guard let address = fromWorkload ? packet.ingress : out, address.pointee.kind == .virtual else { return }
+        let fromWorkload = packet.ingress.pointee.isWorkload
+        guard let address = fromWorkload ? packet.ingress : out, address.pointee.isWorkload else { return }
         guard icmpLimit.allows(packet.ingress.pointee.id, now: now), var frame = allocate() else { return }
         let mac = MACAddress.gateway.rawValue, capacity = Int(frame.tailroom)
         var length = 0

@@ -108,6 +108,7 @@ extension Worker {
     /// The buffer of the vif's port, which is served at the end of the turn.
     @inline(never) private func transmitBuffer(_ vif: UnsafePointer<Vif>) -> UnsafeMutablePointer<TransmitBuffer> {
         let port = Int(vif.pointee.port), buffer = transmitBuffers + port
+        if vif.pointee.flags.contains(.tagged) { buffer.pointee.isTagged = true }
         if !buffer.pointee.isPending {
             buffer.pointee.isPending = true
             pendingPorts[pendingCount] = UInt32(truncatingIfNeeded: port)
@@ -145,9 +146,10 @@ extension Worker {
     /// Hands the port its frames. What it does not take is dropped, not kept: waiting would only add latency to every later packet.
     @inline(never) private func transmit(_ port: Int) {
         let buffer = transmitBuffers + port
-        let count = buffer.pointee.count
+        var count = buffer.pointee.count
         let frames = buffer.pointee.frames
         buffer.pointee.count = 0
+        if buffer.pointee.isTagged { count = pushTags(buffer, count) }
         guard count > 0 else { return }
         guard let current = plan.load(ordering: .acquiring) else { return }
         let queues = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0.transmitQueues }

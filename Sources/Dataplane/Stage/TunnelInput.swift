@@ -54,13 +54,15 @@ extension Worker {
         return true
     }
 
-    @inline(never) private func fabricPacket(_ packet: inout Packet) {
+    @inline(never) func fabricPacket(_ packet: inout Packet) {
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         let ethernet = Ethernet(packet.data)
         let type = ethernet.type
         if type == .arp { return fabricARP(&packet) }
         if type == .ipv6 { return fabricInputIPv6(&packet) }
-        guard type == .ipv4, IPv4.check(packet.data + Ethernet.size, available: packet.length &- Ethernet.size) else { return toHost(&packet) }
+        guard type == .ipv4, IPv4.check(packet.data + Ethernet.size, available: packet.length &- Ethernet.size) else {
+            return type.isVLAN ? vlanInput(&packet) : toHost(&packet)
+        }
         let ip = IPv4(packet.data + Ethernet.size)
         let vif = packet.ingress
         guard vif.pointee.owns(ipv4: ip.destination) else { return toHost(&packet) }
@@ -106,18 +108,25 @@ extension Worker {
             guard let target = indirectTarget(nextHop), target.pointee.kind == .vrf else { return packet.settle(.drop(.invalidNextHop)) }
             nextHop = target
         }
+        let outer = packet.data
         packet.pull(offset &+ VXLAN.size)
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         packet.flags.insert(.tunneled)
         packet.vrf = nextHop.pointee.vrf
         let ethernet = Ethernet(packet.data)
         let isIP = ethernet.type == .ipv4 || ethernet.type == .ipv6
-        if isIP, let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
+        if isIP {
+            if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
+        } else if ethernet.type.isVLAN {
+            // RFC 7348 section 6.1: a tag has no meaning in the overlay, but it would have one on a port with sub-interfaces.
+            return packet.settle(.drop(.unknownVLAN))
+        }
         if !mark(&packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
         if isIP, ethernet.destination == nextHop.pointee.routerMAC {
             packet.flags.insert(.routed)
             packet.next = .route
-        } else if nextHop.pointee.bridges, !ethernet.isMulticast {
+        } else if nextHop.pointee.bridges {
+            if ethernet.isMulticast { return floodFromTunnel(&packet, outer: outer) }
             packet.next = .bridge
         } else {
             packet.settle(.drop(.noL2Route))
@@ -134,6 +143,7 @@ extension Worker {
         let id = tables.labels.lookup(entry.label)
         guard id != IndexTable.none, let nextHop = tables.nextHops.load(id) else { return packet.settle(.drop(.invalidLabel)) }
         let payload = offset &+ MPLS.size
+        if nextHop.pointee.kind == .multicast { return floodFromLabel(&packet, nextHop, at: payload) }
         guard packet.length > payload else { return packet.settle(.drop(.pull)) }
         let version = (packet.data + payload).load(as: UInt8.self) >> 4
         guard version == 4 || version == 6 else { return packet.settle(.drop(.invalidProtocol)) }

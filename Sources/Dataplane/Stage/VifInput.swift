@@ -82,7 +82,7 @@ extension Worker {
         }
     }
 
-    @inline(never) private func workloadPacket(_ packet: inout Packet) {
+    @inline(never) func workloadPacket(_ packet: inout Packet) {
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         let vif = packet.ingress
         let ethernet = Ethernet(packet.data)
@@ -92,10 +92,12 @@ extension Worker {
         case .arp: return workloadARP(&packet)
         case .ipv4, .ipv6: break
         default:
-            // Other protocols have no route; they are bridged by MAC. Tagged frames are not: a VLAN has no meaning in the overlay.
-            if ethernet.type.isVLAN || !vif.pointee.flags.contains(.bridges) || ethernet.destination == vif.pointee.mac {
+            if ethernet.type.isVLAN { return vlanInput(&packet) }
+            // Other protocols have no route; they are bridged by MAC.
+            if !vif.pointee.flags.contains(.bridges) || ethernet.destination == vif.pointee.mac {
                 return packet.settle(.drop(.invalidProtocol))
             }
+            if ethernet.isMulticast { return flood(&packet) }
             packet.next = .bridge
             return
         }
@@ -107,7 +109,7 @@ extension Worker {
             packet.flags.insert([.routed, .lowersTTL])
             packet.next = .route
         } else if ethernet.isMulticast {
-            packet.settle(.drop(.noL2Route))
+            flood(&packet)
         } else if vif.pointee.flags.contains(.bridges) {
             packet.next = .bridge
         } else {

@@ -31,6 +31,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case trapQueueFull = 34
     case invalidDestination = 35
     case noFragmentEntries = 40
+    case multicastClone = 36
+    case invalidMulticastSource = 37
+    case jumboMulticast = 38
+    case unknownVLAN = 39
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -79,6 +83,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapQueueFull: "Trap Queue Full"
         case .invalidDestination: "Invalid Destination"
         case .noFragmentEntries: "No Fragment Entries"
+        case .multicastClone: "Mcast Clone Fail"
+        case .invalidMulticastSource: "Invalid Mcast Source"
+        case .jumboMulticast: "Jumbo Mcast Pkt with DF Bit"
+        case .unknownVLAN: "Unknown VLAN"
         }
     }
 
@@ -115,6 +123,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapQueueFull: "the control program does not keep up with trapped packets"
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
         case .noFragmentEntries: "more datagrams are coming in fragments than the fragment table, or the vif's half of it, holds"
+        case .multicastClone: "no buffer was free for a copy of a flooded packet, or the packet is larger than a buffer"
+        case .invalidMulticastSource: "a flooded packet came out of a tunnel whose far end is no member of the group's composite next hop"
+        case .jumboMulticast: "a flooded packet is larger than the outgoing MTU and may not be fragmented"
+        case .unknownVLAN: "no sub-interface of the vif has the frame's VLAN tags, or a frame from a tunnel has a tag"
         }
     }
 }

@@ -25,6 +25,8 @@ final class ForwardingTables: @unchecked Sendable {
     let vnis = IndexTable(capacity: Int(VNI.maximum) + 1)
     let flows: FlowTable
     let endpoints: TunnelEndpoints
+    let vlans: VLANTable
+    let domains: BroadcastDomains
     /// By VRF id; see `roots(_:)`.
     private let rootWords: UnsafeMutablePointer<Atomic<UInt64>>
     /// By VRF id: how many of its vifs keep flows; and of all VRFs together, at `vrfCapacity`.
@@ -52,6 +54,8 @@ final class ForwardingTables: @unchecked Sendable {
         bridge = BridgeTable(quiescence: quiescence)
         flows = FlowTable(capacity: configuration.flowCapacity, laneCount: configuration.cores.count + 1, quiescence: quiescence)
         vrfCapacity = configuration.vrfCapacity
+        vlans = VLANTable(quiescence: quiescence)
+        domains = BroadcastDomains(capacity: configuration.vrfCapacity)
         rootWords = .allocate(capacity: vrfCapacity)
         for index in 0..<vrfCapacity { (rootWords + index).initialize(to: Atomic(.max)) }
         flowVifs = .allocate(capacity: vrfCapacity + 1)

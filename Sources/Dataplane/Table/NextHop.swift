@@ -41,9 +41,11 @@ struct NextHop {
     var routerMAC: UInt64
     /// `tunnelIPv6`: the octets in front of the payload, and the endpoints.
     var outerIPv6: UnsafeMutablePointer<OuterIPv6>?
+    /// `multicast`: members.
+    var multicast: UnsafeMutablePointer<MulticastSet>?
 
     enum Kind: UInt8 {
-        case discard, receive, encap, tunnel, tunnelIPv6, resolve
+        case discard, receive, encap, tunnel, tunnelIPv6, resolve, multicast
         // Those that lead to others (`NextHopChain`) come last: that a record is one of them is one comparison.
         case vrf, ecmp, indirect
 
@@ -75,6 +77,7 @@ struct NextHop {
         target = 0
         routerMAC = 0
         outerIPv6 = nil
+        multicast = nil
     }
 
     mutating func setHeader(destination: UInt64, source: UInt64) {

@@ -13,6 +13,8 @@ struct Vif {
     var mtu: UInt32
     /// Index of its port in the router's port list.
     var port: UInt32
+    /// A sub-interface's tags, where `flags` has `tagged`.
+    var tags: VLANTable.Tags
     /// Our addresses: the gateway of the workload, the VTEP on the fabric. Zero: none.
     var ipv4: UInt32
     var ipv6: IPv6Address
@@ -24,6 +26,8 @@ struct Vif {
     /// The workload's addresses, for antispoofing: up to `maximumWorkloadAddresses`, in `workload`.
     var workloadCount: UInt32
     var workload: UnsafeMutablePointer<IPv6Address>?
+    /// A workload is behind it.
+    var isWorkload: Bool { kind == .virtual || kind == .vlan }
 
     struct Flags: OptionSet {
         let rawValue: UInt32
@@ -43,6 +47,14 @@ struct Vif {
         /// Senders are told by ICMP that there is no way.
         static let sendsUnreachables = Flags(rawValue: 1 << 19)
         static let checksReversePath: Flags = [.looseReversePath, .strictReversePath]
+        /// Frames to unknown addresses are flooded.
+        static let floodsUnknownUnicast = Flags(rawValue: 1 << 8)
+        /// IGMP and MLD go to the control program instead of being flooded.
+        static let trapsGroupReports = Flags(rawValue: 1 << 9)
+        /// Source addresses are learned: its VRF learns, and it bridges.
+        static let learns = Flags(rawValue: 1 << 10)
+        /// A VLAN sub-interface.
+        static let tagged = Flags(rawValue: 1 << 11)
     }
 
     /// Workload addresses are kept as IPv6 addresses, IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).

@@ -244,6 +244,48 @@ public nonisolated enum Dataplane_V1_ReversePathCheck: SwiftProtobuf.Enum, Swift
 
 }
 
+public nonisolated enum Dataplane_V1_VlanProtocol: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case unspecified // = 0
+
+  /// EtherType 0x8100 (802.1Q)
+  case customer // = 1
+
+  /// EtherType 0x88a8 (802.1ad)
+  case service // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .customer
+    case 2: self = .service
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .customer: return 1
+    case .service: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_VlanProtocol] = [
+    .unspecified,
+    .customer,
+    .service,
+  ]
+
+}
+
 public nonisolated enum Dataplane_V1_Encapsulation: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case unspecified // = 0
@@ -956,11 +998,56 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
     set {_uniqueStorage()._sendsUnreachables = newValue}
   }
 
+  /// frames it sends to unknown MACs are flooded, also where the VRF does not say so
+  public var floodsUnknownUnicast: Bool {
+    get {_storage._floodsUnknownUnicast}
+    set {_uniqueStorage()._floodsUnknownUnicast = newValue}
+  }
+
+  /// IGMP and MLD it sends are trapped instead of flooded
+  public var trapsGroupReports: Bool {
+    get {_storage._trapsGroupReports}
+    set {_uniqueStorage()._trapsGroupReports = newValue}
+  }
+
+  /// kind VLAN: parent and tags; `port` is then empty
+  public var vlan: Dataplane_V1_VlanTags {
+    get {_storage._vlan ?? Dataplane_V1_VlanTags()}
+    set {_uniqueStorage()._vlan = newValue}
+  }
+  /// Returns true if `vlan` has been explicitly set.
+  public var hasVlan: Bool {_storage._vlan != nil}
+  /// Clears the value of `vlan`. Subsequent reads from it will return its default value.
+  public mutating func clearVlan() {_uniqueStorage()._vlan = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A sub-interface: frames with these tags on the parent's port are its own; they come in without tags and leave with them.
+public nonisolated struct Dataplane_V1_VlanTags: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// vif of kind VIRTUAL or PHYSICAL
+  public var parent: UInt32 = 0
+
+  /// VLAN id of the outer tag, 1 to 4094
+  public var id: UInt32 = 0
+
+  /// of a second tag (0x8100) behind it; 0 = there is one tag
+  public var innerID: UInt32 = 0
+
+  /// unspecified = CUSTOMER for one tag, SERVICE for two
+  public var `protocol`: Dataplane_V1_VlanProtocol = .unspecified
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct Dataplane_V1_VifStats: Sendable {
@@ -1004,6 +1091,9 @@ public nonisolated struct Dataplane_V1_Vrf: Sendable {
 
   /// output only
   public var bridgeEntries: UInt64 = 0
+
+  /// frames to unknown MACs take the entry of ff:ff:ff:ff:ff:ff
+  public var floodsUnknownUnicast: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1083,6 +1173,14 @@ public nonisolated struct Dataplane_V1_NextHop: Sendable {
     set {kind = .indirect(newValue)}
   }
 
+  public var multicast: Dataplane_V1_MulticastNextHop {
+    get {
+      if case .multicast(let v)? = kind {return v}
+      return Dataplane_V1_MulticastNextHop()
+    }
+    set {kind = .multicast(newValue)}
+  }
+
   public var cookie: UInt64 = 0
 
   /// output only: objects that name this next hop
@@ -1099,6 +1197,7 @@ public nonisolated struct Dataplane_V1_NextHop: Sendable {
     case vrf(Dataplane_V1_VrfNextHop)
     case ecmp(Dataplane_V1_EcmpNextHop)
     case indirect(Dataplane_V1_IndirectNextHop)
+    case multicast(Dataplane_V1_MulticastNextHop)
 
   }
 
@@ -1253,6 +1352,33 @@ public nonisolated struct Dataplane_V1_IndirectNextHop: Sendable {
   public init() {}
 }
 
+/// A copy to each member, with split horizon: from a workload to all but itself; from an EVPN peer to the local members; from the fabric's tree to
+/// the local members and on along the tree. Bridge entries of group addresses lead to it (ff:ff:ff:ff:ff:ff floods), and labels. At most 4096 members.
+public nonisolated struct Dataplane_V1_MulticastNextHop: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// of frames that arrive behind a label
+  public var vrf: UInt32 = 0
+
+  /// encap next hops without a destination MAC
+  public var local: [UInt32] = []
+
+  /// ingress replication: tunnel next hops; label = VNI or MPLS label that the far end expects
+  public var evpn: [Dataplane_V1_EcmpMember] = []
+
+  /// neighbours in the distribution tree
+  public var fabric: [Dataplane_V1_EcmpMember] = []
+
+  /// in the VXLAN header behind an MPLS label; VXLAN members have their own
+  public var vni: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct Dataplane_V1_Route: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1298,6 +1424,7 @@ public nonisolated struct Dataplane_V1_BridgeEntry: Sendable {
 
   public var vrf: UInt32 = 0
 
+  /// a group address leads to a multicast next hop, or to discard
   public var mac: Data = Data()
 
   public var nextHop: UInt32 = 0
@@ -2116,6 +2243,10 @@ nonisolated extension Dataplane_V1_ReversePathCheck: SwiftProtobuf._ProtoNamePro
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REVERSE_PATH_CHECK_NONE\0\u{1}REVERSE_PATH_CHECK_LOOSE\0\u{1}REVERSE_PATH_CHECK_STRICT\0")
 }
 
+nonisolated extension Dataplane_V1_VlanProtocol: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VLAN_PROTOCOL_UNSPECIFIED\0\u{1}VLAN_PROTOCOL_CUSTOMER\0\u{1}VLAN_PROTOCOL_SERVICE\0")
+}
+
 nonisolated extension Dataplane_V1_Encapsulation: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENCAPSULATION_UNSPECIFIED\0\u{1}ENCAPSULATION_VXLAN\0\u{1}ENCAPSULATION_MPLS_OVER_UDP\0\u{1}ENCAPSULATION_MPLS_OVER_GRE\0")
 }
@@ -2815,7 +2946,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{4}\u{f}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -2836,6 +2967,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _checksTunnelSource: Bool = false
     var _reversePath: Dataplane_V1_ReversePathCheck = .none
     var _sendsUnreachables: Bool = false
+    var _floodsUnknownUnicast: Bool = false
+    var _trapsGroupReports: Bool = false
+    var _vlan: Dataplane_V1_VlanTags? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2864,6 +2998,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _checksTunnelSource = source._checksTunnelSource
       _reversePath = source._reversePath
       _sendsUnreachables = source._sendsUnreachables
+      _floodsUnknownUnicast = source._floodsUnknownUnicast
+      _trapsGroupReports = source._trapsGroupReports
+      _vlan = source._vlan
     }
   }
 
@@ -2897,6 +3034,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 13: try { try decoder.decodeSingularBoolField(value: &_storage._antispoof) }()
         case 14: try { try decoder.decodeSingularUInt64Field(value: &_storage._cookie) }()
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._stats) }()
+        case 16: try { try decoder.decodeSingularBoolField(value: &_storage._floodsUnknownUnicast) }()
+        case 17: try { try decoder.decodeSingularBoolField(value: &_storage._trapsGroupReports) }()
+        case 18: try { try decoder.decodeSingularMessageField(value: &_storage._vlan) }()
         case 30: try { try decoder.decodeSingularBoolField(value: &_storage._checksTunnelSource) }()
         case 31: try { try decoder.decodeSingularEnumField(value: &_storage._reversePath) }()
         case 32: try { try decoder.decodeSingularBoolField(value: &_storage._sendsUnreachables) }()
@@ -2957,6 +3097,15 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       try { if let v = _storage._stats {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
       } }()
+      if _storage._floodsUnknownUnicast != false {
+        try visitor.visitSingularBoolField(value: _storage._floodsUnknownUnicast, fieldNumber: 16)
+      }
+      if _storage._trapsGroupReports != false {
+        try visitor.visitSingularBoolField(value: _storage._trapsGroupReports, fieldNumber: 17)
+      }
+      try { if let v = _storage._vlan {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+      } }()
       if _storage._checksTunnelSource != false {
         try visitor.visitSingularBoolField(value: _storage._checksTunnelSource, fieldNumber: 30)
       }
@@ -2993,10 +3142,58 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._checksTunnelSource != rhs_storage._checksTunnelSource {return false}
         if _storage._reversePath != rhs_storage._reversePath {return false}
         if _storage._sendsUnreachables != rhs_storage._sendsUnreachables {return false}
+        if _storage._floodsUnknownUnicast != rhs_storage._floodsUnknownUnicast {return false}
+        if _storage._trapsGroupReports != rhs_storage._trapsGroupReports {return false}
+        if _storage._vlan != rhs_storage._vlan {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_VlanTags: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".VlanTags"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}parent\0\u{1}id\0\u{3}inner_id\0\u{1}protocol\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.parent) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.innerID) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.`protocol`) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.parent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.parent, fieldNumber: 1)
+    }
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 2)
+    }
+    if self.innerID != 0 {
+      try visitor.visitSingularUInt32Field(value: self.innerID, fieldNumber: 3)
+    }
+    if self.`protocol` != .unspecified {
+      try visitor.visitSingularEnumField(value: self.`protocol`, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_VlanTags, rhs: Dataplane_V1_VlanTags) -> Bool {
+    if lhs.parent != rhs.parent {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.innerID != rhs.innerID {return false}
+    if lhs.`protocol` != rhs.`protocol` {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3059,7 +3256,7 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vrf"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}cookie\0\u{3}ipv4_routes\0\u{3}ipv6_routes\0\u{3}bridge_entries\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}cookie\0\u{3}ipv4_routes\0\u{3}ipv6_routes\0\u{3}bridge_entries\0\u{3}floods_unknown_unicast\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3073,6 +3270,7 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.ipv4Routes) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.ipv6Routes) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.bridgeEntries) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.floodsUnknownUnicast) }()
       default: break
       }
     }
@@ -3097,6 +3295,9 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.bridgeEntries != 0 {
       try visitor.visitSingularUInt64Field(value: self.bridgeEntries, fieldNumber: 6)
     }
+    if self.floodsUnknownUnicast != false {
+      try visitor.visitSingularBoolField(value: self.floodsUnknownUnicast, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3107,6 +3308,7 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.ipv4Routes != rhs.ipv4Routes {return false}
     if lhs.ipv6Routes != rhs.ipv6Routes {return false}
     if lhs.bridgeEntries != rhs.bridgeEntries {return false}
+    if lhs.floodsUnknownUnicast != rhs.floodsUnknownUnicast {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3114,7 +3316,7 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Dataplane_V1_NextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NextHop"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}discard\0\u{1}receive\0\u{1}encap\0\u{1}tunnel\0\u{1}resolve\0\u{1}vrf\0\u{1}ecmp\0\u{1}cookie\0\u{1}references\0\u{1}indirect\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}discard\0\u{1}receive\0\u{1}encap\0\u{1}tunnel\0\u{1}resolve\0\u{1}vrf\0\u{1}ecmp\0\u{1}cookie\0\u{1}references\0\u{1}indirect\0\u{1}multicast\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3229,6 +3431,19 @@ nonisolated extension Dataplane_V1_NextHop: SwiftProtobuf.Message, SwiftProtobuf
           self.kind = .indirect(v)
         }
       }()
+      case 12: try {
+        var v: Dataplane_V1_MulticastNextHop?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .multicast(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .multicast(v)
+        }
+      }()
       default: break
       }
     }
@@ -3279,9 +3494,17 @@ nonisolated extension Dataplane_V1_NextHop: SwiftProtobuf.Message, SwiftProtobuf
     if self.references != 0 {
       try visitor.visitSingularUInt64Field(value: self.references, fieldNumber: 10)
     }
-    try { if case .indirect(let v)? = self.kind {
+    switch self.kind {
+    case .indirect?: try {
+      guard case .indirect(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
-    } }()
+    }()
+    case .multicast?: try {
+      guard case .multicast(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    default: break
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3613,6 +3836,56 @@ nonisolated extension Dataplane_V1_IndirectNextHop: SwiftProtobuf.Message, Swift
 
   public static func ==(lhs: Dataplane_V1_IndirectNextHop, rhs: Dataplane_V1_IndirectNextHop) -> Bool {
     if lhs.nextHop != rhs.nextHop {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_MulticastNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MulticastNextHop"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}local\0\u{1}evpn\0\u{1}fabric\0\u{1}vni\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.vrf) }()
+      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.local) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.evpn) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.fabric) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.vni) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.vrf != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vrf, fieldNumber: 1)
+    }
+    if !self.local.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.local, fieldNumber: 2)
+    }
+    if !self.evpn.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.evpn, fieldNumber: 3)
+    }
+    if !self.fabric.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.fabric, fieldNumber: 4)
+    }
+    if self.vni != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vni, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_MulticastNextHop, rhs: Dataplane_V1_MulticastNextHop) -> Bool {
+    if lhs.vrf != rhs.vrf {return false}
+    if lhs.local != rhs.local {return false}
+    if lhs.evpn != rhs.evpn {return false}
+    if lhs.fabric != rhs.fabric {return false}
+    if lhs.vni != rhs.vni {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

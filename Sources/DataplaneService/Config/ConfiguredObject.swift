@@ -63,21 +63,26 @@ public struct ConfiguredObject: Sendable {
     }
 
     private static func vrf(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(keys: ["id", "name", "cookie"])
-        return .vrf(VRFSpec(id: VRFID(try number(fields.required("id"))), name: try fields.required("name").string(), cookie: try cookie(fields)))
+        let fields = try value.mapping(keys: ["id", "name", "floodsUnknownUnicast", "cookie"])
+        return .vrf(
+            VRFSpec(
+                id: VRFID(try number(fields.required("id"))), name: try fields.required("name").string(),
+                floodsUnknownUnicast: try fields["floodsUnknownUnicast"]?.boolean() ?? false, cookie: try cookie(fields)))
     }
 
     private static func vif(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
-            "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "cookie",
+            "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "vlan", "cookie",
         ])
+        let id = VifID(try number(fields.required("id"))), name = try fields.required("name").string()
+        let kind: VifSpec.Kind = try fields.required("kind").choice([
+            "host": .host, "agent": .agent, "physical": .physical, "virtual": .virtual, "vlan": .vlan, "monitoring": .monitoring,
+        ])
+        // A sub-interface has its parent's port.
+        let port = kind != .vlan ? try fields.required("port").string() : try fields["port"]?.string() ?? ""
         var spec = VifSpec(
-            id: VifID(try number(fields.required("id"))), name: try fields.required("name").string(),
-            kind: try fields.required("kind").choice([
-                "host": .host, "agent": .agent, "physical": .physical, "virtual": .virtual, "vlan": .vlan, "monitoring": .monitoring,
-            ]),
-            port: try fields.required("port").string(), vrf: VRFID(try fields["vrf"].map(number) ?? 0),
+            id: id, name: name, kind: kind, port: port, vrf: VRFID(try fields["vrf"].map(number) ?? 0),
             mac: try fields.required("mac").macAddress(),
             mtu: try mtu(fields), addresses: try addresses(fields["addresses"]), workloadMAC: try fields["workloadMAC"]?.macAddress(),
             workloadAddresses: try addresses(fields["workloadAddresses"]), keepsFlows: try fields["keepsFlows"]?.boolean() ?? false,
@@ -89,11 +94,22 @@ public struct ConfiguredObject: Sendable {
                 "none": ReversePathCheck.none, "loose": .loose, "strict": .strict,
             ]) ?? .none
         spec.sendsUnreachables = try fields["sendsUnreachables"]?.boolean() ?? false
+        spec.floodsUnknownUnicast = try fields["floodsUnknownUnicast"]?.boolean() ?? false
+        spec.trapsGroupReports = try fields["trapsGroupReports"]?.boolean() ?? false
+        spec.vlan = try fields["vlan"].map(vlan)
         return .vif(spec)
     }
 
+    private static func vlan(_ value: ConfigNode) throws(ConfigError) -> VLANSpec {
+        let fields = try value.mapping(keys: ["parent", "id", "innerID", "protocol"])
+        return VLANSpec(
+            parent: VifID(try number(fields.required("parent"))), id: try fields.required("id").integer(in: 1...4094),
+            innerID: try fields["innerID"]?.integer(in: 1...4094),
+            tagProtocol: try fields["protocol"]?.choice(["customer": .customer, "service": .service]))
+    }
+
     private static func nextHop(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
-        let kinds = ["discard", "receive", "encap", "tunnel", "resolve", "vrf", "ecmp", "indirect"]
+        let kinds = ["discard", "receive", "encap", "tunnel", "resolve", "vrf", "ecmp", "indirect", "multicast"]
         let fields = try value.mapping(keys: ["id"] + kinds + ["cookie"])
         let (key, details) = try fields.one(of: kinds)
         let kind: NextHopSpec.Kind
@@ -112,7 +128,6 @@ public struct ConfiguredObject: Sendable {
                 VRFID(try number(vrf.required("id"))), bridges: try vrf["bridges"]?.boolean() ?? false, routerMAC: try vrf["routerMAC"]?.macAddress())
         case "indirect": kind = .indirect(NextHopID(try number(details)))
         case "ecmp":
-            var members: [NextHopSpec.Member] = []
             // A list of members, or a mapping with the list and what the choice goes by.
             let ecmp = details.isList ? nil : try details.mapping(keys: ["members", "hash"])
             var fields: HashFields = .all
@@ -126,17 +141,33 @@ public struct ConfiguredObject: Sendable {
                         ]))
                 }
             }
-            for item in try (ecmp?.required("members") ?? details).list() {
-                let member = try item.mapping(keys: ["nextHop", "label"])
-                members.append(.init(nextHop: NextHopID(try number(member.required("nextHop"))), label: try labelOrVNI(member)))
-            }
+            let members = try members(ecmp?.required("members") ?? details)
             guard !members.isEmpty else { throw details.error("there is no member in the list") }
             kind = .ecmp(members, hash: fields)
+        case "multicast": kind = .multicast(try multicast(details))
         default:
             _ = try details.mapping(keys: [])
             kind = .discard
         }
         return .nextHop(NextHopSpec(id: NextHopID(try number(fields.required("id"))), kind: kind, cookie: try cookie(fields)))
+    }
+
+    private static func members(_ value: ConfigNode?) throws(ConfigError) -> [NextHopSpec.Member] {
+        var members: [NextHopSpec.Member] = []
+        for item in try value?.list() ?? [] {
+            let member = try item.mapping(keys: ["nextHop", "label"])
+            members.append(.init(nextHop: NextHopID(try number(member.required("nextHop"))), label: try labelOrVNI(member)))
+        }
+        return members
+    }
+
+    private static func multicast(_ value: ConfigNode) throws(ConfigError) -> NextHopSpec.Multicast {
+        let fields = try value.mapping(keys: ["vrf", "local", "evpn", "fabric", "vni"])
+        var local: [NextHopID] = []
+        for item in try fields["local"]?.list() ?? [] { local.append(NextHopID(try number(item))) }
+        return NextHopSpec.Multicast(
+            vrf: VRFID(try number(fields.required("vrf"))), local: local, evpn: try members(fields["evpn"]), fabric: try members(fields["fabric"]),
+            vni: VNI(try fields["vni"]?.integer(in: 0...VNI.maximum) ?? 0))
     }
 
     private static func tunnel(_ value: ConfigNode) throws(ConfigError) -> NextHopSpec.Tunnel {

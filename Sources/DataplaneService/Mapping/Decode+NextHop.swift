@@ -16,17 +16,23 @@ extension NextHopSpec {
             kind = .vrf(VRFID(vrf.vrf), bridges: vrf.bridges, routerMAC: routerMAC)
         case .indirect(let indirect): kind = .indirect(NextHopID(indirect.nextHop))
         case .ecmp(let ecmp):
-            var members: [Member] = []
-            for (index, member) in ecmp.members.enumerated() {
-                let reader = FieldReader(path: "upsert.next_hop.ecmp.members[\(index)]")
-                members.append(
-                    Member(nextHop: NextHopID(member.nextHop), label: member.hasLabel ? try reader.labelOrVNI(member.label, "label") : nil))
-            }
+            let members = try Self.members(ecmp.members, "ecmp.members")
             guard !members.isEmpty else { throw FieldReader(path: "upsert.next_hop.ecmp").error("members", "", "there is none") }
             kind = .ecmp(members, hash: try HashFields(ecmp.hashFields))
-        case nil: throw FieldReader(path: "upsert.next_hop").missing("kind", "discard, receive, encap, tunnel, resolve, vrf, ecmp, indirect")
+        case .multicast(let multicast): kind = .multicast(try Multicast(multicast))
+        case nil:
+            throw FieldReader(path: "upsert.next_hop").missing("kind", "discard, receive, encap, tunnel, resolve, vrf, ecmp, indirect, multicast")
         }
         self.init(id: NextHopID(message.id), kind: kind, cookie: message.cookie)
+    }
+
+    fileprivate static func members(_ messages: [Dataplane_V1_EcmpMember], _ field: String) throws(FieldError) -> [Member] {
+        var members: [Member] = []
+        for (index, member) in messages.enumerated() {
+            let reader = FieldReader(path: "upsert.next_hop.\(field)[\(index)]")
+            members.append(Member(nextHop: NextHopID(member.nextHop), label: member.hasLabel ? try reader.labelOrVNI(member.label, "label") : nil))
+        }
+        return members
     }
 
     private static func encap(_ message: Dataplane_V1_EncapNextHop) throws(FieldError) -> Kind {
@@ -34,6 +40,15 @@ extension NextHopSpec {
         let destination = try reader.optionalMAC(message.destinationMac, "destination_mac")
         let source = try reader.optionalMAC(message.sourceMac, "source_mac")
         return .encap(vif: VifID(message.vif), destination: destination, source: source ?? .gateway)
+    }
+}
+
+extension NextHopSpec.Multicast {
+    init(_ message: Dataplane_V1_MulticastNextHop) throws(FieldError) {
+        let reader = FieldReader(path: "upsert.next_hop.multicast")
+        self.init(
+            vrf: VRFID(message.vrf), local: message.local.map { NextHopID($0) }, evpn: try NextHopSpec.members(message.evpn, "multicast.evpn"),
+            fabric: try NextHopSpec.members(message.fabric, "multicast.fabric"), vni: VNI(try reader.labelOrVNI(message.vni, "vni")))
     }
 }
 

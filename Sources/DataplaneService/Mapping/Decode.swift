@@ -97,8 +97,9 @@ extension VifSpec {
             case .UNRECOGNIZED(let number): throw reader.error("kind", number, "no such kind of vif")
             }
         self.init(
-            id: VifID(message.id), name: try reader.name(message.name), kind: kind, port: try reader.name(message.port, "port"),
-            vrf: VRFID(message.vrf), mac: try reader.mac(message.mac, "mac"), mtu: try reader.mtu(message.mtu),
+            id: VifID(message.id), name: try reader.name(message.name), kind: kind,
+            port: message.kind == .vlan ? message.port : try reader.name(message.port, "port"), vrf: VRFID(message.vrf),
+            mac: try reader.mac(message.mac, "mac"), mtu: try reader.mtu(message.mtu),
             addresses: try reader.addresses(message.addresses, "addresses"),
             workloadMAC: try reader.optionalMAC(message.workloadMac, "workload_mac"),
             workloadAddresses: try reader.addresses(message.workloadAddresses, "workload_addresses"), keepsFlows: message.keepsFlows,
@@ -112,12 +113,33 @@ extension VifSpec {
             case .UNRECOGNIZED(let number): throw reader.error("reverse_path", number, "no such check")
             }
         sendsUnreachables = message.sendsUnreachables
+        floodsUnknownUnicast = message.floodsUnknownUnicast
+        trapsGroupReports = message.trapsGroupReports
+        vlan = message.hasVlan ? try VLANSpec(message.vlan) : nil
+    }
+}
+
+extension VLANSpec {
+    init(_ message: Dataplane_V1_VlanTags) throws(FieldError) {
+        let reader = FieldReader(path: "upsert.vif.vlan")
+        let tagProtocol: TagProtocol? =
+            switch message.protocol {
+            case .unspecified: nil
+            case .customer: .customer
+            case .service: .service
+            case .UNRECOGNIZED(let number): throw reader.error("protocol", number, "no such VLAN protocol")
+            }
+        self.init(
+            parent: VifID(message.parent), id: try reader.uint16(message.id, "id"),
+            innerID: message.innerID == 0 ? nil : try reader.uint16(message.innerID, "inner_id"), tagProtocol: tagProtocol)
     }
 }
 
 extension VRFSpec {
     init(_ message: Dataplane_V1_Vrf) throws(FieldError) {
-        self.init(id: VRFID(message.id), name: try FieldReader(path: "upsert.vrf").name(message.name), cookie: message.cookie)
+        self.init(
+            id: VRFID(message.id), name: try FieldReader(path: "upsert.vrf").name(message.name),
+            floodsUnknownUnicast: message.floodsUnknownUnicast, cookie: message.cookie)
     }
 }
 

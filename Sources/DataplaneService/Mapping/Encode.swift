@@ -95,6 +95,16 @@ extension Dataplane_V1_Vif {
             case .strict: .strict
             }
         sendsUnreachables = spec.sendsUnreachables
+        floodsUnknownUnicast = spec.floodsUnknownUnicast
+        trapsGroupReports = spec.trapsGroupReports
+        if let tags = spec.vlan {
+            vlan = .with {
+                $0.parent = tags.parent.rawValue
+                $0.id = UInt32(tags.id)
+                $0.innerID = UInt32(tags.innerID ?? 0)
+                $0.protocol = tags.tagProtocol == .service ? .service : .customer
+            }
+        }
         cookie = spec.cookie
     }
     init(_ reading: VifReading) {
@@ -115,6 +125,7 @@ extension Dataplane_V1_Vrf {
         self.init()
         id = spec.id.rawValue
         name = spec.name
+        floodsUnknownUnicast = spec.floodsUnknownUnicast
         cookie = spec.cookie
     }
     init(_ reading: VRFReading) {
@@ -165,18 +176,29 @@ extension Dataplane_V1_NextHop {
         case .ecmp(let members, let fields):
             ecmp = .with {
                 if fields != .all { $0.hashFields = HashFields.apiNames.filter { fields.contains($0.field) }.map(\.name) }
-                $0.members = members.map { member in
-                    .with {
-                        $0.nextHop = member.nextHop.rawValue
-                        if let label = member.label { $0.label = label }
-                    }
-                }
+                $0.members = members.map { Dataplane_V1_EcmpMember($0) }
+            }
+        case .multicast(let spec):
+            multicast = .with {
+                $0.vrf = spec.vrf.rawValue
+                $0.local = spec.local.map(\.rawValue)
+                $0.evpn = spec.evpn.map { Dataplane_V1_EcmpMember($0) }
+                $0.fabric = spec.fabric.map { Dataplane_V1_EcmpMember($0) }
+                $0.vni = spec.vni.rawValue
             }
         }
     }
     init(_ reading: NextHopReading) {
         self.init(reading.spec)
         references = UInt64(clamping: reading.references)
+    }
+}
+
+extension Dataplane_V1_EcmpMember {
+    init(_ spec: NextHopSpec.Member) {
+        self.init()
+        nextHop = spec.nextHop.rawValue
+        if let label = spec.label { self.label = label }
     }
 }
 

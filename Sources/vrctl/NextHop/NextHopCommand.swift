@@ -54,8 +54,14 @@ struct NextHopCommand: AsyncParsableCommand {
                 continue
             }
             out.append(hop)
-            if case .ecmp(let ecmp) = hop.kind { waiting += ecmp.members.map(\.nextHop).filter { seen.insert($0).inserted } }
-            if case .indirect(let indirect) = hop.kind, seen.insert(indirect.nextHop).inserted { waiting.append(indirect.nextHop) }
+            let members: [UInt32] =
+                switch hop.kind {
+                case .ecmp(let ecmp): ecmp.members.map(\.nextHop)
+                case .multicast(let multicast): multicast.local + (multicast.evpn + multicast.fabric).map(\.nextHop)
+                case .indirect(let indirect): [indirect.nextHop]
+                default: []
+                }
+            waiting += members.filter { seen.insert($0).inserted }
         }
         return out
     }

@@ -27,9 +27,13 @@ struct NextHopLayout {
         case .resolve(let resolve): add("Oif:\(resolve.vif)")
         case .ecmp(let ecmp):
             add("Valid Hash Key Parameters: " + hashFields(ecmp).map(\.title).joined(separator: ","))
-            add("Sub NH(label):" + ecmp.members.map { " \($0.nextHop)(\($0.hasLabel ? "\($0.label)" : "-1"))" }.joined())
+            add("Sub NH(label):" + texts(ecmp.members))
         case .vrf(let vrf): if !vrf.routerMac.isEmpty { add("Router Mac:\(macText(vrf.routerMac))") }
         case .indirect(let indirect): add("Sub NH: \(indirect.nextHop)")
+        case .multicast(let multicast):
+            if !multicast.local.isEmpty { add("Encap Sub NH:" + multicast.local.map { " \($0)" }.joined()) }
+            if !multicast.evpn.isEmpty { add("Evpn Sub NH(label):" + texts(multicast.evpn)) }
+            if !multicast.fabric.isEmpty { add("Fabric Sub NH(label):" + texts(multicast.fabric)) }
         case .discard, nil: break
         }
         return lines.joined(separator: "\n") + "\n\n"
@@ -43,7 +47,7 @@ struct NextHopLayout {
         case .tunnel: "Tunnel"
         case .resolve: "Resolve"
         case .vrf: "Vrf_Translate"
-        case .ecmp: "Composite"
+        case .ecmp, .multicast: "Composite"
         case .indirect: "Indirect"
         case nil: "Invalid"
         }
@@ -53,6 +57,7 @@ struct NextHopLayout {
         switch hop.kind {
         case .encap(let encap) where encap.destinationMac.isEmpty: "AF_BRIDGE"
         case .vrf(let vrf) where vrf.bridges: "AF_BRIDGE"
+        case .multicast: "AF_BRIDGE"
         case .tunnel(let tunnel) where tunnel.destination.count == 16: "AF_INET6"
         default: "AF_INET"
         }
@@ -64,12 +69,13 @@ struct NextHopLayout {
         case .encap(let kind): kind.vif
         case .tunnel(let kind): kind.vif
         case .resolve(let kind): kind.vif
-        case .discard, .vrf, .ecmp, .indirect, nil: nil
+        case .discard, .vrf, .ecmp, .indirect, .multicast, nil: nil
         }
     }
 
     private func vrf(_ hop: API.NextHop) -> UInt32 {
         if case .vrf(let kind) = hop.kind { return kind.vrf }
+        if case .multicast(let kind) = hop.kind { return kind.vrf }
         return vif(hop).flatMap { vifs[$0]?.vrf } ?? 0
     }
 
@@ -87,6 +93,11 @@ struct NextHopLayout {
             }
         case .ecmp: out.append("Ecmp")
         case .indirect: out.append("Indirect")
+        case .multicast(let multicast):
+            out.append("Multicast")
+            if !multicast.local.isEmpty { out.append("Encap") }
+            if !multicast.evpn.isEmpty { out.append("Evpn") }
+            if !multicast.fabric.isEmpty { out.append("Fabric") }
         case .discard, .receive, .resolve, .vrf: break
         }
         return out
@@ -152,9 +163,22 @@ struct NextHopLayout {
         case .indirect(let indirect): add("target", JSON(indirect.nextHop))
         case .ecmp(let ecmp):
             add("hashFields", JSON(texts: hashFields(ecmp).map(\.name)))
-            add("members", .array(ecmp.members.map { ["nextHop": JSON($0.nextHop), "label": $0.hasLabel ? JSON($0.label) : .null] }))
+            add("members", list(ecmp.members))
+        case .multicast(let multicast):
+            add("local", .array(multicast.local.map { JSON($0) }))
+            add("evpn", list(multicast.evpn))
+            add("fabric", list(multicast.fabric))
+            add("vni", JSON(multicast.vni))
         case .discard, nil: break
         }
         return .object(members)
+    }
+
+    private func texts(_ members: [Dataplane_V1_EcmpMember]) -> String {
+        members.map { " \($0.nextHop)(\($0.hasLabel ? "\($0.label)" : "-1"))" }.joined()
+    }
+
+    private func list(_ members: [Dataplane_V1_EcmpMember]) -> JSON {
+        .array(members.map { ["nextHop": JSON($0.nextHop), "label": $0.hasLabel ? JSON($0.label) : .null] })
     }
 }

@@ -15,6 +15,7 @@ struct VifLayout {
                D=DHCP, Dpdk=DPDK PMD Interface, As=Antispoof
                Ts=Tunnel Source Check, Rl=Reverse Path Loose, Rs=Reverse Path Strict
                Ur=Unreachables Sent
+               Uuf=Unknown Unicast Flood, Ig=IGMP and MLD Trap
 
 
         """
@@ -27,6 +28,7 @@ struct VifLayout {
         func add(_ line: String) { lines.append(Self.indent + line) }
         add("Type:\(kind(vif.kind)) HWaddr:\(macText(vif.mac))\(addresses(vif))")
         add("Vrf:\(vif.vrf) Mcast Vrf:\(vif.vrf) Flags:\(flags(vif)) QOS:-1")
+        if vif.hasVlan { add("Vlan Id:\(tags(vif.vlan)) Parent:vif0/\(vif.vlan.parent)") }
         if let port {
             add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(mtu(vif) > 0 ? " MTU:\(mtu(vif))" : "")\(link(port))")
             let stats = port.stats
@@ -44,6 +46,13 @@ struct VifLayout {
         return lines.joined(separator: "\n") + "\n\n"
     }
 
+    /// `100`, `200.30`; `ad` marks an outer tag of 802.1ad where there is only that one, `q` one of 802.1Q where there are two.
+    private func tags(_ tags: Dataplane_V1_VlanTags) -> String {
+        let usual: Dataplane_V1_VlanProtocol = tags.innerID == 0 ? .customer : .service
+        let mark = tags.protocol == usual || tags.protocol == .unspecified ? "" : tags.protocol == .service ? "ad" : "q"
+        return "\(tags.id)\(mark)" + (tags.innerID == 0 ? "" : ".\(tags.innerID)")
+    }
+
     func flags(_ vif: API.Vif) -> String {
         var out = ""
         if vif.keepsFlows { out += "P" }
@@ -51,13 +60,15 @@ struct VifLayout {
         out += "L3"
         if vif.bridges { out += "L2" }
         // The data plane hands DHCP of every workload to the agent.
-        if vif.kind == .virtual { out += "D" }
+        if vif.kind == .virtual || vif.kind == .vlan { out += "D" }
         if case .dpdk = ports[vif.port]?.driver { out += "Dpdk" }
         if vif.antispoof { out += "As" }
         if vif.checksTunnelSource { out += "Ts" }
         if vif.reversePath == .loose { out += "Rl" }
         if vif.reversePath == .strict { out += "Rs" }
         if vif.sendsUnreachables { out += "Ur" }
+        if vif.floodsUnknownUnicast { out += "Uuf" }
+        if vif.trapsGroupReports { out += "Ig" }
         return out
     }
 
@@ -165,6 +176,16 @@ struct VifLayout {
         add("checksTunnelSource", JSON(vif.checksTunnelSource))
         add("reversePath", JSON(reversePath(vif.reversePath)))
         add("sendsUnreachables", JSON(vif.sendsUnreachables))
+        add("floodsUnknownUnicast", JSON(vif.floodsUnknownUnicast))
+        add("trapsGroupReports", JSON(vif.trapsGroupReports))
+        if vif.hasVlan {
+            add(
+                "vlan",
+                [
+                    "parent": JSON(vif.vlan.parent), "id": JSON(vif.vlan.id), "innerId": vif.vlan.innerID == 0 ? .null : JSON(vif.vlan.innerID),
+                    "protocol": vif.vlan.protocol == .service ? "802.1ad" : "802.1Q",
+                ])
+        }
         add("flags", JSON(flags(vif)))
         add("nextHop", JSON(nextHops[vif.id]))
         add("cookie", JSON(cookieText(vif.cookie)))
