@@ -3,7 +3,8 @@ public import CPlatform
 public import Dataplane
 import Synchronization
 
-/// A live interface through libpcap: promiscuous, immediate, and deaf to what leaves by the interface, its own frames included.
+/// A live interface through a packet socket: promiscuous, immediate, and deaf to what leaves by the interface, its own frames included. TCP frames above the
+/// MTU may be transmitted, and UDP frames of several datagrams (Linux 6.2): the kernel, or the device, cuts them.
 ///
 /// Opening brings the interface up. An MTU above the interface's is set on it; one below only limits what the router sends, so
 /// that the interface goes on accepting what its peer sends. While the interface is down, what is sent counts as transmit errors, and all
@@ -15,6 +16,11 @@ public final class PcapLivePort: Port, @unchecked Sendable {
     private let live: OpaquePointer
     /// The last counters, once closed. The lock also keeps `close` from pulling the device away under `statistics`.
     private let final = Mutex<PortStatistics?>(nil)
+    /// Where frames that wait at close go.
+    private let pool = Mutex<BufferPool?>(nil)
+    private let knowsPool = Atomic<Bool>(false)
+    /// Where a burst is received, with the buffers it did not need; of the receiving thread.
+    private let buffers = UnsafeMutablePointer<vr_frame>.allocate(capacity: 2 * Int(VR_BURST))
 
     /// `mtu` 0: the interface's.
     public init(name: String, interface: String, mtu: Int = 0) throws(PortError) {
@@ -35,7 +41,9 @@ public final class PcapLivePort: Port, @unchecked Sendable {
         self.live = live
         super.init(
             name: name, driver: "libpcap", device: interface, mtu: mtu > 0 ? mtu : (own > 0 ? min(own, 65535) : 1500),
-            traits: [.unfinishedChecksums, .oversizedSegments])
+            traits: vr_pcap_cuts_datagrams() != 0
+                ? [.unfinishedChecksums, .oversizedSegments, .cutsSegments, .cutsDatagrams]
+                : [.unfinishedChecksums, .oversizedSegments, .cutsSegments])
     }
 
     private static func error(_ failed: vr_pcap_failed, interface: String) -> PortError {
@@ -53,7 +61,17 @@ public final class PcapLivePort: Port, @unchecked Sendable {
     }
 
     public override func receive(queue: Int, pool: BufferPool, lane: Int, into frames: UnsafeMutablePointer<vr_frame>, capacity: Int) -> Int {
-        receiveBurst(pool: pool, lane: lane, into: frames, capacity: capacity) { vr_pcap_live_receive(live, $0, $1) }
+        guard vr_pcap_live_has_frames(live) != 0 else { return 0 }
+        if !knowsPool.load(ordering: .relaxed) {
+            self.pool.withLock { $0 = pool }
+            knowsPool.store(true, ordering: .relaxed)
+        }
+        let empty = pool.allocate(lane: lane, into: buffers, count: min(capacity, Int(VR_BURST)))
+        var left: Int32 = 0
+        let filled = Int(vr_pcap_live_receive(live, buffers, Int32(truncatingIfNeeded: empty), &left))
+        frames.update(from: buffers, count: filled)
+        if left > 0 { pool.release(lane: lane, buffers + filled, count: Int(left)) }
+        return filled
     }
 
     public override func transmit(queue: Int, pool: BufferPool, lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) -> Int {
@@ -81,9 +99,16 @@ public final class PcapLivePort: Port, @unchecked Sendable {
         final.withLock { final in
             guard final == nil else { return }
             final = counters()
+            withUnsafeTemporaryAllocation(of: vr_frame.self, capacity: Int(VR_BURST)) { waiting in
+                let buffers = waiting.baseAddress.unsafelyUnwrapped, count = Int(vr_pcap_live_drain(live, buffers))
+                if count > 0 { pool.withLock { $0?.release(lane: BufferPool.laneCount - 1, buffers, count: count) } }
+            }
             vr_pcap_live_close(live)
         }
     }
 
-    deinit { close() }
+    deinit {
+        close()
+        buffers.deallocate()
+    }
 }

@@ -49,7 +49,9 @@ final class DeviceBench {
         text += "  nextHops: [{id: 1, encap: {vif: 1}}, {id: 2, encap: {vif: 2}}]\n  bridge:\n"
         for number in 1...2 { text += "    - {vrf: 1, mac: \"\(Self.mac(number))\", nextHop: \(number)}\n" }
         text += "  routes:\n"
-        for number in 1...2 { text += "    - {vrf: 1, prefix: \(Self.address(number))/32, nextHop: \(number), proxies: true, mac: \"\(Self.mac(number))\"}\n" }
+        for number in 1...2 {
+            text += "    - {vrf: 1, prefix: \(Self.address(number))/32, nextHop: \(number), proxies: true, mac: \"\(Self.mac(number))\"}\n"
+        }
         let file = try scratch.write("\(router).yaml", text)
         let process = try Background(inside(namespace, [Place.program("vrouter"), "--config", file]))
         routers[router] = process
@@ -111,7 +113,7 @@ final class DeviceBench {
     func expectTraffic(_ first: String, _ second: String, mebibytes: Int = 8, sourceLocation: SourceLocation = #_sourceLocation) throws {
         for (from, to) in [(first, 2), (second, 1)] {
             for size in ["56", "1472"] {
-                let words = ["ping", "-n", "-c", "3", "-i", "0.1", "-W", "2", "-M", "do", "-s", size, Self.address(to)]
+                let words = ["ping", "-n", "-c", "3", "-i", "0.1", "-W", "5", "-M", "do", "-s", size, Self.address(to)]
                 let ping = try Lab.readPing(Shell.run(inside(from, words)).both)
                 #expect(ping.received == 3, "\(from) -> \(Self.address(to)), \(size) octets: \(ping.text)", sourceLocation: sourceLocation)
             }

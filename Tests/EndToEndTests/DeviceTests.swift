@@ -7,7 +7,8 @@ extension EndToEnd {
         /// A virtual machine's network interface: the guest goes and comes back while the router runs.
         @Test func vhostUser() throws {
             let bench = try DeviceBench("vhost", "r", "g", "w")
-            try bench.start("r", in: "r", ports: ("dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}", "dpdk: {device: \"net_tap0,iface=t2\"}"))
+            try bench.start(
+                "r", in: "r", ports: ("dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}", "dpdk: {device: \"net_tap0,iface=t2\"}"))
             try bench.adopt(2, "t2", from: "r", to: "w")
             #expect(try bench.list("r").contains("Link:Down"))
             for _ in 0..<2 {
@@ -30,7 +31,9 @@ extension EndToEnd {
             let bench = try DeviceBench("vhostq", "r", "g", "w")
             try bench.start(
                 "r", in: "r",
-                ports: ("dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}, queues: 2", "dpdk: {device: \"net_tap0,iface=t2\"}, queues: 2"),
+                ports: (
+                    "dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}, queues: 2", "dpdk: {device: \"net_tap0,iface=t2\"}, queues: 2"
+                ),
                 workers: 2)
             try bench.adopt(2, "t2", from: "r", to: "w")
             for id in 1...2 { #expect(try bench.vif("r", id).receiveQueues == 2) }
@@ -82,7 +85,8 @@ extension EndToEnd {
             let bench = try DeviceBench("xdp", "r", "w1", "w2")
             for number in 1...2 {
                 try Shell.succeed([
-                    "ip", "link", "add", "x\(number)", "netns", bench.full("r"), "type", "veth", "peer", "name", "eth0", "netns", bench.full("w\(number)"),
+                    "ip", "link", "add", "x\(number)", "netns", bench.full("r"), "type", "veth", "peer", "name", "eth0", "netns",
+                    bench.full("w\(number)"),
                 ])
                 try bench.settle(number, "eth0", in: "w\(number)")
             }
@@ -101,7 +105,8 @@ extension EndToEnd {
         @Test func tapWithQueues() throws {
             let bench = try DeviceBench("tapq", "r", "w1", "w2")
             try bench.start(
-                "r", in: "r", ports: ("dpdk: {device: \"net_tap0,iface=t1\"}, queues: 2", "dpdk: {device: \"net_tap1,iface=t2\"}, queues: 2"), workers: 2)
+                "r", in: "r", ports: ("dpdk: {device: \"net_tap0,iface=t1\"}, queues: 2", "dpdk: {device: \"net_tap1,iface=t2\"}, queues: 2"),
+                workers: 2)
             for number in 1...2 {
                 try bench.adopt(number, "t\(number)", from: "r", to: "w\(number)")
                 #expect(try bench.vif("r", number).receiveQueues == 2)
@@ -156,7 +161,8 @@ extension EndToEnd {
         /// A guest whose driver is our own: net_virtio_user in a second router.
         @Test func aRouterAsGuest() throws {
             let bench = try DeviceBench("guest", "a", "b", "w1", "w2")
-            try bench.start("a", in: "a", ports: ("dpdk: {device: \"net_tap0,iface=t1\"}", "dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}"))
+            try bench.start(
+                "a", in: "a", ports: ("dpdk: {device: \"net_tap0,iface=t1\"}", "dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock"))\"}"))
             try bench.start(
                 "b", in: "b", ports: ("dpdk: {device: \"net_virtio_user0,path=\(bench.path("v.sock"))\"}", "dpdk: {device: \"net_tap0,iface=t2\"}"))
             try bench.adopt(1, "t1", from: "a", to: "w1")

@@ -52,12 +52,20 @@ typedef struct vr_pcap_live vr_pcap_live;
 
 // Brings the interface up and opens it. NULL on failure, with the reason.
 vr_pcap_live *vr_pcap_live_open(const char *interface, vr_pcap_failed *failed);
-// Copies up to `count` waiting frames into the empty buffers of `frames`; returns how many hold one. When the interface has
-// disappeared it is looked for again once a second, by name.
-int vr_pcap_live_receive(vr_pcap_live *live, vr_frame *frames, int count);
+// Whether `vr_pcap_live_receive` would find something. When the interface has disappeared it is looked for again once a second, by name.
+int vr_pcap_live_has_frames(vr_pcap_live *live);
+// Takes up to `count` (≤ VR_BURST) waiting frames, with `count` empty buffers in `frames`; returns how many frames there are, first in `frames`. Behind
+// them are `left` buffers that are not of use any more: `frames` has room for 2 × VR_BURST. UDP packets that the sender's kernel left uncut come as
+// the datagrams they stand for.
+int vr_pcap_live_receive(vr_pcap_live *live, vr_frame *frames, int count, int *left);
+// Whether the kernel cuts UDP packets that a packet socket is given (Linux 6.2).
+int vr_pcap_cuts_datagrams(void);
+// Before closing: gives up the frames that were received and not yet handed over; returns how many (≤ VR_BURST).
+int vr_pcap_live_drain(vr_pcap_live *live, vr_frame *frames);
 // Sends frames in order; returns how many were taken, from the front: fewer when the socket or the device queue is full.
 // A frame the interface refuses (longer than its MTU, interface down) is taken and counted as an error.
-int vr_pcap_live_transmit(vr_pcap_live *live, const vr_frame *frames, int count);
+// One with VR_SEGMENTED is cut by the kernel, or by the device behind it.
+int vr_pcap_live_transmit(vr_pcap_live *live, vr_frame *frames, int count);
 // Becomes readable when a frame waits, and once a second while the interface is gone. The same descriptor for life.
 int vr_pcap_live_descriptor(const vr_pcap_live *live);
 // From any thread.

@@ -15,9 +15,12 @@ typedef struct vr_frame {
     uint8_t *data;       // first octet of the Ethernet header
     uint32_t length;     // octets of the frame at data
     uint32_t headroom;   // writable octets before data
-    uint32_t tailroom;   // writable octets after data + length
+    uint32_t tailroom;   // writable octets after data + length; in a frame to transmit that the port is to cut: VR_SEGMENTED + data octets per segment
     uint32_t hash;       // RSS hash from the port; 0 = none
 } vr_frame;
+
+// A TCP packet, or a UDP packet of several datagrams, for a port with PortTraits.cutsSegments: its transport checksum is the port's, too.
+#define VR_SEGMENTED 0x80000000u
 
 // Pin the calling thread to one core. 0 or an errno value.
 int vr_pin_thread(int core);

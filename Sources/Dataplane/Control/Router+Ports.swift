@@ -78,7 +78,8 @@ extension Router {
                 guard let port, port.transmitQueueCount > 0 else { return nil }
                 let isShared = port.transmitQueueCount < workers.count
                 return WorkerPlan.TransmitQueue(
-                    port: .passUnretained(port), queue: worker.id % port.transmitQueueCount, lock: isShared ? state.transmitLocks[index] : nil)
+                    port: .passUnretained(port), queue: worker.id % port.transmitQueueCount, lock: isShared ? state.transmitLocks[index] : nil,
+                    cutsSegments: port.traits.contains(.cutsSegments))
             }
             return WorkerPlan(receive: receive[worker.id], transmit: transmit, ports: ports)
         }
@@ -167,6 +168,8 @@ extension Router {
         if spec.trapsGroupReports { flags.insert(.trapsGroupReports) }
         if port.port.traits.contains(.unfinishedChecksums) { flags.insert(.unfinishedChecksums) }
         if port.port.traits.contains(.oversizedSegments) { flags.insert(.oversizedSegments) }
+        if port.port.traits.contains(.cutsSegments) { flags.insert(.cutsSegments) }
+        if port.port.traits.contains(.cutsDatagrams) { flags.insert(.cutsDatagrams) }
         var workload: UnsafeMutablePointer<IPv6Address>?
         if !spec.workloadAddresses.isEmpty {
             let list = UnsafeMutablePointer<IPv6Address>.allocate(capacity: spec.workloadAddresses.count)

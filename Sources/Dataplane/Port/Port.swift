@@ -89,6 +89,10 @@ public struct PortTraits: OptionSet, Sendable {
     public static let oversizedSegments = PortTraits(rawValue: 1 << 1)
     /// The port hashes received packets (`vr_frame.hash`).
     public static let receiveHash = PortTraits(rawValue: 1 << 2)
+    /// TCP frames above the MTU may be transmitted: the port cuts them, and computes their checksum (`VR_SEGMENTED`).
+    public static let cutsSegments = PortTraits(rawValue: 1 << 3)
+    /// The same for UDP frames that stand for several datagrams of one size.
+    public static let cutsDatagrams = PortTraits(rawValue: 1 << 4)
 }
 
 /// Counters kept by a driver.

@@ -150,6 +150,7 @@ extension Worker {
         guard lowerTTL(&packet) else { return }
         if nextHop.pointee.rewrites { nextHop.pointee.writeHeader(packet.data) }
         if fit == .fits { return packet.settle(.forward(vif.pointee.id)) }
+        if fit == .segments, forwardUncut(&packet, mtu: mtu, out: vif) { return }
         cut(&packet, fit, mtu: mtu) { worker, frame in worker.stage(frame, vif.pointee.id) }
     }
 
@@ -176,6 +177,7 @@ extension Worker {
             guard encapsulate(&packet.frame, nextHop, label: label, port: port) else { return packet.settle(.drop(.push)) }
             return packet.settle(.forward(fabric.pointee.id))
         }
+        if fit == .segments, sendAsDatagrams(&packet, nextHop, fabric, mtu: mtu, port: port) { return }
         cut(&packet, fit, mtu: mtu) { worker, frame in
             var frame = frame
             if worker.encapsulate(&frame, nextHop, label: label, port: port) {
@@ -269,6 +271,7 @@ extension Worker {
         let mtu = Int(vif.pointee.mtu)
         // Nobody to tell: the host and the fabric know each other's MTU. Only what a kernel left uncut is cut.
         guard packet.family != .none, fit(packet, mtu) == .segments else { return packet.settle(.forward(vif.pointee.id)) }
+        if forwardUncut(&packet, mtu: mtu, out: vif) { return }
         cut(&packet, .segments, mtu: mtu) { worker, frame in worker.stage(frame, vif.pointee.id) }
     }
 

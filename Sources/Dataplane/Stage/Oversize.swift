@@ -15,7 +15,7 @@ extension Worker {
 
     /// The largest IP packet that a kernel would have sent instead of this one: no larger than the way out or the sender's own link, and no larger
     /// than what the receiver asked for when the connection began, where the flow knows.
-    private func segmentSize(_ packet: Packet, _ mtu: Int) -> Int {
+    func segmentSize(_ packet: Packet, _ mtu: Int) -> Int {
         var size = mtu
         if !packet.flags.contains(.tunneled) { size = min(size, Int(packet.ingress.pointee.mtu)) }
         guard packet.flow != Packet.noFlow else { return size }

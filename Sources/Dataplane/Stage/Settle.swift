@@ -157,6 +157,7 @@ extension Worker {
             for index in 0..<count { drop(frames[index], .interfaceTransmitDiscard, vif: buffer.pointee.vifs[index]) }
             return
         }
+        if queue.cutsSegments, count > 1 { count = coalesce(buffer, count) }
         // A port with fewer transmit queues than there are workers: the queue is taken for one burst.
         if let lock = queue.lock { while lock.pointee.exchange(true, ordering: .acquiring) { vr_pause() } }
         let taken = queue.port._withUnsafeGuaranteedRef { $0.transmit(queue: queue.queue, pool: pool, lane: id, frames, count: count) }

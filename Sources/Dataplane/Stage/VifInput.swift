@@ -197,12 +197,14 @@ extension Worker {
     /// What the port leaves to the device that it is not.
     @inline(never) private func acceptOffloads(_ packet: inout Packet) {
         let flags = packet.ingress.pointee.flags
-        if flags.contains(.unfinishedChecksums) { _ = ChecksumOffload.finish(packet.data, length: packet.length) }
         // Whether a TCP packet is one segment of the sender's or several that its kernel left uncut cannot be told, not even by its size: the segment size
         // they agreed on may be far below the MTU. Cutting either where it does not fit is right: TCP is a stream of octets.
         if flags.contains(.oversizedSegments), packet.proto == IPProtocol.tcp.rawValue, !packet.flags.contains(.fragment) {
             packet.flags.insert(.mayBeSegmented)
+            // One that is larger than its own link will be cut, here or by a port: the checksums of the pieces are computed then.
+            if packet.networkLength > Int(packet.ingress.pointee.mtu), !packet.flags.contains(.tunneled) { return }
         }
+        if flags.contains(.unfinishedChecksums) { _ = ChecksumOffload.finish(packet.data, length: packet.length) }
     }
 
     private func parseIPv4(_ packet: inout Packet, _ available: Int) -> DropReason? {

@@ -38,6 +38,8 @@ struct Vif {
         static let unfinishedChecksums = Flags(rawValue: 1 << 3)
         /// The port hands over TCP frames above the MTU.
         static let oversizedSegments = Flags(rawValue: 1 << 4)
+        /// The port cuts TCP packets, and UDP packets of several datagrams.
+        static let cutsSegments = Flags(rawValue: 1 << 20), cutsDatagrams = Flags(rawValue: 1 << 21)
         /// Tunnel packets are taken from known endpoints only.
         static let checksTunnelSource = Flags(rawValue: 1 << 16)
         /// Routed packets whose source has no route are dropped …

@@ -17,6 +17,7 @@ final class WorkerPlan: @unchecked Sendable {
         var queue: Int
         /// Held around `transmit` when workers share the queue; nil when this worker has it alone.
         var lock: UnsafeMutablePointer<Atomic<Bool>>?
+        var cutsSegments: Bool
     }
     static let noVif: UInt32 = .max
 

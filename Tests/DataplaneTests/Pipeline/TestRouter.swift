@@ -24,6 +24,8 @@ final class TestPort: Port, @unchecked Sendable {
     var input: [[UInt8]] = []
     var output: [[UInt8]] = []
     var transmitCapacity = Int.max
+    /// Octets of data per segment, of the frames that were left to the port to cut.
+    var sizes: [Int] = []
 
     init(_ name: String, mtu: Int = 1500, traits: PortTraits = []) {
         super.init(name: name, driver: "test", device: name, mtu: mtu, traits: traits)
@@ -44,6 +46,7 @@ final class TestPort: Port, @unchecked Sendable {
     override func transmit(queue: Int, pool: BufferPool, lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) -> Int {
         let taken = min(count, transmitCapacity)
         for index in 0..<taken { output.append(Array(UnsafeRawBufferPointer(start: frames[index].data, count: Int(frames[index].length)))) }
+        for index in 0..<taken where frames[index].isSegmented { sizes.append(Int(frames[index].tailroom & ~VR_SEGMENTED)) }
         pool.release(lane: lane, frames, count: taken)
         return taken
     }
@@ -68,11 +71,12 @@ final class TestRouter {
 
     init(
         withHost: Bool = false, remote: Encapsulation = .vxlan, workloadMTU: Int = 9000, workloadTraits: PortTraits = [], antispoof: Bool = false,
-        flows: Int = 4096, fragmentCapacity: Int = 1024, fragmentPolicy: FragmentPolicy = .forward
+        flows: Int = 4096, fragmentCapacity: Int = 1024, fragmentPolicy: FragmentPolicy = .forward,
+        blue2Traits: PortTraits = [], fabricTraits: PortTraits = []
     ) {
         let ports = [
-            "fabric": TestPort("fabric"), "host": TestPort("host"), "blue1": TestPort("blue1", mtu: workloadMTU, traits: workloadTraits),
-            "blue2": TestPort("blue2", mtu: 1500),
+            "fabric": TestPort("fabric", traits: fabricTraits), "host": TestPort("host"), "blue1": TestPort("blue1", mtu: workloadMTU, traits: workloadTraits),
+            "blue2": TestPort("blue2", mtu: 1500, traits: blue2Traits),
         ]
         fabric = ports["fabric"]!
         host = ports["host"]!
