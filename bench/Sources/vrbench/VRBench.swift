@@ -28,6 +28,8 @@ import Workloads
         help:
             "Count instructions per packet with callgrind instead, exactly and without the processor's counters; slow, best with --only and --quick.")
     var instructions = false
+    @Option(help: "Check instructions per packet against the budgets in this file; also needs valgrind.") var budgets: String?
+    @Option(help: "Write them to this file instead.") var recordBudgets: String?
     @Option(help: .hidden) var once: String?
     @Option(help: .hidden) var turns = 0
     @Flag(help: .hidden) var kernelForwarding = false
@@ -38,7 +40,12 @@ import Workloads
         let chosen = only?.split(separator: ",").map(String.init)
         func wants(_ name: String) -> Bool { chosen?.contains(where: name.hasPrefix) ?? true }
         if let once { return try Callgrind.serve(once, turns: turns, quick: quick) }
-        if instructions { return try Callgrind.run(quick: quick, wants: wants) }
+        if instructions { return _ = try Callgrind.measure(quick: quick, wants: wants) }
+        if let recordBudgets { return try Budgets.record(to: recordBudgets) }
+        if let budgets {
+            guard try Budgets.check(against: budgets) else { throw ExitCode.failure }
+            return
+        }
         let suite = Suite(quick: quick)
         if list {
             for (name, title) in suite.titles where wants(name) { say(name.trailing(22) + title) }
