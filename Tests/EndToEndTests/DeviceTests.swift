@@ -158,6 +158,78 @@ extension EndToEnd {
             try bench.expectSound("r")
         }
 
+        /// An interface that is taken down, deleted and made again, while the router runs and says so.
+        @Test func aLiveInterfaceComesAndGoes() throws {
+            let bench = try DeviceBench("live", "r", "w1", "w2")
+            func plug(_ number: Int) throws {
+                let veth = ["netns", bench.full("r"), "type", "veth", "peer", "name", "eth0", "netns", bench.full("w\(number)")]
+                try Shell.succeed(["ip", "link", "add", "v\(number)"] + veth)
+                try bench.settle(number, "eth0", in: "w\(number)")
+            }
+            for number in 1...2 { try plug(number) }
+            try bench.start("r", in: "r", ports: ("pcap: {interface: v1}", "pcap: {interface: v2}"))
+            try bench.waitForLink("r", 1, "up")
+            try bench.expectTraffic("w1", "w2")
+            try bench.ip("r", "link set v1 down")
+            try bench.waitForLink("r", 1, "down")
+            try bench.ip("r", "link set v1 up")
+            try bench.waitForLink("r", 1, "up")
+            try bench.expectPing(from: "w2", to: 1)
+            for _ in 0..<2 {
+                try bench.ip("r", "link delete v1")
+                try bench.waitForLink("r", 1, "absent")
+                try plug(1)
+                try bench.waitForLink("r", 1, "up")
+                try bench.expectPing(from: "w2", to: 1)
+            }
+            try bench.expectTraffic("w1", "w2", mebibytes: 4)
+            // TCP reached the second workload in packets of up to 64 KiB: far fewer than a segment each.
+            let sent = try bench.vif("r", 2).statistics
+            #expect(sent.txBytes / max(1, sent.txPackets) > 3000, "\(sent)")
+            try bench.expectSound("r")
+        }
+
+        /// Datagrams that a sender's kernel leaves in one packet (UDP_SEGMENT) arrive as datagrams.
+        @Test func datagramsThatAKernelLeftUncut() throws {
+            let bench = try DeviceBench("uso", "r", "w1", "w2")
+            for number in 1...2 {
+                let veth = ["netns", bench.full("r"), "type", "veth", "peer", "name", "eth0", "netns", bench.full("w\(number)")]
+                try Shell.succeed(["ip", "link", "add", "v\(number)"] + veth)
+                try bench.settle(number, "eth0", in: "w\(number)")
+            }
+            try bench.start("r", in: "r", ports: ("pcap: {interface: v1}", "pcap: {interface: v2}"))
+            try bench.expectPing(from: "w1", to: 2)
+            // Twenty of 1000 octets, each filled with its number, and one of 500.
+            let receiver = try Background(
+                bench.inside(
+                    "w2",
+                    [
+                        Place.python, "-u", "-c",
+                        """
+                        import socket
+                        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("10.9.0.2", 9000)); s.settimeout(10); print("ready")
+                        for n in range(21):
+                            d = s.recv(9000); assert d == bytes([n]) * (1000 if n < 20 else 500), (n, len(d), d[:4])
+                        print("all")
+                        """,
+                    ]))
+            try eventually("the receiver") { receiver.output.contains("ready") }
+            try Shell.succeed(
+                bench.inside(
+                    "w1",
+                    [
+                        Place.python, "-c",
+                        """
+                        import socket
+                        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(17, 103, 1000)
+                        s.sendto(b"".join(bytes([n]) * 1000 for n in range(20)) + bytes([20]) * 500, ("10.9.0.2", 9000))
+                        """,
+                    ]))
+            let outcome = try receiver.ended(within: 15)
+            #expect(outcome.status == 0 && outcome.output.contains("all"), "\(outcome.both)")
+            try bench.expectSound("r")
+        }
+
         /// A guest whose driver is our own: net_virtio_user in a second router.
         @Test func aRouterAsGuest() throws {
             let bench = try DeviceBench("guest", "a", "b", "w1", "w2")
