@@ -33,6 +33,8 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .label(let label): .label(label.label)
         case .vni(let vni): .vni(vni.vni)
         case .flow(let flow): .flow(flow.key)
+        case .forwardingClass(let value): .forwardingClass(value.id)
+        case .qosMap(let map): .qosMap(map.id)
         }
     }
     public var cookie: UInt64 {
@@ -46,6 +48,8 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .label(let label): label.cookie
         case .vni(let vni): vni.cookie
         case .flow(let flow): flow.cookie
+        case .forwardingClass(let value): value.cookie
+        case .qosMap(let map): map.cookie
         }
     }
 }

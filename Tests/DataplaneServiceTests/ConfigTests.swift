@@ -79,10 +79,12 @@ import Testing
                 - {id: 3, name: w1, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", mtu: 9000, addresses: [10.1.0.10, "fd00:1::10"],
                    workloadMAC: "02:00:00:00:01:0a", workloadAddresses: ["fd00:1::10", 10.1.0.10], keepsFlows: true, antispoof: true, cookie: 7}
                 - {id: 0, name: fabric, kind: physical, port: b, mac: "02:00:00:00:01:0b", bridges: false, checksTunnelSource: true,
-                   reversePath: strict, sendsUnreachables: true}
+                   reversePath: strict, sendsUnreachables: true, qosMap: 9}
                 - {id: 50, name: w1.200.30, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", floodsUnknownUnicast: true, trapsGroupReports: true,
                    vlan: {parent: 3, id: 200, innerID: 30}}
                 - {id: 51, name: w1.100, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100, protocol: service}}
+              qosMaps: [{id: 9, dscp: [{from: 46, class: 5}, {from: 0, class: 5}], trafficClass: [{from: 7, class: 5}], cookie: 10}]
+              forwardingClasses: [{id: 5, dscp: 63, trafficClass: 7, cookie: 9}]
               vrfs: [{id: 1, name: blue, cookie: 2}, {id: 2, name: red, floodsUnknownUnicast: true}]
               ports:
                 - {name: a, pcap: {interface: eth0}, mtu: 1500, queues: 2, cookie: 1}
@@ -97,11 +99,11 @@ import Testing
             """, source: "f")
         var expected = sampleObjects.filter { if case .flow = $0 { false } else { true } }
         // In the file's order of sections VRFs come before vifs.
-        let vrfs = expected[13...14]
-        expected.removeSubrange(13...14)
-        expected.insert(contentsOf: vrfs, at: 9)
+        let vrfs = expected[15...16]
+        expected.removeSubrange(15...16)
+        expected.insert(contentsOf: vrfs, at: 11)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 40)
+        #expect(configuration.objects.first?.place.line == 42)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }

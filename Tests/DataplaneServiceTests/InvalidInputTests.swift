@@ -67,10 +67,11 @@ import Foundation
     static let cases: [Case] = [
         Case("operation: missing: give one of upsert, delete", raw: .init()),
         Case(
-            "upsert.object: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow",
+            "upsert.object: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map",
             raw: .with { $0.upsert = .init() }),
         Case(
-            "delete.key: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow", raw: .with { $0.delete = .init() }),
+            "delete.key: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map",
+            raw: .with { $0.delete = .init() }),
         Case("upsert.port.driver: missing: give one of pcap, pcap_file, dpdk, loopback, replay, sink", port { $0.driver = nil }),
         Case("upsert.port.name: is empty", port { $0.name = "" }),
         Case("upsert.port.name: \"a\\nb\": contains control characters", port { $0.name = "a\nb" }),
@@ -92,6 +93,9 @@ import Foundation
             "upsert.vif.workload_addresses[0]: empty: an address has 4 or 16 octets in network order, this has 0",
             vif { $0.workloadAddresses = [Data()] }),
         Case("upsert.vrf.name: is empty", .vrf(.init())),
+        Case("upsert.forwarding_class.dscp: 64: is at most 63", .forwardingClass(.with { $0.dscp = 64 })),
+        Case("upsert.qos_map.traffic_class: 8: is at most 7", .qosMap(.with { $0.trafficClass = [8: 0, 9: 1] })),
+        Case("upsert.qos_map.dscp[3]: 256: is at most 255", .qosMap(.with { $0.dscp = [3: 256] })),
         Case(
             "upsert.next_hop.kind: missing: give one of discard, receive, encap, tunnel, resolve, vrf, ecmp, indirect, multicast", .nextHop(.init())),
         Case("upsert.next_hop.ecmp.members: there is none", .nextHop(.with { $0.ecmp = .init() })),
@@ -132,7 +136,7 @@ import Foundation
         Case("upsert.label.label: 1048576: an MPLS label has 20 bits: at most 1048575", .label(.with { $0.label = 1 << 20 })),
         Case("upsert.vni.vni: 16777216: a VNI has 24 bits: at most 16777215", .vni(.with { $0.vni = 1 << 24 })),
         Case("upsert.flow.key: missing", .flow(.with { $0.action = .drop })),
-        Case("upsert.flow.action: missing: FORWARD or DROP", flow { $0.action = .unspecified }),
+        Case("upsert.flow.action: missing: FORWARD, DROP or NAT", flow { $0.action = .unspecified }),
         Case("upsert.flow.action: 3: no such action", flow { $0.action = .UNRECOGNIZED(3) }),
         Case("upsert.flow.key.protocol: 256: an IP protocol number is at most 255", flow { $0.key.protocol = 256 }),
         Case("upsert.flow.key.source_port: 65536: has 16 bits: at most 65535", flow { $0.key.sourcePort = 65_536 }),

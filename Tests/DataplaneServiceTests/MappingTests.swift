@@ -26,6 +26,8 @@ import Foundation
             case .label(let spec): $0.label = .init(spec)
             case .vni(let spec): $0.vni = .init(spec)
             case .flow(let spec): $0.flow = .init(spec)
+            case .forwardingClass(let spec): $0.forwardingClass = .init(spec)
+            case .qosMap(let spec): $0.qosMap = .init(spec)
             }
         }
     }
@@ -49,6 +51,8 @@ import Foundation
             case .label(let spec): .label(spec.label)
             case .vni(let spec): .vni(spec.vni)
             case .flow(let spec): .flow(spec.key)
+            case .forwardingClass(let spec): .forwardingClass(spec.id)
+            case .qosMap(let spec): .qosMap(spec.id)
             }
         #expect(try RouterOperation(.delete(message.key)) == .delete(expected))
     }

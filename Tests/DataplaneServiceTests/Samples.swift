@@ -15,7 +15,14 @@ private let fabricVif: VifSpec = {
     vif.checksTunnelSource = true
     vif.reversePath = .strict
     vif.sendsUnreachables = true
+    vif.qosMap = 9
     return vif
+}()
+
+private let markedFlow: FlowSpec = {
+    var flow = FlowSpec(key: FlowKeySpec(vrf: VRFID(1), source: v4, destination: v4, proto: 17, sourcePort: 1, destinationPort: 80), action: .forward)
+    flow.qosMap = 255
+    return flow
 }()
 
 let sampleObjects: [RouterObject] = [
@@ -28,6 +35,8 @@ let sampleObjects: [RouterObject] = [
     .port(PortSpec(name: "g", driver: .replay(file: "trace.pcap", count: nil))),
     .port(PortSpec(name: "h", driver: .replay(file: "trace.pcap", count: 1_000_000))),
     .port(PortSpec(name: "i", driver: .sink, mtu: 9000)),
+    .forwardingClass(ForwardingClassSpec(id: 5, dscp: 63, trafficClass: 7, cookie: 9)),
+    .qosMap(QoSMapSpec(id: 9, dscp: [46: 5, 0: 5], trafficClass: [7: 5], cookie: 10)),
     .vif(
         VifSpec(
             id: VifID(3), name: "w1", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, mtu: 9000, addresses: [v4, v6],
@@ -96,4 +105,5 @@ let sampleObjects: [RouterObject] = [
         FlowSpec(
             key: FlowKeySpec(vrf: VRFID(1), source: v6, destination: v6, proto: 6, sourcePort: 4000, destinationPort: 53), action: .nat,
             translation: FlowTranslation(destination: IPAddress("2001:db8::5")!, destinationPort: 80, vrf: VRFID(1)))),
+    .flow(markedFlow),
 ]

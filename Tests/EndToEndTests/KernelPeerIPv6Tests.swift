@@ -29,7 +29,9 @@ extension EndToEnd {
                     return FileManager.default.fileExists(atPath: socket)
                 }
                 // The kernel asks for the router's address before its first packet goes.
-                try eventually("the first answer") { try Shell.run(Self.inside("work", ["ping", "-n", "-c", "1", "-W", "1", "10.1.0.20"])).status == 0 }
+                try eventually("the first answer") {
+                    try Shell.run(Self.inside("work", ["ping", "-n", "-c", "1", "-W", "1", "10.1.0.20"])).status == 0
+                }
             } catch {
                 Self.removeNamespaces()
                 throw error

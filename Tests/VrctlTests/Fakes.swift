@@ -57,6 +57,8 @@ final class FakeRouter: RouterClient {
             return request.table == .route && (vrf ?? route.vrf) == route.vrf && (request.family == 0 || request.family == family)
         case .bridgeEntry(let entry): return request.table == .bridge && (vrf ?? entry.vrf) == entry.vrf
         case .label(let entry): return request.table == .label && (id ?? entry.label) == entry.label
+        case .forwardingClass(let entry): return request.table == .forwardingClass && (id ?? entry.id) == entry.id
+        case .qosMap(let entry): return request.table == .qosMap && (id ?? entry.id) == entry.id
         case .vni(let entry): return request.table == .vni && (id ?? entry.vni) == entry.vni
         case .flow(let flow): return request.table == .flow && (vrf ?? flow.key.vrf) == flow.key.vrf && (id ?? flow.index) == flow.index
         }

@@ -168,6 +168,7 @@ import Testing
                       "sendsUnreachables": false,
                       "floodsUnknownUnicast": false,
                       "trapsGroupReports": false,
+                      "qosMap": null,
                       "flags": "PL3L2DDpdk",
                       "nextHop": 23,
                       "cookie": "0x0",

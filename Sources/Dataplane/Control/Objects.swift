@@ -74,6 +74,8 @@ public struct VifSpec: Hashable, Sendable {
     public var trapsGroupReports = false
     /// Kind `vlan`: the parent and the tags; `port` is then empty. Nil for every other kind.
     public var vlan: VLANSpec?
+    /// Marks what comes in; 0: nothing is marked.
+    public var qosMap: UInt8 = 0
     public var cookie: UInt64
     public init(
         id: VifID, name: String, kind: Kind, port: String, vrf: VRFID, mac: MACAddress, mtu: Int = 0, addresses: [IPAddress] = [],
@@ -363,6 +365,8 @@ public struct FlowSpec: Hashable, Sendable {
     public var action: FlowAction
     /// With action `nat`, and only then.
     public var translation: FlowTranslation?
+    /// Marks its packets, both directions; 0: the vif's map.
+    public var qosMap: UInt8 = 0
     public var cookie: UInt64
     public init(key: FlowKeySpec, action: FlowAction, translation: FlowTranslation? = nil, cookie: UInt64 = 0) {
         self.key = key

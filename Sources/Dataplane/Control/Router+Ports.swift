@@ -117,6 +117,9 @@ extension Router {
         guard spec.vrf.rawValue == 0 || state.vrfs[spec.vrf] != nil else {
             return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first")
         }
+        guard spec.qosMap == 0 || state.qosMaps[spec.qosMap] != nil else {
+            return .notFound("\(what): QoS map \(spec.qosMap) does not exist; create it first")
+        }
         if let refusal = checkPolicy(spec) { return .invalid("\(what): \(refusal)") }
         guard (0...65_535).contains(spec.mtu) else { return .invalid("\(what): MTU \(spec.mtu) is not within 0 to 65535") }
         let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
@@ -158,6 +161,7 @@ extension Router {
         if spec.antispoof { flags.insert(.antispoof) }
         if spec.checksTunnelSource { flags.insert(.checksTunnelSource) }
         if spec.sendsUnreachables { flags.insert(.sendsUnreachables) }
+        if spec.qosMap != 0 { flags.insert(.marks) }
         switch spec.reversePath {
         case .none: break
         case .loose: flags.insert(.looseReversePath)
@@ -181,13 +185,14 @@ extension Router {
             }
             workload = list
         }
-        let record = Vif(
+        var record = Vif(
             id: spec.id.rawValue, kind: spec.kind, flags: flags, vrf: spec.vrf.rawValue, mac: spec.mac.rawValue,
             mtu: UInt32(spec.mtu == 0 ? port.port.mtu : min(spec.mtu, port.port.mtu)), port: UInt32(port.index),
             tags: spec.vlan.map { VLANTable.Tags($0) } ?? VLANTable.Tags(isService: false, outer: 0, inner: 0), ipv4: ipv4.first?.rawValue ?? 0,
             ipv6: ipv6.first ?? .any, ipv4Second: ipv4.dropFirst().first?.rawValue ?? 0, ipv6Second: ipv6.dropFirst().first ?? .any,
             workloadMAC: spec.workloadMAC?.rawValue ?? 0, workloadCount: UInt32(spec.workloadAddresses.count), workload: workload)
         retireWorkload(of: spec.id)
+        record.qosMap = spec.qosMap
         _ = tables.vifs.publish(spec.id.rawValue, record)
     }
 

@@ -40,7 +40,7 @@ extension Router {
         state.withLock { state in page(state.nextHops, after, limit).map { NextHopReading(spec: $1, references: state.references[$0] ?? 0) } }
     }
 
-    private func page<Key: Comparable, Value>(_ table: [Key: Value], _ after: Key?, _ limit: Int) -> [(Key, Value)] {
+    func page<Key: Comparable, Value>(_ table: [Key: Value], _ after: Key?, _ limit: Int) -> [(Key, Value)] {
         let keys = table.keys.filter { key in after.map { key > $0 } ?? true }.sorted().prefix(max(0, limit))
         return keys.compactMap { key in table[key].map { (key, $0) } }
     }
@@ -168,6 +168,10 @@ extension Router {
             TableUsage(name: "vni", used: tables.vnis.count, capacity: Int(VNI.maximum) + 1, memoryBytes: tables.vnis.memoryBytes),
             TableUsage(name: "flow", used: tables.flows.count, capacity: tables.flows.capacity, memoryBytes: tables.flows.memoryBytes),
             TableUsage(
+                name: "forwarding_class", used: state.forwardingClasses.count, capacity: QoSTables.classCapacity,
+                memoryBytes: state.forwardingClasses.count * 4),
+            TableUsage(name: "qos_map", used: state.qosMaps.count, capacity: QoSTables.mapCapacity - 1, memoryBytes: state.qosMaps.count * 144),
+            TableUsage(
                 name: "fragment", used: workers.reduce(0) { $0 + $1.fragments.inUse.load(ordering: .relaxed) },
                 capacity: workers.reduce(0) { $0 + $1.fragments.capacity }, memoryBytes: workers.reduce(0) { $0 + $1.fragments.memoryBytes }),
         ]
@@ -239,8 +243,10 @@ extension FlowReading {
                 destinationPort: isEcho || new.destinationPort == old.destinationPort ? nil : new.destinationPort,
                 vrf: new.vrf == old.vrf ? nil : new.vrf)
         }
+        var spec = FlowSpec(key: entry.key.spec, action: action, translation: translation, cookie: entry.cookie)
+        spec.qosMap = entry.qosMap
         self.init(
-            spec: FlowSpec(key: entry.key.spec, action: action, translation: translation, cookie: entry.cookie), index: index,
+            spec: spec, index: index,
             reverseIndex: reverse == nil ? nil : entry.reverse, generation: entry.generation, packets: entry.packets, bytes: entry.bytes,
             tcpState: entry.proto == IPProtocol.tcp.rawValue ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
             ingressVif: VifID(entry.ingressVif),

@@ -42,6 +42,8 @@ public final class Router: @unchecked Sendable {
         var references: [NextHopID: Int] = [:]
         /// The multicast next hops a next hop is a member of.
         var composites: [NextHopID: Set<NextHopID>] = [:]
+        var forwardingClasses: [UInt8: ForwardingClassSpec] = [:]
+        var qosMaps: [UInt8: QoSMapSpec] = [:]
         var plans: [WorkerPlan] = []
         var transmitLocks: [UnsafeMutablePointer<Atomic<Bool>>?] = []
         /// What `clearCounters` subtracts.
@@ -191,7 +193,9 @@ public final class Router: @unchecked Sendable {
         case .upsert(.bridgeEntry(let spec)): upsert(spec, &state)
         case .upsert(.label(let spec)): upsert(spec, &state)
         case .upsert(.vni(let spec)): upsert(spec, &state)
-        case .upsert(.flow(let spec)): upsert(spec, &state)
+        case .upsert(.flow(let spec)): upsertMarked(spec, &state)
+        case .upsert(.forwardingClass(let spec)): upsert(spec, &state)
+        case .upsert(.qosMap(let spec)): upsert(spec, &state)
         case .delete(.port(let name)): deletePort(name, &state)
         case .delete(.vif(let id)): deleteVif(id, &state)
         case .delete(.vrf(let id)): deleteVRF(id, &state)
@@ -200,6 +204,8 @@ public final class Router: @unchecked Sendable {
         case .delete(.bridgeEntry(let vrf, let mac)): deleteBridgeEntry(vrf, mac, &state)
         case .delete(.label(let label)): deleteLabel(label, &state)
         case .delete(.vni(let vni)): deleteVNI(vni, &state)
+        case .delete(.forwardingClass(let id)): deleteForwardingClass(id, &state)
+        case .delete(.qosMap(let id)): deleteQoSMap(id, &state)
         case .delete(.flow(let key)): deleteFlow(key)
         }
     }

@@ -59,6 +59,8 @@ struct Packet {
         static let laterFragment = Flags(rawValue: 1 << 5)
         /// IPv6 or IPv4 fragment of any position.
         static let fragment = Flags(rawValue: 1 << 6)
+        /// Its quality of service has been settled.
+        static let marked = Flags(rawValue: 1 << 15)
         /// Its flow entry does not know where the flow goes: the next hop that is found now is noted there.
         static let learnsRoute = Flags(rawValue: 1 << 7)
     }

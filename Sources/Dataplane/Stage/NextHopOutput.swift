@@ -257,10 +257,10 @@ extension Worker {
         case .mplsOverUDP:
             let length = UInt64(total &- UInt32(IPv4.size)) & 0xFFFF
             transport.set(0, word64: UInt64(port) &<< 48 | UInt64(UDP.mplsPort) &<< 32 | length &<< 16)
-            MPLS.Fields(label: label).emit(to: transport + UDP.size)
+            MPLS.Fields(label: label, trafficClass: UInt8(truncatingIfNeeded: label &>> 24) & 7).emit(to: transport + UDP.size)
         case .mplsOverGRE:
             transport.set(0, word32: UInt32(EtherType.mpls.rawValue))
-            MPLS.Fields(label: label).emit(to: transport + GRE.size)
+            MPLS.Fields(label: label, trafficClass: UInt8(truncatingIfNeeded: label &>> 24) & 7).emit(to: transport + GRE.size)
         }
     }
 

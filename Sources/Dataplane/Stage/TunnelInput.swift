@@ -142,7 +142,7 @@ extension Worker {
         guard entry.timeToLive > 0 else { return packet.settle(.drop(.ttlExceeded)) }
         let id = tables.labels.lookup(entry.label)
         guard id != IndexTable.none, let nextHop = tables.nextHops.load(id) else { return packet.settle(.drop(.invalidLabel)) }
-        let payload = offset &+ MPLS.size
+        let payload = offset &+ MPLS.size, trafficClass = entry.trafficClass
         if nextHop.pointee.kind == .multicast { return floodFromLabel(&packet, nextHop, at: payload) }
         guard packet.length > payload else { return packet.settle(.drop(.pull)) }
         let version = (packet.data + payload).load(as: UInt8.self) >> 4
@@ -162,7 +162,8 @@ extension Worker {
             packet.next = .nextHop
         }
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-        if !mark(&packet, outerECN: ecn) { packet.settle(.drop(.invalidPacket)) }
+        if !mark(&packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
+        if packet.ingress.pointee.flags.contains(.marks) { markQuality(&packet, trafficClass: trafficClass) }
     }
 
     /// Brings the congestion mark that the fabric set to the inner header (RFC 6040 section 4.2); false: the packet is to be dropped.

@@ -66,10 +66,10 @@ extension Worker {
             p.copyMemory(from: outer, byteCount: Ethernet.size + IPv6.size + UDP.size)
             UDP(transport).sourcePort = Worker.entropyPort(hash)
             UDP(transport).length = payload
-            MPLS.Fields(label: label).emit(to: transport + UDP.size)
+            MPLS.Fields(label: label, trafficClass: UInt8(truncatingIfNeeded: label &>> 24) & 7).emit(to: transport + UDP.size)
         case .mplsOverGRE:
             p.copyMemory(from: outer, byteCount: Ethernet.size + IPv6.size + GRE.size)
-            MPLS.Fields(label: label).emit(to: transport + GRE.size)
+            MPLS.Fields(label: label, trafficClass: UInt8(truncatingIfNeeded: label &>> 24) & 7).emit(to: transport + GRE.size)
         }
         header.payloadLength = payload
         header.trafficClass = trafficClass

@@ -52,6 +52,9 @@ extension Worker {
         flowLookup(packets, count)
         if fragmentFollowers > 0 { followFlows(packets) }
         tableLookup(packets, count)
+        if packets.pointee.ingress.pointee.flags.contains(.marks) || tables.qos.isNamedByFlows.load(ordering: .relaxed) {
+            markQuality(packets, count)
+        }
         nextHopOutput(packets, count)
     }
 

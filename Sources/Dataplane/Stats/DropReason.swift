@@ -114,7 +114,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .checksumError: "the IPv4 header checksum is wrong"
         case .invalidVNI: "no next hop is bound to the VNI"
         case .fragmentError: "the packet could not be fragmented, or is a fragment that is malformed, too short or overlaps with others"
-        case .invalidSource: "the source MAC or address is not the workload's (antispoofing), has no reverse path, is no known tunnel endpoint, or not unicast"
+        case .invalidSource: "the source MAC or address fails antispoofing, the reverse path or tunnel source check, or is not a unicast address"
         case .noL2Route: "the bridge table does not know the destination MAC"
         case .noRoute: "the VRF has no route to the destination"
         case .transmitQueueFull: "the port's transmit queue took no more packets"

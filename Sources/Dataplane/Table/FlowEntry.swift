@@ -26,7 +26,8 @@ struct FlowEntry {
     var udpSourcePort: UInt16
     /// Goes up each time the entry is recycled: (index, generation) names one flow.
     var generation: UInt8
-    var spare: UInt8
+    /// QoS map; 0: the vif's.
+    var qosMap: UInt8
     /// The cached route, and what says whether it is good; see `UnsafeMutablePointer.route(generation:)`.
     var nextHop: UInt32
     var label: UInt32
@@ -77,7 +78,7 @@ struct FlowEntry {
 /// The fields that several threads use.
 extension UnsafeMutablePointer where Pointee == FlowEntry {
     private enum Offset {
-        static let action = 42, flags = 43, generation = 46, route = 48, tableGeneration = 56, ingressVif = 60
+        static let action = 42, flags = 43, generation = 46, qosMap = 47, route = 48, tableGeneration = 56, ingressVif = 60
         static let packets = 64, bytes = 72, lastSeen = 80, reverse = 84, tcpSequenceEnd = 88, tcpAcknowledged = 92
         static let tcpState = 96, maximumSegmentSize = 98, cookie = 104, translatedVRF = 116
         /// Of IPv4: what follows the addresses.
@@ -98,6 +99,10 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
     }
     @inline(__always) var isForward: Bool { octet(Offset.flags).pointee.load(ordering: .relaxed) & FlowEntry.Flags.forward.rawValue != 0 }
     @inline(__always) var generation: UInt8 { octet(Offset.generation).pointee.load(ordering: .relaxed) }
+    var qosMap: UInt8 {
+        get { octet(Offset.qosMap).pointee.load(ordering: .relaxed) }
+        nonmutating set { octet(Offset.qosMap).pointee.store(newValue, ordering: .relaxed) }
+    }
     @inline(__always) var ingressVif: UInt32 {
         get { memory.load32(Offset.ingressVif) }
         nonmutating set { memory.store32(Offset.ingressVif, newValue) }

@@ -120,6 +120,7 @@ extension FlowTable {
         // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
         entry.pointee.udpSourcePort = 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32)
         entry.pointee.generation = generation
+        entry.qosMap = 0
         entry.ingressVif = isForward ? template.ingressVif : .max
         entry.lastSeen = template.now
         entry.pointee.created = template.now

@@ -27,6 +27,7 @@ final class ForwardingTables: @unchecked Sendable {
     let endpoints: TunnelEndpoints
     let vlans: VLANTable
     let domains: BroadcastDomains
+    let qos = QoSTables()
     /// By VRF id; see `roots(_:)`.
     private let rootWords: UnsafeMutablePointer<Atomic<UInt64>>
     /// By VRF id: how many of its vifs keep flows; and of all VRFs together, at `vrfCapacity`.

@@ -28,6 +28,8 @@ struct Vif {
     var workload: UnsafeMutablePointer<IPv6Address>?
     /// A workload is behind it.
     var isWorkload: Bool { kind == .virtual || kind == .vlan }
+    /// QoS map of what comes in; 0: none.
+    var qosMap: UInt8 = 0
 
     struct Flags: OptionSet {
         let rawValue: UInt32
@@ -48,6 +50,8 @@ struct Vif {
         static let strictReversePath = Flags(rawValue: 1 << 18)
         /// Senders are told by ICMP that there is no way.
         static let sendsUnreachables = Flags(rawValue: 1 << 19)
+        /// There is a QoS map.
+        static let marks = Flags(rawValue: 1 << 20)
         static let checksReversePath: Flags = [.looseReversePath, .strictReversePath]
         /// Frames to unknown addresses are flooded.
         static let floodsUnknownUnicast = Flags(rawValue: 1 << 8)

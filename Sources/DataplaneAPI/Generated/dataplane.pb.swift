@@ -45,6 +45,8 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
   case label // = 7
   case vni // = 8
   case flow // = 9
+  case forwardingClass // = 20
+  case qosMap // = 21
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -63,6 +65,8 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case 7: self = .label
     case 8: self = .vni
     case 9: self = .flow
+    case 20: self = .forwardingClass
+    case 21: self = .qosMap
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -79,6 +83,8 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case .label: return 7
     case .vni: return 8
     case .flow: return 9
+    case .forwardingClass: return 20
+    case .qosMap: return 21
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -95,6 +101,8 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     .label,
     .vni,
     .flow,
+    .forwardingClass,
+    .qosMap,
   ]
 
 }
@@ -627,6 +635,22 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     set {object = .flow(newValue)}
   }
 
+  public var forwardingClass: Dataplane_V1_ForwardingClass {
+    get {
+      if case .forwardingClass(let v)? = object {return v}
+      return Dataplane_V1_ForwardingClass()
+    }
+    set {object = .forwardingClass(newValue)}
+  }
+
+  public var qosMap: Dataplane_V1_QosMap {
+    get {
+      if case .qosMap(let v)? = object {return v}
+      return Dataplane_V1_QosMap()
+    }
+    set {object = .qosMap(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Object: Equatable, Sendable {
@@ -639,6 +663,8 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     case label(Dataplane_V1_LabelEntry)
     case vni(Dataplane_V1_VniEntry)
     case flow(Dataplane_V1_Flow)
+    case forwardingClass(Dataplane_V1_ForwardingClass)
+    case qosMap(Dataplane_V1_QosMap)
 
   }
 
@@ -1019,6 +1045,12 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
   public var hasVlan: Bool {_storage._vlan != nil}
   /// Clears the value of `vlan`. Subsequent reads from it will return its default value.
   public mutating func clearVlan() {_uniqueStorage()._vlan = nil}
+
+  /// marks what comes in; 0 = nothing is marked
+  public var qosMap: UInt32 {
+    get {_storage._qosMap}
+    set {_uniqueStorage()._qosMap = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1587,6 +1619,12 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
   /// Clears the value of `translation`. Subsequent reads from it will return its default value.
   public mutating func clearTranslation() {_uniqueStorage()._translation = nil}
 
+  /// marks its packets, both directions, in place of the vif's map; 0 = the vif's
+  public var qosMap: UInt32 {
+    get {_storage._qosMap}
+    set {_uniqueStorage()._qosMap = newValue}
+  }
+
   /// Output only from here.
   public var index: UInt32 {
     get {_storage._index}
@@ -1656,6 +1694,50 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// How the packets of a class are marked.
+public nonisolated struct Dataplane_V1_ForwardingClass: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 0 to 255
+  public var id: UInt32 = 0
+
+  /// of the IP header, inner and outer: 0 to 63
+  public var dscp: UInt32 = 0
+
+  /// of the MPLS label (EXP): 0 to 7
+  public var trafficClass: UInt32 = 0
+
+  public var cookie: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Which forwarding class a packet is of, by what it carries; what is not mentioned keeps its marks.
+public nonisolated struct Dataplane_V1_QosMap: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 1 to 255
+  public var id: UInt32 = 0
+
+  /// DSCP to forwarding class
+  public var dscp: Dictionary<UInt32,UInt32> = [:]
+
+  /// traffic class of the MPLS label a packet came under (EXP) to forwarding class; goes before its DSCP
+  public var trafficClass: Dictionary<UInt32,UInt32> = [:]
+
+  public var cookie: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct Dataplane_V1_ApplyRequest: Sendable {
@@ -1783,6 +1865,22 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     set {key = .flow(newValue)}
   }
 
+  public var forwardingClass: UInt32 {
+    get {
+      if case .forwardingClass(let v)? = key {return v}
+      return 0
+    }
+    set {key = .forwardingClass(newValue)}
+  }
+
+  public var qosMap: UInt32 {
+    get {
+      if case .qosMap(let v)? = key {return v}
+      return 0
+    }
+    set {key = .qosMap(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Key: Equatable, Sendable {
@@ -1795,6 +1893,8 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     case label(UInt32)
     case vni(UInt32)
     case flow(Dataplane_V1_FlowKey)
+    case forwardingClass(UInt32)
+    case qosMap(UInt32)
 
   }
 
@@ -2228,7 +2328,7 @@ public nonisolated struct Dataplane_V1_PacketOut: Sendable {
 fileprivate nonisolated let _protobuf_package = "dataplane.v1"
 
 nonisolated extension Dataplane_V1_Table: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0")
 }
 
 nonisolated extension Dataplane_V1_LinkState: SwiftProtobuf._ProtoNameProviding {
@@ -2269,7 +2369,7 @@ nonisolated extension Dataplane_V1_TrapReason: SwiftProtobuf._ProtoNameProviding
 
 nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Object"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2394,6 +2494,32 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
           self.object = .flow(v)
         }
       }()
+      case 20: try {
+        var v: Dataplane_V1_ForwardingClass?
+        var hadOneofValue = false
+        if let current = self.object {
+          hadOneofValue = true
+          if case .forwardingClass(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.object = .forwardingClass(v)
+        }
+      }()
+      case 21: try {
+        var v: Dataplane_V1_QosMap?
+        var hadOneofValue = false
+        if let current = self.object {
+          hadOneofValue = true
+          if case .qosMap(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.object = .qosMap(v)
+        }
+      }()
       default: break
       }
     }
@@ -2440,6 +2566,14 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
     case .flow?: try {
       guard case .flow(let v)? = self.object else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .forwardingClass?: try {
+      guard case .forwardingClass(let v)? = self.object else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .qosMap?: try {
+      guard case .qosMap(let v)? = self.object else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
     }()
     case nil: break
     }
@@ -2946,7 +3080,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -2970,6 +3104,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _floodsUnknownUnicast: Bool = false
     var _trapsGroupReports: Bool = false
     var _vlan: Dataplane_V1_VlanTags? = nil
+    var _qosMap: UInt32 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3001,6 +3136,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _floodsUnknownUnicast = source._floodsUnknownUnicast
       _trapsGroupReports = source._trapsGroupReports
       _vlan = source._vlan
+      _qosMap = source._qosMap
     }
   }
 
@@ -3040,6 +3176,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 30: try { try decoder.decodeSingularBoolField(value: &_storage._checksTunnelSource) }()
         case 31: try { try decoder.decodeSingularEnumField(value: &_storage._reversePath) }()
         case 32: try { try decoder.decodeSingularBoolField(value: &_storage._sendsUnreachables) }()
+        case 33: try { try decoder.decodeSingularUInt32Field(value: &_storage._qosMap) }()
         default: break
         }
       }
@@ -3115,6 +3252,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._sendsUnreachables != false {
         try visitor.visitSingularBoolField(value: _storage._sendsUnreachables, fieldNumber: 32)
       }
+      if _storage._qosMap != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._qosMap, fieldNumber: 33)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3145,6 +3285,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._floodsUnknownUnicast != rhs_storage._floodsUnknownUnicast {return false}
         if _storage._trapsGroupReports != rhs_storage._trapsGroupReports {return false}
         if _storage._vlan != rhs_storage._vlan {return false}
+        if _storage._qosMap != rhs_storage._qosMap {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -4205,13 +4346,14 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Flow"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0")
 
   fileprivate class _StorageClass {
     var _key: Dataplane_V1_FlowKey? = nil
     var _action: Dataplane_V1_FlowAction = .unspecified
     var _cookie: UInt64 = 0
     var _translation: Dataplane_V1_FlowTranslation? = nil
+    var _qosMap: UInt32 = 0
     var _index: UInt32 = 0
     var _reverseIndex: UInt32? = nil
     var _generation: UInt32 = 0
@@ -4237,6 +4379,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       _action = source._action
       _cookie = source._cookie
       _translation = source._translation
+      _qosMap = source._qosMap
       _index = source._index
       _reverseIndex = source._reverseIndex
       _generation = source._generation
@@ -4281,6 +4424,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         case 18: try { try decoder.decodeSingularUInt32Field(value: &_storage._idleSeconds) }()
         case 19: try { try decoder.decodeSingularBoolField(value: &_storage._isForward) }()
         case 20: try { try decoder.decodeSingularUInt32Field(value: &_storage._udpSourcePort) }()
+        case 30: try { try decoder.decodeSingularUInt32Field(value: &_storage._qosMap) }()
         default: break
         }
       }
@@ -4338,6 +4482,9 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._udpSourcePort != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._udpSourcePort, fieldNumber: 20)
       }
+      if _storage._qosMap != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._qosMap, fieldNumber: 30)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4351,6 +4498,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._action != rhs_storage._action {return false}
         if _storage._cookie != rhs_storage._cookie {return false}
         if _storage._translation != rhs_storage._translation {return false}
+        if _storage._qosMap != rhs_storage._qosMap {return false}
         if _storage._index != rhs_storage._index {return false}
         if _storage._reverseIndex != rhs_storage._reverseIndex {return false}
         if _storage._generation != rhs_storage._generation {return false}
@@ -4366,6 +4514,96 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_ForwardingClass: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ForwardingClass"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}dscp\0\u{3}traffic_class\0\u{1}cookie\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.dscp) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.trafficClass) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if self.dscp != 0 {
+      try visitor.visitSingularUInt32Field(value: self.dscp, fieldNumber: 2)
+    }
+    if self.trafficClass != 0 {
+      try visitor.visitSingularUInt32Field(value: self.trafficClass, fieldNumber: 3)
+    }
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_ForwardingClass, rhs: Dataplane_V1_ForwardingClass) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.dscp != rhs.dscp {return false}
+    if lhs.trafficClass != rhs.trafficClass {return false}
+    if lhs.cookie != rhs.cookie {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_QosMap: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".QosMap"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}dscp\0\u{3}traffic_class\0\u{1}cookie\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt32>.self, value: &self.dscp) }()
+      case 3: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt32>.self, value: &self.trafficClass) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.dscp.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt32>.self, value: self.dscp, fieldNumber: 2)
+    }
+    if !self.trafficClass.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt32>.self, value: self.trafficClass, fieldNumber: 3)
+    }
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_QosMap, rhs: Dataplane_V1_QosMap) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.dscp != rhs.dscp {return false}
+    if lhs.trafficClass != rhs.trafficClass {return false}
+    if lhs.cookie != rhs.cookie {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4470,7 +4708,7 @@ nonisolated extension Dataplane_V1_Operation: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Key"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4565,6 +4803,22 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.key = .flow(v)
         }
       }()
+      case 20: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .forwardingClass(v)
+        }
+      }()
+      case 21: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .qosMap(v)
+        }
+      }()
       default: break
       }
     }
@@ -4611,6 +4865,14 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .flow?: try {
       guard case .flow(let v)? = self.key else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .forwardingClass?: try {
+      guard case .forwardingClass(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 20)
+    }()
+    case .qosMap?: try {
+      guard case .qosMap(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 21)
     }()
     case nil: break
     }

@@ -11,7 +11,8 @@ public struct ConfiguredObject: Sendable {
     /// All objects, in the order in which they depend on each other, whatever the order of the sections in the file.
     static func list(_ value: ConfigNode) throws(ConfigError) -> [ConfiguredObject] {
         let readers: KeyValuePairs<String, (ConfigNode) throws(ConfigError) -> RouterObject> = [
-            "ports": port, "vrfs": vrf, "vifs": vif, "nextHops": nextHop, "routes": route, "bridge": bridgeEntry, "labels": label, "vnis": vni,
+            "ports": port, "forwardingClasses": forwardingClass, "qosMaps": qosMap, "vrfs": vrf, "vifs": vif, "nextHops": nextHop, "routes": route,
+            "bridge": bridgeEntry, "labels": label, "vnis": vni,
         ]
         let sections = try value.mapping(keys: readers.map(\.key))
         var objects: [ConfiguredObject] = []
@@ -62,6 +63,34 @@ public struct ConfiguredObject: Sendable {
                 cookie: try cookie(fields)))
     }
 
+    private static func forwardingClass(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["id", "dscp", "trafficClass", "cookie"])
+        return .forwardingClass(
+            ForwardingClassSpec(
+                id: try fields.required("id").integer(in: 0...255), dscp: try fields.required("dscp").integer(in: 0...63),
+                trafficClass: try fields.required("trafficClass").integer(in: 0...7), cookie: try cookie(fields)))
+    }
+
+    private static func qosMap(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["id", "dscp", "trafficClass", "cookie"])
+        return .qosMap(
+            QoSMapSpec(
+                id: try fields.required("id").integer(in: 1...255), dscp: try classes(fields["dscp"], most: 63),
+                trafficClass: try classes(fields["trafficClass"], most: 7), cookie: try cookie(fields)))
+    }
+
+    /// A list of `{from, class}`.
+    private static func classes(_ value: ConfigNode?, most: UInt8) throws(ConfigError) -> [UInt8: UInt8] {
+        var out: [UInt8: UInt8] = [:]
+        for item in try value?.list() ?? [] {
+            let entry = try item.mapping(keys: ["from", "class"])
+            let from = try entry.required("from"), mark: UInt8 = try from.integer(in: 0...most)
+            guard out[mark] == nil else { throw from.error("\(mark) is given twice") }
+            out[mark] = try entry.required("class").integer(in: 0...255)
+        }
+        return out
+    }
+
     private static func vrf(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: ["id", "name", "floodsUnknownUnicast", "cookie"])
         return .vrf(
@@ -73,7 +102,8 @@ public struct ConfiguredObject: Sendable {
     private static func vif(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
-            "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "vlan", "cookie",
+            "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "vlan",
+            "qosMap", "cookie",
         ])
         let id = VifID(try number(fields.required("id"))), name = try fields.required("name").string()
         let kind: VifSpec.Kind = try fields.required("kind").choice([
@@ -97,6 +127,7 @@ public struct ConfiguredObject: Sendable {
         spec.floodsUnknownUnicast = try fields["floodsUnknownUnicast"]?.boolean() ?? false
         spec.trapsGroupReports = try fields["trapsGroupReports"]?.boolean() ?? false
         spec.vlan = try fields["vlan"].map(vlan)
+        spec.qosMap = try fields["qosMap"]?.integer(in: 0...255) ?? 0
         return .vif(spec)
     }
 

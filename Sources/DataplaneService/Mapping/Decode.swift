@@ -27,8 +27,11 @@ extension RouterObject {
         case .label(let label): self = .label(try LabelSpec(label))
         case .vni(let vni): self = .vni(try VNISpec(vni))
         case .flow(let flow): self = .flow(try FlowSpec(flow))
+        case .forwardingClass(let message): self = .forwardingClass(try ForwardingClassSpec(message))
+        case .qosMap(let message): self = .qosMap(try QoSMapSpec(message))
         case nil:
-            throw FieldReader(path: "upsert").missing("object", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow")
+            throw FieldReader(path: "upsert").missing(
+                "object", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map")
         }
     }
 }
@@ -47,7 +50,9 @@ extension RouterKey {
         case .label(let label): self = .label(try reader.mplsLabel(label, "label"))
         case .vni(let vni): self = .vni(try reader.vni(vni, "vni"))
         case .flow(let key): self = .flow(try FlowKeySpec(key, path: "delete.flow"))
-        case nil: throw reader.missing("key", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow")
+        case .forwardingClass(let id): self = .forwardingClass(try reader.octet(id, "forwarding_class", most: 255))
+        case .qosMap(let id): self = .qosMap(try reader.octet(id, "qos_map", most: 255))
+        case nil: throw reader.missing("key", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map")
         }
     }
 }
@@ -116,6 +121,7 @@ extension VifSpec {
         floodsUnknownUnicast = message.floodsUnknownUnicast
         trapsGroupReports = message.trapsGroupReports
         vlan = message.hasVlan ? try VLANSpec(message.vlan) : nil
+        qosMap = try reader.octet(message.qosMap, "qos_map", most: 255)
     }
 }
 
@@ -210,6 +216,7 @@ extension FlowSpec {
             key: try FlowKeySpec(message.key, path: "upsert.flow.key"), action: action,
             translation: message.hasTranslation ? try FlowTranslation(message.translation, path: "upsert.flow.translation") : nil,
             cookie: message.cookie)
+        qosMap = try reader.octet(message.qosMap, "qos_map", most: 255)
     }
 }
 

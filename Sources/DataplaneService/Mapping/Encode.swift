@@ -105,6 +105,7 @@ extension Dataplane_V1_Vif {
                 $0.protocol = tags.tagProtocol == .service ? .service : .customer
             }
         }
+        qosMap = UInt32(spec.qosMap)
         cookie = spec.cookie
     }
     init(_ reading: VifReading) {
@@ -278,6 +279,7 @@ extension Dataplane_V1_Flow {
             case .nat: .nat
             }
         if let given = spec.translation { translation = Dataplane_V1_FlowTranslation(given) }
+        qosMap = UInt32(spec.qosMap)
         cookie = spec.cookie
     }
     init(_ reading: FlowReading) {

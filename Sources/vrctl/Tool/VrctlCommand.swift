@@ -28,7 +28,8 @@ struct VrctlCommand: AsyncParsableCommand {
             """,
         version: productVersion,
         subcommands: [
-            StatusCommand.self, VifCommand.self, NextHopCommand.self, RouteCommand.self, LabelCommand.self, VNICommand.self, FlowCommand.self,
+            StatusCommand.self, VifCommand.self, NextHopCommand.self, RouteCommand.self, LabelCommand.self, VNICommand.self, QoSMapCommand.self,
+            ForwardingClassCommand.self, FlowCommand.self,
             DropStatsCommand.self, ApplyCommand.self, GetCommand.self, DescribeCommand.self, DiffCommand.self, DeleteCommand.self,
             PortCommand.self, InstallAliasesCommand.self,
         ])

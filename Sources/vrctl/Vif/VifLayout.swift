@@ -27,7 +27,7 @@ struct VifLayout {
         var lines = ["vif0/\(vif.id)".padded(12) + "\(transport(port)): \(printable(vif.name))" + (nextHops[vif.id].map { " NH: \($0)" } ?? "")]
         func add(_ line: String) { lines.append(Self.indent + line) }
         add("Type:\(kind(vif.kind)) HWaddr:\(macText(vif.mac))\(addresses(vif))")
-        add("Vrf:\(vif.vrf) Mcast Vrf:\(vif.vrf) Flags:\(flags(vif)) QOS:-1")
+        add("Vrf:\(vif.vrf) Mcast Vrf:\(vif.vrf) Flags:\(flags(vif)) QOS:\(vif.qosMap == 0 ? "-1" : "\(vif.qosMap)")")
         if vif.hasVlan { add("Vlan Id:\(tags(vif.vlan)) Parent:vif0/\(vif.vlan.parent)") }
         if let port {
             add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(mtu(vif) > 0 ? " MTU:\(mtu(vif))" : "")\(link(port))")
@@ -186,6 +186,7 @@ struct VifLayout {
                     "protocol": vif.vlan.protocol == .service ? "802.1ad" : "802.1Q",
                 ])
         }
+        add("qosMap", vif.qosMap == 0 ? .null : JSON(vif.qosMap))
         add("flags", JSON(flags(vif)))
         add("nextHop", JSON(nextHops[vif.id]))
         add("cookie", JSON(cookieText(vif.cookie)))
