@@ -63,7 +63,8 @@ import Testing
         let json = FlowLayout.json(nat).compact
         #expect(
             json.contains(
-                #""action":"nat","translation":{"source":"203.0.113.5","sourcePort":61001,"destination":null,"destinationPort":null,"vrf":4}"#))
+                #""action": "nat", "translation": {"source": "203.0.113.5", "sourcePort": 61001, "destination": null, "destinationPort": null, "vrf": 4}"#
+            ))
     }
 
     @Test func aReverseThatIsGoneAndAnEntryNoPacketTook() {

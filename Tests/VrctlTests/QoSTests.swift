@@ -5,16 +5,15 @@ import Testing
 
 @Suite struct QoSTests {
     private var router: FakeRouter {
-        FakeRouter([
-            .forwardingClass(
-                .with {
-                    $0.id = 5; $0.dscp = 34; $0.trafficClass = 6
-                }),
-            .qosMap(
-                .with {
-                    $0.id = 9; $0.dscp = [46: 5, 0: 5]; $0.trafficClass = [3: 5]; $0.cookie = 1
-                }),
-        ])
+        var forwardingClass = Dataplane_V1_ForwardingClass(), map = Dataplane_V1_QosMap()
+        forwardingClass.id = 5
+        forwardingClass.dscp = 34
+        forwardingClass.trafficClass = 6
+        map.id = 9
+        map.dscp = [46: 5, 0: 5]
+        map.trafficClass = [3: 5]
+        map.cookie = 1
+        return FakeRouter([.forwardingClass(forwardingClass), .qosMap(map)])
     }
 
     @Test func classes() async {
