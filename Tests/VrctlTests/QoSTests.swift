@@ -18,7 +18,7 @@ import Testing
 
     @Test func classes() async {
         #expect(
-            await run(["forwarding-class", "--dump"], router: router).output == """
+            await run(["vrctl", "forwarding-class", "--dump"], router: router).output == """
                 Forwarding Class Map
 
                  FC    DSCP   EXP
@@ -27,13 +27,13 @@ import Testing
 
                 """)
         #expect(
-            await run(["forwarding-class", "--get", "6"], router: router)
-                == Run(code: 1, output: "", errors: "forwarding-class: no forwarding class 6; forwarding-class --dump lists them\n"))
+            await run(["vrctl", "forwarding-class", "--get", "6"], router: router)
+                == Run(code: 1, output: "", errors: "vrctl: no forwarding class 6; vrctl forwarding-class --dump lists them\n"))
     }
 
     @Test func maps() async {
         #expect(
-            await run(["qosmap", "--get", "9"], router: router).output == """
+            await run(["vrctl", "qosmap", "--get", "9"], router: router).output == """
                 QOS Map
 
                 Id: 9
@@ -48,8 +48,8 @@ import Testing
     }
 
     @Test func json() async {
-        let output = await run(["qosmap", "--dump", "-o", "json"], router: router).output
+        let output = await run(["vrctl", "qosmap", "--dump", "-o", "json"], router: router).output
         #expect(output.contains("\"qosMaps\"") && output.contains("\"from\": 46") && output.contains("\"class\": 5"))
-        #expect(await run(["forwarding-class", "--dump", "-o", "json"], router: router).output.contains("\"trafficClass\": 6"))
+        #expect(await run(["vrctl", "forwarding-class", "--dump", "-o", "json"], router: router).output.contains("\"trafficClass\": 6"))
     }
 }

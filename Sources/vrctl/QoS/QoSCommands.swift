@@ -6,16 +6,16 @@ struct QoSMapCommand: AsyncParsableCommand {
         commandName: "qosmap", abstract: "Shows QoS maps: which forwarding class a packet is of, by what it carries.",
         discussion: """
             EXAMPLES
-              qosmap --dump           every map
-              qosmap --get 9          one map
-              qosmap --get 9 -o json
+              vrctl qosmap --dump           every map
+              vrctl qosmap --get 9          one map
+              vrctl qosmap --get 9 -o json
             """)
     @OptionGroup var selection: NumberSelection
     @OptionGroup var outputOptions: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try await listNumbered("qosMaps", "QoS map", "qosmap", .qosMap, selection, outputOptions.output, connection, header: QoSLayout.mapHeader) {
+        try await listNumbered("qosMaps", "QoS map", "vrctl qosmap", .qosMap, selection, outputOptions.output, connection, header: QoSLayout.mapHeader) {
             if case .qosMap(let map) = $0 { (map.id, QoSLayout.text(map), QoSLayout.json(map)) } else { nil }
         }
     }
@@ -26,9 +26,9 @@ struct ForwardingClassCommand: AsyncParsableCommand {
         commandName: "forwarding-class", abstract: "Shows forwarding classes: how the packets of a class are marked.",
         discussion: """
             EXAMPLES
-              forwarding-class --dump           every class
-              forwarding-class --get 5          one class
-              forwarding-class --get 5 -o json
+              vrctl forwarding-class --dump           every class
+              vrctl forwarding-class --get 5          one class
+              vrctl forwarding-class --get 5 -o json
             """)
     @OptionGroup var selection: NumberSelection
     @OptionGroup var outputOptions: OutputOptions
@@ -36,7 +36,7 @@ struct ForwardingClassCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await listNumbered(
-            "forwardingClasses", "forwarding class", "forwarding-class", .forwardingClass, selection, outputOptions.output, connection,
+            "forwardingClasses", "forwarding class", "vrctl forwarding-class", .forwardingClass, selection, outputOptions.output, connection,
             header: QoSLayout.classHeader
         ) {
             if case .forwardingClass(let message) = $0 { (message.id, QoSLayout.text(message), QoSLayout.json(message)) } else { nil }
