@@ -15,7 +15,9 @@ struct QoSMapCommand: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try await listNumbered("qosMaps", "QoS map", "vrctl qosmap", .qosMap, selection, outputOptions.output, connection, header: QoSLayout.mapHeader) {
+        try await listNumbered(
+            "qosMaps", "QoS map", "vrctl qosmap", .qosMap, selection, outputOptions.output, connection, header: QoSLayout.mapHeader
+        ) {
             if case .qosMap(let map) = $0 { (map.id, QoSLayout.text(map), QoSLayout.json(map)) } else { nil }
         }
     }
