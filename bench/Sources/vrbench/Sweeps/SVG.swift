@@ -90,7 +90,9 @@ struct Chart {
 
     static func number(_ value: Double) -> String {
         if value >= 1e6 { return String(format: value.truncatingRemainder(dividingBy: 1e6) == 0 ? "%.0fM" : "%.1fM", value / 1e6) }
-        if value >= 1e3 { return String(format: value.truncatingRemainder(dividingBy: 1e3) == 0 ? "%.0fk" : "%.1fk", value / 1e3) }
+        if value >= 1e4 || value >= 1e3 && value.truncatingRemainder(dividingBy: 1e3) == 0 {
+            return String(format: value.truncatingRemainder(dividingBy: 1e3) == 0 ? "%.0fk" : "%.1fk", value / 1e3)
+        }
         return String(format: value == value.rounded() ? "%.0f" : "%.1f", value)
     }
 
