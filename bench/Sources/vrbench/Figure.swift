@@ -82,7 +82,9 @@ struct Figure: Encodable {
             (value.map { String(format: "%.\(digits)f", $0) } ?? "-").leading(width)
         }
         var text = name.trailing(21) + cell(cycles, 7) + cell(median, 7) + cell(nanoseconds, 6) + cell(megapackets, 7) + cell(instructions, 6, 0)
-        text += cell(ratioToFloor > 0 ? ratioToFloor : nil, 9) + cell(targetCycles, 8, 0) + (String(format: "%.0f", spread * 100) + "%").leading(7) + "  " + title
+        text +=
+            cell(ratioToFloor > 0 ? ratioToFloor : nil, 9) + cell(targetCycles, 8, 0) + (String(format: "%.0f", spread * 100) + "%").leading(7) + "  "
+            + title
         if let bytesPerEntry { text += String(format: "; %.1f B/\(entry ?? "entry")", bytesPerEntry) }
         if let perSecond { text += String(format: "; %.2f M/s", perSecond / 1e6) }
         return text

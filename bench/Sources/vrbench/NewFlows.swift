@@ -18,15 +18,19 @@ enum NewFlows {
     static func measure(_ variant: String, _ traffic: Traffic, floor: Double?) throws -> Figure {
         var figure = Figure(id: "W8", variant: variant, title: title(traffic)), watch = Stopwatch()
         let workload = Workload.route("W8", variant, traffic, flows: true)
+        var seconds = 0.0, packets = 0
         for round in 0..<3 {
             let bench = try Bench(workload)
             if round == 0 { watch.begin() } else { watch.pause() }
+            let begun = threadSeconds()
             let turns = max(1, bench.trace.count / 32 / 64)
             for _ in 0..<64 {
                 let before = bench.source.receivedCount
                 bench.router.run(turns: turns)
                 watch.mark(bench.source.receivedCount - before)
             }
+            seconds += threadSeconds() - begun
+            packets += bench.source.receivedCount
             let status = bench.router.status()
             let entries = status.tables.first { $0.name == "flow" }
             guard let entries, entries.used == bench.source.receivedCount * 2, status.totals.forwarded == UInt64(bench.source.receivedCount) else {
@@ -39,8 +43,9 @@ enum NewFlows {
             figure.entry = "flow entry"
         }
         watch.finish(&figure, floor: floor)
-        // Setting up is not even: the windows in which memory is touched first cost more. So the rate is the median's.
-        figure.perSecond = Double(vr_tsc_hz()) / max(figure.median, 1)
+        // Setting up is not even: the windows in which memory is touched first cost more. So the rate is over all of them, by the time that the thread
+        // had a core.
+        figure.perSecond = Double(packets) / max(seconds, .leastNonzeroMagnitude)
         figure.targetCycles = Double(vr_tsc_hz()) / 4e6
         return figure
     }

@@ -1,5 +1,13 @@
 import CBench
 import CPlatform
+import Glibc
+
+/// Seconds that the calling thread has had a core: they do not go on while another program has it.
+func threadSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+}
 
 /// Windows of TSC cycles, and the processor's own counters around all of them where it has any.
 struct Stopwatch {

@@ -73,10 +73,19 @@ static inline uint64_t vb_feed_size(void) { return sizeof(vb_feed); }
 typedef struct vb_feed_totals {
     uint64_t received, transmitted, transmitted_bytes, window_count, window, has_counters, sample_count;
 } vb_feed_totals;
+// As of one moment, or nearly: read again when the reader was held up between one number and the next.
 static inline vb_feed_totals vb_feed_read(const vb_feed *feed) {
-    vb_feed_totals totals = {
-        feed->received, feed->transmitted, feed->transmitted_bytes, __atomic_load_n(&feed->window_count, __ATOMIC_ACQUIRE), feed->window,
-        feed->has_counters, __atomic_load_n(&feed->sample_count, __ATOMIC_ACQUIRE)};
+    vb_feed_totals totals;
+    for (int i = 0; i < 1000; i++) {
+        totals.received = __atomic_load_n(&feed->received, __ATOMIC_ACQUIRE);
+        totals.transmitted = __atomic_load_n(&feed->transmitted, __ATOMIC_ACQUIRE);
+        totals.transmitted_bytes = __atomic_load_n(&feed->transmitted_bytes, __ATOMIC_ACQUIRE);
+        totals.window_count = __atomic_load_n(&feed->window_count, __ATOMIC_ACQUIRE);
+        totals.sample_count = __atomic_load_n(&feed->sample_count, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&feed->received, __ATOMIC_ACQUIRE) - totals.received < 256) break;
+    }
+    totals.window = feed->window;
+    totals.has_counters = feed->has_counters;
     return totals;
 }
 
