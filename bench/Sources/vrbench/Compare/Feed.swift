@@ -110,12 +110,13 @@ struct FeedWatch {
         while vr_monotonic_ns() < deadline {
             try program.check()
             reader = reader ?? FeedReader(path: path)
-            if let reader, reader.totals.received >= UInt64(warmUp), reader.totals.window_count > 8 { return reader }
+            // Sent, not received: testpmd throws away what it receives before it forwards.
+            if let reader, reader.totals.transmitted >= UInt64(warmUp), reader.totals.window_count > 8 { return reader }
             Thread.sleep(forTimeInterval: 0.02)
         }
-        let seen = reader?.totals.received ?? 0
+        let seen = reader?.totals.received ?? 0, sent = reader?.totals.transmitted ?? 0
         reader?.close()
-        throw MeasureError(description: "\(program.name): received \(seen) packets in two minutes; \(program.log())")
+        throw MeasureError(description: "\(program.name): received \(seen) and sent \(sent) packets in two minutes; \(program.log())")
     }
 }
 

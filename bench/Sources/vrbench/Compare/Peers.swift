@@ -86,7 +86,7 @@ struct Testpmd: Peer {
                 "-d", site.plugin, "--no-huge", "-m", "512", "--no-shconf", "--no-pci", "--no-telemetry", "--lcores",
                 "0@\(site.otherCore),1@\(site.core)", "--log-level", "warning", "--vdev", Site.input, "--vdev", Site.output, "--",
                 "--forward-mode=\(mode)", "--burst=32", "--nb-cores=1", "--total-num-mbufs=16384", "--mbuf-size=\(Site.bufferSize)",
-                "--stats-period=600",
+                "--stats-period=600", "--no-flush-rx",
             ], environment: site.environment("peer").merging(["VRFEED_TRACE": trace]) { $1 }, folder: site.folder)
     }
 
