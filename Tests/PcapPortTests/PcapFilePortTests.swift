@@ -205,4 +205,23 @@ import Testing
         #expect(
             failure { _ = try PcapPort.open(PortSpec(name: "r", driver: .replay(file: "/nonexistent/x", count: nil))) }.contains("/nonexistent/x"))
     }
+
+    /// A run over a replay with a count ends, whatever ports are beside it.
+    @Test func aRunOverAReplayEnds() throws {
+        let directory = try Directory(), pool = try HeapBufferPool(bufferSize: 4096, capacity: 256)
+        let file = try directory.write(Capture.header() + Capture.record(Capture.frame(1)), as: "trace.pcap")
+        let router = Router(RouterConfiguration(), pool: pool) { spec throws(PortError) in
+            switch spec.driver {
+            case .sink: CountingPort(name: spec.name)
+            case .loopback: LoopbackPort(name: spec.name)
+            default: try PcapPort.open(spec)
+            }
+        }
+        let ports: [PortSpec.Driver] = [.replay(file: file, count: 100), .sink, .loopback]
+        let outcomes = router.apply(ports.enumerated().map { .upsert(.port(PortSpec(name: "p\($0)", driver: $1))) })
+        #expect(outcomes == [.ok, .ok, .ok])
+        router.runUntilExhausted()
+        #expect(router.status().totals.received == 100)
+        #expect(pool.inUse == 0)
+    }
 }

@@ -73,6 +73,9 @@ public final class LoopbackPort: Port, @unchecked Sendable {
         frame.tailroom &-= shift
     }
 
+    /// Nothing waits: what is still to come, another port has to give.
+    public override var isExhausted: Bool { transmitted.load(ordering: .acquiring) == received.load(ordering: .acquiring) }
+
     public override func statistics() -> PortStatistics {
         var statistics = PortStatistics()
         statistics.receivedPackets = UInt64(truncatingIfNeeded: received.load(ordering: .relaxed))

@@ -84,6 +84,8 @@ public final class CountingPort: Port, @unchecked Sendable {
         return count
     }
 
+    public override var isExhausted: Bool { true }
+
     public override func statistics() -> PortStatistics {
         var out = PortStatistics()
         out.transmittedPackets = packets.load(ordering: .relaxed)
