@@ -78,6 +78,11 @@ uint64_t vr_tsc_hz(void) {
     return measured_hz;
 }
 
+void vr_nap(uint64_t nanoseconds) {
+    struct timespec nap = {.tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)};
+    nanosleep(&nap, NULL);
+}
+
 void *vr_reserve(size_t size) {
     void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return address == MAP_FAILED ? NULL : address;

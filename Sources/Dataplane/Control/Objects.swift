@@ -29,8 +29,11 @@ public struct PortSpec: Hashable, Sendable {
     public var mtu: Int
     /// Receive queues to ask for; 0: one.
     public var queues: Int
+    /// Whether received packets are spread over the workers by a hash of their (inner) flow; nil: when the port has too few queues for the workers, see `Router.publishPlans`.
+    public var spread: Bool?
     public var cookie: UInt64
-    public init(name: String, driver: Driver, mtu: Int = 0, queues: Int = 0, cookie: UInt64 = 0) {
+    public init(name: String, driver: Driver, mtu: Int = 0, queues: Int = 0, spread: Bool? = nil, cookie: UInt64 = 0) {
+        self.spread = spread
         self.name = name
         self.driver = driver
         self.mtu = mtu

@@ -10,26 +10,21 @@ extension Router {
             guard entry.spec.driver == spec.driver, entry.spec.mtu == spec.mtu, entry.spec.queues == spec.queues else {
                 return .invalid("port \(spec.name): exists with another driver, MTU or queue count; delete it first")
             }
+            let isOther = entry.spec.spread != spec.spread
             entry.spec = spec
             state.ports[spec.name] = entry
+            if isOther { publishPlans(&state) }
             return .ok
         }
         let index = state.portSlots.firstIndex { $0 == nil } ?? state.portSlots.count
         guard index < Worker.portCapacity else { return .tableFull("port table: \(Worker.portCapacity) ports are in use") }
         let port: Port
         do { port = try portFactory(spec) } catch { return .portFailed("port \(spec.name): \(error)") }
-        if index == state.portSlots.count {
-            state.portSlots.append(port)
-            state.transmitLocks.append(nil)
-        } else {
-            state.portSlots[index] = port
-        }
-        if port.transmitQueueCount < workers.count, state.transmitLocks[index] == nil {
-            let lock = UnsafeMutablePointer<Atomic<Bool>>.allocate(capacity: 1)
-            lock.initialize(to: Atomic(false))
-            state.transmitLocks[index] = lock
-        }
-        state.ports[spec.name] = PortEntry(spec: spec, port: port, index: index, receiveWorkers: chooseWorkers(port.receiveQueueCount, state))
+        if index == state.portSlots.count { state.portSlots.append(port) } else { state.portSlots[index] = port }
+        let receiveWorkers = chooseWorkers(port.receiveQueueCount, state)
+        state.ports[spec.name] = PortEntry(
+            spec: spec, port: port, index: index, receiveWorkers: receiveWorkers,
+            transmitOwners: chooseOwners(port, receiveWorkers: receiveWorkers, state), loads: QueueLoads(count: port.receiveQueueCount))
         publishPlans(&state)
         return .ok
     }
@@ -42,61 +37,10 @@ extension Router {
         state.ports[name] = nil
         state.portSlots[entry.index] = nil
         publishPlans(&state)
-        // No worker polls it or sends on it once all have passed; then the device may go.
-        synchronizeWorkers()
+        // No worker polls it or sends on it, and nothing is on the way to it, once all have passed; then the device, and its index, may go.
+        settleWorkers()
         entry.port.close()
         return .ok
-    }
-
-    /// For each new receive queue the worker that has the fewest.
-    private func chooseWorkers(_ queues: Int, _ state: State) -> [Int] {
-        var load = Array(repeating: 0, count: workers.count)
-        for entry in state.ports.values { for worker in entry.receiveWorkers { load[worker] += 1 } }
-        return (0..<queues).map { _ in
-            let worker = load.indices.min { load[$0] < load[$1] } ?? 0
-            load[worker] += 1
-            return worker
-        }
-    }
-
-    /// Gives every worker its receive queues and the transmit queues.
-    func publishPlans(_ state: inout State) {
-        var receive: [[WorkerPlan.ReceiveQueue]] = workers.map { _ in [] }
-        let vifByPort = Dictionary(state.vifs.values.filter { $0.kind != .vlan }.map { ($0.port, $0.id.rawValue) }, uniquingKeysWith: min)
-        for entry in state.ports.values.sorted(by: { $0.index < $1.index }) {
-            for (queue, worker) in entry.receiveWorkers.enumerated() {
-                receive[worker].append(
-                    WorkerPlan.ReceiveQueue(
-                        port: .passUnretained(entry.port), queue: queue, vif: vifByPort[entry.spec.name] ?? WorkerPlan.noVif,
-                        descriptor: entry.port.pollDescriptor(queue: queue)))
-            }
-        }
-        let ports = state.portSlots.compactMap { $0 }
-        let old = state.plans
-        state.plans = workers.map { worker in
-            let transmit: [WorkerPlan.TransmitQueue?] = state.portSlots.enumerated().map { index, port in
-                guard let port, port.transmitQueueCount > 0 else { return nil }
-                let isShared = port.transmitQueueCount < workers.count
-                return WorkerPlan.TransmitQueue(
-                    port: .passUnretained(port), queue: worker.id % port.transmitQueueCount, lock: isShared ? state.transmitLocks[index] : nil,
-                    cutsSegments: port.traits.contains(.cutsSegments))
-            }
-            return WorkerPlan(receive: receive[worker.id], transmit: transmit, ports: ports)
-        }
-        for (worker, plan) in zip(workers, state.plans) {
-            worker.plan.store(Unmanaged.passUnretained(plan).toOpaque(), ordering: .releasing)
-            worker.bell.ring()
-        }
-        tables.quiescence.retire { withExtendedLifetime(old) {} }
-    }
-
-    /// Waits until no worker, and no packet under way, can still hold what was published before.
-    func settleWorkers() { synchronizeWorkers() }
-
-    /// Waits until no worker can still hold what was published before.
-    func synchronizeWorkers() {
-        for worker in workers { worker.bell.ring() }
-        tables.quiescence.synchronize()
     }
 
     func upsert(_ spec: VifSpec, _ state: inout State) -> RouterOutcome {

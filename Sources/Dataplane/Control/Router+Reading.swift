@@ -134,6 +134,8 @@ extension Router {
                 counters.trapped = field(.trapped)
                 counters.consumed = field(.consumed)
                 counters.generated = field(.generated)
+                counters.handedOver = field(.handedOver)
+                counters.takenOver = field(.takenOver)
                 for reason in DropReason.allCases {
                     let count = values[WorkerCounters.dropBase + Int(reason.rawValue)]
                     counters.dropped &+= count
@@ -144,7 +146,7 @@ extension Router {
                     WorkerReading(
                         id: worker.id, core: worker.core, counters: counters, polls: field(.polls), idlePolls: field(.idlePolls),
                         sleeps: field(.sleeps),
-                        busyCycles: field(.busyCycles), bursts: field(.bursts)))
+                        busyCycles: field(.busyCycles), bursts: field(.bursts), spread: field(.spread)))
             }
             return RouterStatus(
                 uptimeNanoseconds: uptimeNanoseconds, totals: totals, workers: readings,
@@ -227,6 +229,8 @@ extension RouterCounters {
         trapped &+= other.trapped
         consumed &+= other.consumed
         generated &+= other.generated
+        handedOver &+= other.handedOver
+        takenOver &+= other.takenOver
     }
 }
 

@@ -134,7 +134,9 @@ extension Router {
             action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds)
         tables.flows.pool.collect(workers.count)
         return tables.readingFlows { flows in
-            for _ in 0..<1000 {
+            // A worker holds a bucket for tens of instructions, unless its core was taken away meanwhile.
+            var patience = Patience()
+            for _ in 0..<2000 {
                 let result = flows.insertPair(lane: workers.count, forward: &forward, reverse: &reverse, template)
                 switch result.status {
                 case .inserted: return .ok
@@ -155,7 +157,7 @@ extension Router {
                     return .ok
                 case .conflict: return .inUse("flow: its reverse belongs to another flow")
                 case .full: return .tableFull("flow table: holds \(flows.capacity) entries, all in use")
-                case .busy: continue
+                case .busy: patience.wait()
                 }
             }
             return .tableFull("flow: the bucket stayed busy; try again")
@@ -167,8 +169,10 @@ extension Router {
         return tables.readingFlows { flows in
             let index = flows.lookup(&words, hash: flows.hash(&words))
             guard index != FlowTable.none else { return .notFound("flow: does not exist") }
-            for _ in 0..<1000 where flows.isLive(index) {
+            var patience = Patience()
+            for _ in 0..<2000 where flows.isLive(index) {
                 if flows.remove(lane: workers.count, index: index) { return .ok }
+                patience.wait()
             }
             return flows.isLive(index) ? .tableFull("flow: the bucket stayed busy; try again") : .ok
         }

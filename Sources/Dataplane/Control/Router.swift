@@ -19,6 +19,8 @@ public final class Router: @unchecked Sendable {
     let portFactory: PortFactory
     let tables: ForwardingTables
     let workers: [Worker]
+    /// Nil with a single worker.
+    let mesh: WorkerMesh?
     let trapBell = Doorbell()
     let startTSC = vr_tsc()
     private let startNanoseconds = vr_monotonic_ns()
@@ -45,7 +47,6 @@ public final class Router: @unchecked Sendable {
         var forwardingClasses: [UInt8: ForwardingClassSpec] = [:]
         var qosMaps: [UInt8: QoSMapSpec] = [:]
         var plans: [WorkerPlan] = []
-        var transmitLocks: [UnsafeMutablePointer<Atomic<Bool>>?] = []
         /// What `clearCounters` subtracts.
         var dropBaseline: [UInt64] = Array(repeating: 0, count: WorkerCounters.count)
         var vifBaseline: [VifID: VifCounters] = [:]
@@ -56,8 +57,13 @@ public final class Router: @unchecked Sendable {
         var spec: PortSpec
         var port: Port
         var index: Int
-        /// The worker of each receive queue. It stays the same while the port is there: two workers must never poll one queue, not even during a change of plans.
+        /// The worker that each receive queue is to have.
         var receiveWorkers: [Int]
+        /// The way of each receive queue's packets in the plans in force; nil: nobody polls it while it changes hands.
+        var ways: [QueueWay?] = []
+        /// The worker that alone sends on each transmit queue; empty: each worker has its own.
+        var transmitOwners: [Int]
+        var loads: QueueLoads
     }
 
     struct TrapListeners {
@@ -77,13 +83,18 @@ public final class Router: @unchecked Sendable {
         var state = State()
         state.nextHops[.discard] = NextHopSpec(id: .discard, kind: .discard)
         _ = tables.nextHops.publish(0, NextHop.discard)
-        let empty = WorkerPlan(receive: [], transmit: [], ports: [])
+        let empty = WorkerPlan(receive: [], transmit: [], ports: [], loads: [])
         state.plans = configuration.cores.map { _ in empty }
         let bell = trapBell
         let start = startTSC
+        let mesh = configuration.cores.count > 1 ? WorkerMesh(workerCount: configuration.cores.count, mayEverSleep: configuration.idle != .poll) : nil
+        self.mesh = mesh
         workers = configuration.cores.enumerated().map { id, core in
-            Worker(id: id, core: core, configuration: configuration, tables: tables, pool: pool, plan: empty, trapBell: bell, startTSC: start)
+            Worker(
+                id: id, core: core, configuration: configuration, tables: tables, pool: pool, plan: empty, trapBell: bell, startTSC: start, mesh: mesh
+            )
         }
+        mesh?.bells = workers.map(\.bell)
         self.state = Mutex(state)
     }
 
@@ -127,6 +138,7 @@ public final class Router: @unchecked Sendable {
             for thread in threads { pthread_join(thread, nil) }
             threads = []
         }
+        drainMesh()
         isStopping.store(true, ordering: .relaxed)
         trapBell.ring()
         trapThread.withLock {
@@ -148,18 +160,32 @@ public final class Router: @unchecked Sendable {
         state.withLock { state in for port in state.portSlots { port?.close() } }
     }
 
-    /// Without `start`: the first worker takes this many loop turns in the calling thread. True when a packet moved. One thread at a time.
+    /// Without `start`: the workers take this many loop turns each, one after the other, in the calling thread. True when a packet moved. One thread at a time.
     @discardableResult public func run(turns: Int) -> Bool {
-        let worker = workers[0]
         var worked = false
-        tables.quiescence.online(worker.id)
+        for worker in workers { tables.quiescence.online(worker.id) }
         for _ in 0..<turns {
-            if worker.turn() { worked = true }
-            tables.quiescence.quiesce(worker.id)
+            for worker in workers {
+                if worker.turn() { worked = true }
+                tables.quiescence.quiesce(worker.id)
+            }
         }
-        tables.quiescence.offline(worker.id)
-        worker.counters.publish()
+        for worker in workers { tables.quiescence.offline(worker.id) }
+        drainMesh()
+        for worker in workers { worker.counters.publish() }
         return worked
+    }
+
+    /// While no worker runs: what they had handed to one another goes its way.
+    private func drainMesh() {
+        guard let mesh else { return }
+        while !mesh.isEmpty {
+            for worker in workers {
+                tables.quiescence.online(worker.id)
+                worker.drain(mesh)
+                tables.quiescence.offline(worker.id)
+            }
+        }
     }
 
     /// Frees what workers have let go of, and gives flow entries that were deleted by request back to the free list.

@@ -97,13 +97,17 @@ public struct FlowReading: Sendable {
     public var udpSourcePort: UInt16
 }
 
-/// Counters that add up: received + generated = forwarded + dropped + trapped + consumed.
+/// Counters that add up: received + generated = forwarded + dropped + trapped + consumed, and what is between two workers at the moment.
 public struct RouterCounters: Hashable, Sendable {
     public var received: UInt64 = 0, forwarded: UInt64 = 0, dropped: UInt64 = 0, trapped: UInt64 = 0, consumed: UInt64 = 0
     /// Packets the router made itself.
     public var generated: UInt64 = 0
+    /// Frames handed to another worker to be sent, and taken from others. In the totals the difference is on the way.
+    public var handedOver: UInt64 = 0, takenOver: UInt64 = 0
     public init() {}
-    public var isBalanced: Bool { received &+ generated == forwarded &+ dropped &+ trapped &+ consumed }
+    public var isBalanced: Bool {
+        received &+ generated &+ takenOver == forwarded &+ dropped &+ trapped &+ consumed &+ handedOver
+    }
 }
 
 public struct WorkerReading: Sendable {
@@ -111,6 +115,8 @@ public struct WorkerReading: Sendable {
     public var core: Int?
     public var counters: RouterCounters
     public var polls: UInt64, idlePolls: UInt64, sleeps: UInt64, busyCycles: UInt64, bursts: UInt64
+    /// Packets received here and given to other workers to process.
+    public var spread: UInt64
 }
 
 public struct TableUsage: Sendable { public var name: String; public var used: Int; public var capacity: Int; public var memoryBytes: Int }

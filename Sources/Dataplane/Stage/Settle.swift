@@ -144,7 +144,7 @@ extension Worker {
     }
 
     /// Hands the port its frames. What it does not take is dropped, not kept: waiting would only add latency to every later packet.
-    @inline(never) private func transmit(_ port: Int) {
+    @inline(never) func transmit(_ port: Int) {
         let buffer = transmitBuffers + port
         var count = buffer.pointee.count
         let frames = buffer.pointee.frames
@@ -157,11 +157,9 @@ extension Worker {
             for index in 0..<count { drop(frames[index], .interfaceTransmitDiscard, vif: buffer.pointee.vifs[index]) }
             return
         }
+        if queue.owner != id { return handOver(port, to: queue.owner, frames, buffer.pointee.vifs, count) }
         if queue.cutsSegments, count > 1 { count = coalesce(buffer, count) }
-        // A port with fewer transmit queues than there are workers: the queue is taken for one burst.
-        if let lock = queue.lock { while lock.pointee.exchange(true, ordering: .acquiring) { vr_pause() } }
         let taken = queue.port._withUnsafeGuaranteedRef { $0.transmit(queue: queue.queue, pool: pool, lane: id, frames, count: count) }
-        if let lock = queue.lock { lock.pointee.store(false, ordering: .releasing) }
         counters.add(.forwarded, taken)
         countTransmitted(buffer.pointee.vifs, frames, taken)
         for index in taken..<max(taken, count) {

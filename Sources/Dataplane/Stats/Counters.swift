@@ -10,7 +10,9 @@ import Synchronization
 /// # Thread-safety
 /// One writer; any number of readers through `read`.
 final class WorkerCounters: @unchecked Sendable {
-    enum Field: Int, CaseIterable { case received, forwarded, trapped, consumed, generated, polls, idlePolls, sleeps, busyCycles, bursts }
+    enum Field: Int, CaseIterable {
+        case received, forwarded, trapped, consumed, generated, handedOver, takenOver, spread, polls, idlePolls, sleeps, busyCycles, bursts
+    }
     static let dropBase = Field.allCases.count
     static let count = dropBase + 64
 

@@ -35,6 +35,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case invalidMulticastSource = 37
     case jumboMulticast = 38
     case unknownVLAN = 39
+    case workerQueueFull = 48
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -87,6 +88,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .invalidMulticastSource: "Invalid Mcast Source"
         case .jumboMulticast: "Jumbo Mcast Pkt with DF Bit"
         case .unknownVLAN: "Unknown VLAN"
+        case .workerQueueFull: "Worker Queue Full"
         }
     }
 
@@ -121,6 +123,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .packetTooBig: "the packet is larger than the outgoing MTU and may not be fragmented; the sender was told"
         case .trapNoListener: "the packet is for the control program, and none is connected"
         case .trapQueueFull: "the control program does not keep up with trapped packets"
+        case .workerQueueFull: "the worker that was to process or to send the packet does not keep up"
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
         case .noFragmentEntries: "more datagrams are coming in fragments than the fragment table, or the vif's half of it, holds"
         case .multicastClone: "no buffer was free for a copy of a flooded packet, or the packet is larger than a buffer"

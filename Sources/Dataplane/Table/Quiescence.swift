@@ -103,16 +103,26 @@ final class Quiescence: @unchecked Sendable {
     /// Waits until every online worker has quiesced, then reclaims everything retired before the call.
     func synchronize() {
         let number = advance()
-        while passed() < number { vr_pause() }
+        var patience = Patience()
+        while passed() < number { patience.wait() }
         reclaim()
         if !sealed.isEmpty || !open.isEmpty {
-            while passed() < sealedAt { vr_pause() }
+            while passed() < sealedAt { patience.wait() }
             reclaim()
         }
     }
 
     /// Retired and not yet reclaimed.
     var pendingCount: Int { open.count + sealed.count }
+}
+
+/// How the control thread waits for workers: they take microseconds, so it looks on; if one is not running at the moment, its core is better used otherwise.
+struct Patience {
+    private var turns = 0
+    mutating func wait() {
+        turns &+= 1
+        if turns < 1000 { vr_pause() } else { vr_nap(20_000) }
+    }
 }
 
 /// Indices that wait for a grace period before they are used again: one per table and thread that retires. Two generations are kept,

@@ -66,6 +66,9 @@ final class Worker: @unchecked Sendable {
     var milliseconds: UInt32 = 0
     /// The tables' generation when the lookups of this burst began.
     var tableGeneration: UInt32 = 0
+    /// The ways to the other workers; nil when there are none.
+    let mesh: WorkerMesh?
+    let outbound: OutboundFrames?
     let tscHz: UInt64
     let tscPerMillisecond: UInt64
     let startTSC: UInt64
@@ -75,8 +78,10 @@ final class Worker: @unchecked Sendable {
 
     init(
         id: Int, core: Int?, configuration: RouterConfiguration, tables: ForwardingTables, pool: BufferPool, plan: WorkerPlan, trapBell: Doorbell,
-        startTSC: UInt64
+        startTSC: UInt64, mesh: WorkerMesh? = nil
     ) {
+        self.mesh = mesh
+        outbound = mesh.map { OutboundFrames(workerCount: $0.workerCount) }
         self.id = id
         self.core = core
         self.tables = tables
@@ -142,6 +147,8 @@ final class Worker: @unchecked Sendable {
         guard let current = plan.load(ordering: .acquiring) else { return false }
         let queues = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0.receiveQueues }
         var worked = sendPacketsOut()
+        if let mesh, takeFromWorkers(mesh) { worked = true }
+        var mark = now
         for index in 0..<queues.count {
             let queue = queues[index]
             let count = queue.port._withUnsafeGuaranteedRef {
@@ -149,7 +156,9 @@ final class Worker: @unchecked Sendable {
             }
             if count > 0 {
                 worked = true
-                receive(count, vif: queue.vif)
+                let kept = queue.isSpread ? spread(count, queue) : count
+                if kept > 0 { receive(kept, vif: queue.vif) }
+                if mesh != nil { mark = queue.count(since: mark) }
             }
         }
         if pendingCount > 0 { transmitPending() }
@@ -176,6 +185,8 @@ final class Worker: @unchecked Sendable {
     private func sleep(_ idleTurns: Int) {
         guard let current = plan.load(ordering: .acquiring) else { return }
         let plan = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0 }
+        if let mesh, !mesh.beginSleep(id) { return }
+        defer { mesh?.endSleep(id) }
         withUnsafeTemporaryAllocation(of: Int32.self, capacity: 64) { descriptors in
             descriptors[0] = bell.descriptor
             var count = 1

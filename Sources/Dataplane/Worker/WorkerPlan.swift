@@ -11,12 +11,25 @@ final class WorkerPlan: @unchecked Sendable {
         /// The vif that sits on the port; `noVif` when none does yet: what arrives is dropped as invalidInterface.
         var vif: UInt32
         var descriptor: Int32
+        /// Its packets are spread over the workers.
+        var isSpread: Bool
+        /// The port hashes what it receives.
+        var hashes: Bool
+        /// What the queue has cost; kept alive by `loads`.
+        var cycles: UnsafeMutablePointer<Atomic<UInt64>>
+
+        /// Adds what was spent since `mark` (TSC); returns the time.
+        @inline(__always) func count(since mark: UInt64) -> UInt64 {
+            let now = vr_tsc()
+            cycles.pointee.store(cycles.pointee.load(ordering: .relaxed) &+ (now &- mark), ordering: .relaxed)
+            return now
+        }
     }
     struct TransmitQueue {
         var port: Unmanaged<Port>
         var queue: Int
-        /// Held around `transmit` when workers share the queue; nil when this worker has it alone.
-        var lock: UnsafeMutablePointer<Atomic<Bool>>?
+        /// The only worker that sends on the queue. Another hands its frames to it.
+        var owner: Int
         var cutsSegments: Bool
     }
     static let noVif: UInt32 = .max
@@ -29,8 +42,10 @@ final class WorkerPlan: @unchecked Sendable {
     /// A queue without a descriptor must be polled even by an idle worker.
     let mustPoll: Bool
     private let ports: [Port]
+    private let loads: [QueueLoads]
 
-    init(receive: [ReceiveQueue], transmit: [TransmitQueue?], ports: [Port]) {
+    init(receive: [ReceiveQueue], transmit: [TransmitQueue?], ports: [Port], loads: [QueueLoads]) {
+        self.loads = loads
         receiveQueues = .allocate(capacity: receive.count)
         _ = receiveQueues.initialize(from: receive)
         transmitQueues = .allocate(capacity: transmit.count)

@@ -5,15 +5,18 @@ import Testing
 
 @testable import Dataplane
 
-/// A port that offers `total` copies of a frame, each with its number in the last four octets, as fast as they are taken.
+/// A port that offers `total` copies of a frame, each with its number in the last four octets, as fast as they are taken and `sink` gets them: never more under way
+/// than a ring between two workers holds, so that nothing is lost for want of room.
 private final class SourcePort: Port, @unchecked Sendable {
     private let frame: [UInt8]
     private let total: Int
     let sent = Atomic<Int>(0)
     /// Nothing is offered before: what arrives ahead of its vif and route is dropped by right.
     let isOpen = Atomic<Bool>(false)
+    private let sink: SinkPort
 
-    init(_ name: String, frame: [UInt8], total: Int) {
+    init(_ name: String, frame: [UInt8], total: Int, to sink: SinkPort) {
+        self.sink = sink
         self.frame = frame
         self.total = total
         super.init(name: name, driver: "test", device: name, mtu: 1500)
@@ -22,7 +25,7 @@ private final class SourcePort: Port, @unchecked Sendable {
     override func receive(queue: Int, pool: BufferPool, lane: Int, into frames: UnsafeMutablePointer<vr_frame>, capacity: Int) -> Int {
         guard isOpen.load(ordering: .acquiring) else { return 0 }
         let next = sent.load(ordering: .relaxed)
-        let count = pool.allocate(lane: lane, into: frames, count: min(capacity, total - next))
+        let count = pool.allocate(lane: lane, into: frames, count: max(0, min(capacity, total - next, 256 - (next - sink.count.load(ordering: .acquiring)))))
         for index in 0..<count {
             frame.withUnsafeBytes { frames[index].start.copyMemory(from: $0.baseAddress!, byteCount: frame.count) }
             frames[index].start.storeBytes(of: UInt32(next + index), toByteOffset: frame.count - 4, as: UInt32.self)
@@ -70,7 +73,7 @@ private final class SinkPort: Port, @unchecked Sendable {
 
     @Test(arguments: [1, 2]) func losesNothingWhileTablesAndPortsChange(workers: Int) async throws {
         let total = 300_000
-        let source = SourcePort("source", frame: Golden.routed, total: total), sink = SinkPort("sink")
+        let sink = SinkPort("sink"), source = SourcePort("source", frame: Golden.routed, total: total, to: sink)
         let pool = try HeapBufferPool(bufferSize: 2048, capacity: 4096)
         let router = Router(RouterConfiguration(cores: Array(repeating: nil, count: workers), flowCapacity: 1024), pool: pool) {
             spec throws(PortError) in
@@ -113,7 +116,7 @@ private final class SinkPort: Port, @unchecked Sendable {
     }
 
     @Test func sleepingWorkersWakeForPacketsOutAndStop() async throws {
-        let sink = SinkPort("sink"), source = SourcePort("source", frame: Golden.routed, total: 0)
+        let sink = SinkPort("sink"), source = SourcePort("source", frame: Golden.routed, total: 0, to: sink)
         let pool = try HeapBufferPool(bufferSize: 2048, capacity: 256)
         let router = Router(RouterConfiguration(idle: .sleep, flowCapacity: 64), pool: pool) { spec throws(PortError) in
             spec.name == "sink" ? sink : source

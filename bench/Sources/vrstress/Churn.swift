@@ -91,6 +91,9 @@ struct Churn {
         operations += outcomes.count
         refused += outcomes.count { $0 != .ok }
         if dice.roll(8) == 0 { read(router) }
+        if dice.roll(8) == 0 {
+            _ = router.assign(port: ["fabric", "w0", "w2", "clean-a", "clean-b"][dice.roll(5)], queue: dice.roll(2), worker: dice.roll(4))
+        }
         if dice.roll(4) == 0 {
             _ = router.send(
                 OutgoingPacket(
@@ -108,7 +111,7 @@ struct Churn {
     private mutating func change() -> RouterOperation {
         let hop = dice.roll(3) == 0 ? UInt32(40 + dice.roll(20)) : [0, 1, 2, 3, 5, 13, 14, 15, 16][dice.roll(9)]
         let vrf = UInt32(1 + dice.roll(2))
-        switch dice.roll(26) {
+        switch dice.roll(27) {
         case 0..<6:
             let length = 17 + dice.roll(15)
             return Program.route(vrf, address(), length, hop, label: dice.roll(2) == 0 ? 5001 : nil) ?? Program.port("w0")
@@ -135,6 +138,10 @@ struct Churn {
             let index = UInt32(dice.roll(4))
             return Program.vif(3 + index, "w\(index)", vrf: 1, mtu: [0, 1400, 900][dice.roll(3)], keepsFlows: dice.roll(4) != 0)
         case 24:
+            // These concern the clean wire too, and still must not cost it a packet.
+            let name = ["fabric", "w0", "w1", "clean-a", "clean-b"][dice.roll(5)]
+            return .upsert(.port(PortSpec(name: name, driver: .loopback, spread: [nil, true, false][dice.roll(3)])))
+        case 25:
             let name = "extra\(lane)-\(dice.roll(3))"
             return dice.roll(2) == 0 ? Program.port(name) : .delete(.port(name))
         default:

@@ -30,14 +30,15 @@ final class StressPort: Port, @unchecked Sendable {
     private let ledger: Ledger
     /// One per queue: whoever polls a queue has its dice, so a queue polled by two workers at a time is a race that ThreadSanitizer sees.
     private let dice: UnsafeMutablePointer<Dice>
-    private let isOpen = Atomic<Bool>(true)
+    private let isOpen: Atomic<Bool>
     /// Offers something in one of so many calls.
     private let rarity: Int
 
     init(
-        name: String, templates: [Template], queues: Int, transmitQueues: Int, seed: UInt64, ledger: Ledger, traits: PortTraits = [], rarity: Int = 1
+        name: String, templates: [Template], queues: Int, transmitQueues: Int, seed: UInt64, ledger: Ledger, traits: PortTraits = [], rarity: Int = 1, opened: Bool = false
     ) {
         self.rarity = rarity
+        isOpen = Atomic(opened)
         self.templates = templates
         self.ledger = ledger
         dice = .allocate(capacity: queues)
@@ -49,6 +50,7 @@ final class StressPort: Port, @unchecked Sendable {
 
     deinit { dice.deallocate() }
 
+    func open() { isOpen.store(true, ordering: .relaxed) }
     /// Nothing more is received; what is in the router drains.
     func shut() { isOpen.store(false, ordering: .relaxed) }
 

@@ -55,7 +55,8 @@ final class Stress: @unchecked Sendable {
         self.seed = seed
         self.workers = workers
         let ledger = ledger
-        pool = try HeapBufferPool(bufferSize: 4096, capacity: 16384)
+        // Fewer buffers than a ring between two workers has places (512): the flood around the clean wire cannot make the router drop from it for want of room.
+        pool = try HeapBufferPool(bufferSize: 4096, capacity: 480)
         let a = CleanPort(name: "clean-a", template: Program.cleanFrame(from: 8, to: 9), ledger: ledger)
         let b = CleanPort(name: "clean-b", template: Program.cleanFrame(from: 9, to: 8), ledger: ledger)
         a.peer = b
@@ -77,7 +78,7 @@ final class Stress: @unchecked Sendable {
             RouterConfiguration(cores: Array(repeating: nil, count: workers), idle: .adaptive, flowCapacity: 2048), pool: pool
         ) { spec throws(PortError) in
             ports[spec.name]
-                ?? StressPort(name: spec.name, templates: Template.workload(1), queues: 2, transmitQueues: 4, seed: 9, ledger: ledger, rarity: 200)
+                ?? StressPort(name: spec.name, templates: Template.workload(1), queues: 2, transmitQueues: 4, seed: 9, ledger: ledger, rarity: 200, opened: true)
         }
     }
 
@@ -88,6 +89,10 @@ final class Stress: @unchecked Sendable {
         for outcome in outcomes where outcome != .ok { fault("the base program was refused: \(outcome)") }
         clean.a.open()
         clean.b.open()
+        // Its flows are known before others can fill the flow table.
+        let start = Date().addingTimeInterval(20)
+        while min(clean.a.arrived.load(ordering: .relaxed), clean.b.arrived.load(ordering: .relaxed)) < 10 * CleanPort.flows, Date() < start { usleep(100) }
+        for port in loops { port.open() }
         var threads: [Thread] = []
         let running = Atomic<Int>(controls)
         let counter = Box(running)

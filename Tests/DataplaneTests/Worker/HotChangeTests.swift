@@ -1,0 +1,101 @@
+import CPlatform
+import NetTypes
+import Synchronization
+import Testing
+
+@testable import Dataplane
+
+/// Traffic and change at full speed on worker threads: what no change concerns loses nothing, keeps the order of every flow, and counters conserve exactly.
+@Suite(.serialized) struct HotChangeTests {
+    /// Routes, next hops, bridge entries, labels, VNIs and flows that the traffic has no part in.
+    private func unrelated(_ round: UInt32) -> [RouterOperation] {
+        let prefix = IPPrefix(masking: .v4(IPv4Address(rawValue: 0x0B00_0000 | round % 8192 << 8)), length: 24)!
+        let mac = MACAddress(rawValue: 0x0200_1100_0000 | UInt64(round % 1000)), hop = NextHopID(100 + round % 16)
+        let key = FlowKeySpec(
+            vrf: .init(1), source: .v4(IPv4Address(rawValue: 0x0C00_0000 | round)), destination: .v4(IPv4Address(12, 255, 0, 1)), proto: 17,
+            sourcePort: UInt16(truncatingIfNeeded: round), destinationPort: 53)
+        let remote = MACAddress(rawValue: 0x0200_0000_0999)
+        return [
+            .upsert(.nextHop(NextHopSpec(id: hop, kind: .encap(vif: .init(4), destination: round % 2 == 0 ? remote : nil, source: .gateway)))),
+            .upsert(.route(RouteSpec(vrf: .init(1), prefix: prefix, nextHop: .init(1)))),
+            .upsert(.bridgeEntry(BridgeEntrySpec(vrf: .init(1), mac: mac, nextHop: .init(1)))),
+            .upsert(.label(LabelSpec(label: .init(100 + round % 100), nextHop: .init(1)))),
+            .upsert(.vni(VNISpec(vni: .init(100 + round % 100), nextHop: .init(1)))),
+            .upsert(.flow(FlowSpec(key: key, action: .drop))), .delete(.flow(key)),
+            .delete(.vni(.init(100 + round % 100))), .delete(.label(.init(100 + round % 100))), .delete(.bridgeEntry(.init(1), mac)),
+            .delete(.route(.init(1), prefix)),
+        ]
+    }
+
+    /// At least this many changes take place beside every second's worth (a million) of packets.
+    private static let changesPerMillion = 10_000
+
+    @Test(arguments: [(1, false), (2, false), (2, true), (4, true)]) func unrelatedChangesCostNothing(workers: Int, spread: Bool) async throws {
+        let total = 200_000
+        let lab = try SequenceLab(total: total, workers: workers, spread: spread)
+        lab.router.start()
+        #expect(lab.router.apply(lab.objects).allSatisfy { $0 == .ok })
+        var round: UInt32 = 0, changes = 0
+        func change() {
+            var batch: [RouterOperation] = []
+            for _ in 0..<8 {
+                batch += unrelated(round)
+                round += 1
+            }
+            let outcomes = lab.router.apply(batch)
+            if !outcomes.allSatisfy({ $0 == .ok }) { Issue.record("\(outcomes.filter { $0 != .ok }.prefix(3))") }
+            changes += batch.count
+        }
+        lab.source.isOpen.store(true, ordering: .releasing)
+        let deadline = ContinuousClock.now + .seconds(60)
+        while lab.sink.count.load(ordering: .acquiring) < total, ContinuousClock.now < deadline {
+            change()
+            #expect(lab.router.status().totals.isBalanced)
+        }
+        while changes < total / 1_000_000 * Self.changesPerMillion { change() }
+        lab.router.stop()
+        finish(lab, total: total)
+        #expect(changes >= total * Self.changesPerMillion / 1_000_000, "\(changes) changes")
+    }
+
+    /// Ports and vifs come and go, queues change hands and spreading is switched, the source's and the sink's own among them.
+    @Test(arguments: [2, 3]) func queuesChangeHandsUnderTraffic(workers: Int) async throws {
+        let total = 150_000
+        let lab = try SequenceLab(total: total, workers: workers)
+        lab.router.start()
+        #expect(lab.router.apply(lab.objects).allSatisfy { $0 == .ok })
+        lab.source.isOpen.store(true, ordering: .releasing)
+        var round: UInt32 = 0, moves = 0
+        let deadline = ContinuousClock.now + .seconds(60)
+        while lab.sink.count.load(ordering: .acquiring) < total, ContinuousClock.now < deadline {
+            round += 1
+            #expect(lab.router.assign(port: "source", queue: 0, worker: Int(round) % workers) == .ok)
+            #expect(lab.router.assign(port: "sink", queue: 0, worker: Int(round / 3) % workers) == .ok)
+            let extra = "extra\(round % 5)", vif = VifID(10 + round % 5)
+            let outcomes = lab.router.apply([
+                .upsert(.port(PortSpec(name: "source", driver: .loopback, spread: [nil, true, false][Int(round % 3)]))),
+                .upsert(.port(PortSpec(name: extra, driver: .loopback))),
+                .upsert(.vif(VifSpec(id: vif, name: extra, kind: .virtual, port: extra, vrf: .init(1), mac: .gateway))),
+                .delete(.vif(vif)), .delete(.port(extra)),
+            ])
+            if !outcomes.allSatisfy({ $0 == .ok }) { Issue.record("\(outcomes)") }
+            moves += 2
+            await Task.yield()
+        }
+        lab.router.stop()
+        finish(lab, total: total)
+        #expect(moves > 4)
+    }
+
+    private func finish(_ lab: SequenceLab, total: Int, _ location: SourceLocation = #_sourceLocation) {
+        let status = lab.router.status()
+        #expect(lab.sink.count.load(ordering: .acquiring) == total, sourceLocation: location)
+        #expect(lab.sink.disorder.load(ordering: .relaxed) == 0, sourceLocation: location)
+        #expect(lab.source.collisions.load(ordering: .relaxed) == 0 && lab.sink.collisions.load(ordering: .relaxed) == 0, sourceLocation: location)
+        #expect(
+            status.totals.isBalanced && status.totals.received == UInt64(total) && status.totals.forwarded == UInt64(total)
+                && status.totals.handedOver == status.totals.takenOver, "\(status.totals) \(status.drops.filter { $0.packets > 0 })",
+            sourceLocation: location)
+        #expect(status.workers.allSatisfy { $0.counters.isBalanced } && status.buffersInUse == 0, sourceLocation: location)
+    }
+}
