@@ -27,6 +27,12 @@ extension Worker {
                     to: FlowKey(
                         vrf: packet.pointee.vrf, proto: proto, ipv4Addresses: packet.pointee.network.word64(12),
                         ports: packet.pointee.transport.word32(0)))
+            } else if packet.pointee.family == .ipv6, proto == IPProtocol.udp.rawValue || proto == IPProtocol.tcp.rawValue {
+                let p = packet.pointee.network, ports = packet.pointee.transport.word32(0)
+                key.initialize(
+                    to: FlowKey(
+                        vrf: packet.pointee.vrf, proto: proto, family: 6, a0: p.word64(8), a1: p.word64(16), a2: p.word64(24), a3: p.word64(32),
+                        sourcePort: UInt16(truncatingIfNeeded: ports &>> 16), destinationPort: UInt16(truncatingIfNeeded: ports)))
             } else {
                 guard flowKey(packet, key) else { continue }
             }

@@ -34,11 +34,16 @@ extension Worker {
                     let frame = packet.pointee.data
                     if nextHop.pointee.rewrites {
                         // Routed, to a local workload.
-                        guard packet.pointee.family == .ipv4 else { break }
-                        if flags.contains(.lowersTTL) {
-                            let ip = IPv4(frame + Ethernet.size)
-                            guard ip.timeToLive > 1 else { break }
-                            ip.decrementTimeToLive()
+                        if packet.pointee.family == .ipv4 {
+                            if flags.contains(.lowersTTL) {
+                                let ip = IPv4(frame + Ethernet.size)
+                                guard ip.timeToLive > 1 else { break }
+                                ip.decrementTimeToLive()
+                            }
+                        } else if flags.contains(.lowersTTL) {
+                            let ip = IPv6(frame + Ethernet.size)
+                            guard packet.pointee.family == .ipv6, ip.hopLimit > 1 else { break }
+                            ip.hopLimit &-= 1
                         }
                         nextHop.pointee.writeHeader(frame)
                     } else {
@@ -199,17 +204,22 @@ extension Worker {
         else { return false }
         let frame = packet.data
         var typeOfService: UInt8 = 0
+        guard Int(packet.frame.headroom) >= Int(nextHop.pointee.rewriteLength) else { return false }
+        if packet.proto == IPProtocol.tcp.rawValue, packet.l4 != 0, TCP(packet.transport).flags.contains(.syn) { return false }
         if packet.family == .ipv4 {
             let ip = IPv4(frame + Ethernet.size)
-            if packet.proto == IPProtocol.tcp.rawValue, packet.l4 != 0, TCP(packet.transport).flags.contains(.syn) { return false }
             typeOfService = ip.typeOfService
-            guard Int(packet.frame.headroom) >= Int(nextHop.pointee.rewriteLength) else { return false }
             if flags.contains(.lowersTTL) {
                 guard ip.timeToLive > 1 else { return false }
                 ip.decrementTimeToLive()
             }
-        } else {
-            guard packet.family == .none, Int(packet.frame.headroom) >= Int(nextHop.pointee.rewriteLength) else { return false }
+        } else if packet.family == .ipv6 {
+            let ip = IPv6(frame + Ethernet.size)
+            typeOfService = ip.trafficClass
+            if flags.contains(.lowersTTL) {
+                guard ip.hopLimit > 1 else { return false }
+                ip.hopLimit &-= 1
+            }
         }
         if isVXLAN, flags.contains(.routed) { nextHop.pointee.writeHeader(frame) }
         let port = Worker.entropyPort(flowHash(&packet))

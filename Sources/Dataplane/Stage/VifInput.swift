@@ -68,7 +68,7 @@ extension Worker {
         for index in 0..<count {
             let packet = packets + index
             packet.initialize(to: Packet(frame: frames[index], ingress: vif))
-            guard isSimple, parsePlainIPv4(&packet.pointee) else {
+            guard isSimple, parsePlainIPv4(&packet.pointee) || parsePlainIPv6(&packet.pointee) else {
                 workloadPacket(&packet.pointee)
                 continue
             }
@@ -163,7 +163,7 @@ extension Worker {
     /// Checks the network header at offset 14, cuts Ethernet padding, finds the transport header, and deals with what a software port leaves
     /// undone (unfinished checksums). The reason to drop the packet, or nil.
     @inline(__always) func parseNetwork(_ packet: inout Packet) -> DropReason? {
-        if !parsePlainIPv4(&packet), let reason = parseAny(&packet) { return reason }
+        if !parsePlainIPv4(&packet), !parsePlainIPv6(&packet), let reason = parseAny(&packet) { return reason }
         if !packet.ingress.pointee.flags.isDisjoint(with: [.unfinishedChecksums, .oversizedSegments]) { acceptOffloads(&packet) }
         return nil
     }
@@ -188,6 +188,26 @@ extension Worker {
         } else {
             packet.l4 = hasTransport(proto, p + transport, available) ? UInt16(transport) : 0
         }
+        return true
+    }
+
+    /// The same for IPv6: TCP or UDP right behind the fixed header, whole, from and to addresses that are forwarded.
+    @inline(__always) private func parsePlainIPv6(_ packet: inout Packet) -> Bool {
+        let length = packet.length, p = packet.data
+        let transport = Ethernet.size + IPv6.size
+        guard length >= transport + UDP.size, p.word32(12) & 0xFFFF_F000 == 0x86DD_6000 else { return false }
+        let ip = IPv6(p + Ethernet.size)
+        let available = ip.payloadLength, proto = ip.nextHeader.rawValue
+        let isTCP = proto == IPProtocol.tcp.rawValue
+        guard available <= length &- transport, isTCP ? TCP.check(p + transport, available: available) : available >= UDP.size,
+            isTCP || proto == IPProtocol.udp.rawValue
+        else { return false }
+        // A multicast source (RFC 4291 section 2.7), and :: and ::1 as destinations, which lie in the first /64.
+        guard p.octet(Ethernet.size + 8) != 0xFF, p.word64(Ethernet.size + 24) != 0 else { return false }
+        packet.family = .ipv6
+        packet.proto = proto
+        if length != transport &+ available { packet.trim(to: transport &+ available) }
+        packet.l4 = UInt16(transport)
         return true
     }
 
