@@ -63,12 +63,17 @@ extension Worker {
     /// Nearly every packet is plain IPv4 from one address to one address, and needs no second look; what else there is goes through `workloadPacket`.
     @inline(__always) private func workloadInput(_ count: Int, _ vif: UnsafePointer<Vif>) {
         let mac = vif.pointee.mac, flags = vif.pointee.flags
-        let isSimple = flags.isDisjoint(with: [.antispoof, .unfinishedChecksums, .oversizedSegments]), bridges = flags.contains(.bridges)
+        let isSimple = flags.isDisjoint(with: [.unfinishedChecksums, .oversizedSegments]), bridges = flags.contains(.bridges)
+        let asksSource = flags.contains(.antispoof), source = vif.pointee.workloadMAC
         let packets = burst, frames = frames
         for index in 0..<count {
             let packet = packets + index
             packet.initialize(to: Packet(frame: frames[index], ingress: vif))
             guard isSimple, parsePlainIPv4(&packet.pointee) || parsePlainIPv6(&packet.pointee) else {
+                workloadPacket(&packet.pointee)
+                continue
+            }
+            if asksSource, packet.pointee.data.word48(6) != source || !isFromWorkload(&packet.pointee) {
                 workloadPacket(&packet.pointee)
                 continue
             }
@@ -105,7 +110,7 @@ extension Worker {
             return
         }
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-        if vif.pointee.flags.contains(.antispoof), !isFromWorkload(packet) { return packet.settle(.drop(.invalidSource)) }
+        if vif.pointee.flags.contains(.antispoof), !isFromWorkload(&packet) { return packet.settle(.drop(.invalidSource)) }
         if packet.family == .ipv6, packet.proto == IPProtocol.icmpv6.rawValue, packet.l4 != 0, neighbourReply(&packet) { return }
         if ethernet.isMulticast, isForControlProgram(packet) { return packet.settle(.trap(.l3Protocol)) }
         if ethernet.destination == vif.pointee.mac {
@@ -120,7 +125,7 @@ extension Worker {
         }
     }
 
-    private func isFromWorkload(_ packet: Packet) -> Bool {
+    @inline(__always) private func isFromWorkload(_ packet: inout Packet) -> Bool {
         switch packet.family {
         case .ipv4: return packet.ingress.pointee.isWorkloadAddress(Vif.mapped(IPv4(packet.network).source))
         case .ipv6:
