@@ -85,7 +85,8 @@ import Testing
                 - {id: 51, name: w1.100, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100, protocol: service}}
               qosMaps: [{id: 9, dscp: [{from: 46, class: 5}, {from: 0, class: 5}], trafficClass: [{from: 7, class: 5}], cookie: 10}]
               forwardingClasses: [{id: 5, dscp: 63, trafficClass: 7, cookie: 9}]
-              vrfs: [{id: 1, name: blue, cookie: 2}, {id: 2, name: red, floodsUnknownUnicast: true}]
+              vrfs: [{id: 1, name: blue, cookie: 2},
+                {id: 2, name: red, floodsUnknownUnicast: true, learnsMACs: true, macAgeing: 60, macLimit: 100}]
               ports:
                 - {name: a, pcap: {interface: eth0}, mtu: 1500, queues: 2, cookie: 1}
                 - {name: b, pcapFile: {input: in.pcap}}
@@ -103,7 +104,7 @@ import Testing
         expected.removeSubrange(15...16)
         expected.insert(contentsOf: vrfs, at: 11)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 42)
+        #expect(configuration.objects.first?.place.line == 43)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }

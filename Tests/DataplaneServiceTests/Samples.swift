@@ -51,7 +51,7 @@ let sampleObjects: [RouterObject] = [
             id: VifID(51), name: "w1.100", kind: .vlan, port: "", vrf: VRFID(1), mac: .gateway,
             vlan: VLANSpec(parent: VifID(3), id: 100, tagProtocol: .service))),
     .vrf(VRFSpec(id: VRFID(1), name: "blue", cookie: 2)),
-    .vrf(VRFSpec(id: VRFID(2), name: "red", floodsUnknownUnicast: true)),
+    .vrf(VRFSpec(id: VRFID(2), name: "red", floodsUnknownUnicast: true, learnsMACs: true, macAgeing: 60, macLimit: 100)),
     .nextHop(NextHopSpec(id: NextHopID(1), kind: .discard, cookie: 3)),
     .nextHop(NextHopSpec(id: NextHopID(2), kind: .receive(vif: VifID(3)))),
     .nextHop(NextHopSpec(id: NextHopID(3), kind: .encap(vif: VifID(3), destination: macA, source: macB))),

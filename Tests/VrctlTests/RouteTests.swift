@@ -89,7 +89,7 @@ import Testing
     @Test func dumpBridge() async {
         #expect(
             await run(["rt", "--dump", "2", "--family", "bridge"], router: FakeRouter(objects)).output == """
-                Flags: L=Label Valid
+                Flags: L=Label Valid, Ml=Learned, Mm=MAC moved
                 vRouter bridge table 0/2
                 Index       DestMac                  Flags           Label/VNID      Nexthop           Stats
                 -           02:00:00:00:01:0a        L               5001            12                -

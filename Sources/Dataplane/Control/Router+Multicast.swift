@@ -58,11 +58,13 @@ extension Router {
     }
 
     func noteMembers(_ spec: NextHopSpec, _ state: inout State) {
+        if let place = spec.place { state.learning.nextHops[place] = spec.id }
         guard case .multicast(let composite) = spec.kind else { return }
         for member in composite.members { state.composites[member, default: []].insert(spec.id) }
     }
 
     func forgetComposite(_ spec: NextHopSpec, _ state: inout State) {
+        if let place = spec.place, state.learning.nextHops[place] == spec.id { state.learning.nextHops[place] = nil }
         guard case .multicast(let composite) = spec.kind else { return }
         for member in composite.members {
             state.composites[member]?.remove(spec.id)

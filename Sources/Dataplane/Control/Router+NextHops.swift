@@ -20,7 +20,9 @@ extension Router {
         if spec.floodsUnknownUnicast { flags.insert(.floodsUnknownUnicast) }
         if spec.learnsMACs { flags.insert(.learns) }
         tables.domains[spec.id.rawValue] = flags
+        let old = state.vrfs[spec.id]
         state.vrfs[spec.id] = spec
+        if old?.learnsMACs ?? false != spec.learnsMACs { learningChanged(spec.id, isOn: spec.learnsMACs, &state) }
         return .ok
     }
 
@@ -37,6 +39,7 @@ extension Router {
         guard tables.routes.routeCount(roots.ipv4) == 0, tables.routes.routeCount(roots.ipv6) == 0 else {
             return .inUse("\(what): it has routes; delete them first")
         }
+        flushLearned(vrf: id.rawValue, &state)
         guard tables.bridge.count(vrf: id.rawValue) == 0 else { return .inUse("\(what): it has bridge entries; delete them first") }
         tables.setRoots(id.rawValue, .init(ipv4: RouteTable.none, ipv6: RouteTable.none))
         let routes = tables.routes
@@ -95,6 +98,7 @@ extension Router {
             record.vrf = vrf.rawValue
             record.bridges = bridges
             record.routerMAC = (routerMAC ?? .gateway).rawValue
+            record.learns = state.vrfs[vrf]?.learnsMACs == true
         case .ecmp(let list, let fields):
             if let refusal = check(list, what, state) { return refusal }
             if fields.isEmpty || !HashFields.all.isSuperset(of: fields) {
@@ -118,6 +122,7 @@ extension Router {
             discard(record)
             return .invalid("\(what): next hop \(loop) leads back to it")
         }
+        if let old = state.nextHops[spec.id], old.place != spec.place { flushLearned(nextHop: spec.id, &state) }
         if let old = state.nextHops[spec.id] { forgetMembers(old, &state) } else { claim(.nextHop(spec.id), &state) }
         retireMembers(of: spec.id)
         for target in spec.targets { reference(target, &state) }
@@ -136,6 +141,7 @@ extension Router {
         guard references == 0 else {
             return .inUse("next hop \(id): \(references) objects (routes, bridge entries, labels, VNIs or other next hops) use it; delete them first")
         }
+        flushLearned(nextHop: id, &state)
         forgetMembers(spec, &state)
         retireMembers(of: id)
         _ = tables.nextHops.remove(id.rawValue)

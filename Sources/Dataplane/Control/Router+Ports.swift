@@ -85,10 +85,10 @@ extension Router {
         // First in, then out: a vif that changes nothing never leaves its VRF without.
         if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: 1) }
         if let old, old.keepsFlows { tables.countFlowVif(vrf: old.vrf.rawValue, by: -1) }
-        publish(spec, port)
+        publish(spec, port, state)
         state.vifs[spec.id] = spec
         bindTags(spec.id, old: old?.vlan, new: spec.vlan)
-        for child in subInterfaces(of: spec.id, state) { publish(child, port) }
+        for child in subInterfaces(of: spec.id, state) { publish(child, port, state) }
         if spec.kind == .physical { tables.fabricVif.store(spec.id.rawValue, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(spec.id.rawValue, ordering: .releasing) }
         publishPlans(&state)
@@ -96,7 +96,7 @@ extension Router {
     }
 
     /// Gives the workers the vif's record.
-    private func publish(_ spec: VifSpec, _ port: PortEntry) {
+    func publish(_ spec: VifSpec, _ port: PortEntry, _ state: State) {
         let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
         let ipv6 = spec.addresses.compactMap { if case .v6(let a) = $0 { a } else { nil } }
         var flags: Vif.Flags = []
@@ -113,6 +113,7 @@ extension Router {
         }
         if spec.floodsUnknownUnicast { flags.insert(.floodsUnknownUnicast) }
         if spec.vlan != nil { flags.insert(.tagged) }
+        if spec.bridges, spec.kind == .virtual || spec.kind == .vlan, state.vrfs[spec.vrf]?.learnsMACs == true { flags.insert(.learns) }
         if spec.trapsGroupReports { flags.insert(.trapsGroupReports) }
         if port.port.traits.contains(.unfinishedChecksums) { flags.insert(.unfinishedChecksums) }
         if port.port.traits.contains(.oversizedSegments) { flags.insert(.oversizedSegments) }

@@ -65,15 +65,20 @@ extension Router {
         }
     }
 
-    public func bridgeEntries(vrf: VRFID, after: MACAddress?, limit: Int) -> [BridgeEntrySpec] {
+    public func bridgeEntries(vrf: VRFID, after: MACAddress?, limit: Int) -> [BridgeEntryReading] {
         state.withLock { _ in
             guard limit > 0 else { return [] }
-            var out: [BridgeEntrySpec] = []
+            var out: [BridgeEntryReading] = []
+            let now = tables.learnClock.load(ordering: .relaxed)
             tables.bridge.forEach(vrf: vrf.rawValue, after: after?.rawValue) { mac, nextHop, label, cookie in
-                out.append(
-                    BridgeEntrySpec(
-                        vrf: vrf, mac: MACAddress(rawValue: mac), nextHop: NextHopID(nextHop), label: label == Packet.noLabel ? nil : label,
-                        cookie: cookie))
+                let spec = BridgeEntrySpec(
+                    vrf: vrf, mac: MACAddress(rawValue: mac), nextHop: NextHopID(nextHop), label: label == Packet.noLabel ? nil : label,
+                    cookie: cookie)
+                let known = tables.bridge.meta(vrf: vrf.rawValue, mac: mac)
+                let learned = known.flatMap {
+                    $0.meta.isLearned ? BridgeEntryReading.Learned(moves: $0.meta.moves, idleSeconds: Int(now &- min(now, $0.seen))) : nil
+                }
+                out.append(BridgeEntryReading(spec: spec, learned: learned))
                 return out.count < limit
             }
             return out
@@ -151,7 +156,7 @@ extension Router {
             return RouterStatus(
                 uptimeNanoseconds: uptimeNanoseconds, totals: totals, workers: readings,
                 drops: DropReason.allCases.map { ($0, drops[Int($0.rawValue)] &- state.dropBaseline[Int($0.rawValue)]) }, tables: usage(state),
-                buffersInUse: pool.inUse, buffersCapacity: pool.capacity, tscHz: vr_tsc_hz())
+                buffersInUse: pool.inUse, buffersCapacity: pool.capacity, tscHz: vr_tsc_hz(), learning: learningStatistics(state))
         }
     }
 

@@ -59,12 +59,14 @@ extension Router {
                 : .invalid("\(what): next hop \(spec.nextHop) is a multicast next hop, and the address is not a group's")
         }
         if let label = spec.label, label > VNI.maximum { return .invalid("\(what): label \(label) is larger than 24 bits") }
-        let old = tables.bridge.entry(vrf: spec.vrf.rawValue, mac: spec.mac.rawValue)
+        var old = tables.bridge.entry(vrf: spec.vrf.rawValue, mac: spec.mac.rawValue)
         guard
             tables.bridge.insert(
                 vrf: spec.vrf.rawValue, mac: spec.mac.rawValue, nextHop: spec.nextHop.rawValue, label: spec.label ?? Packet.noLabel,
                 cookie: spec.cookie)
         else { return .tableFull("\(what): the bridge table is full (\(tables.bridge.count) entries)") }
+        // What was learned is a program's from now on; it referred to nothing.
+        if state.learning.forget(spec.vrf, spec.mac) { old = nil }
         reference(spec.nextHop, &state)
         if let old { dereference(NextHopID(old.nextHop), &state) }
         return .ok
@@ -74,7 +76,7 @@ extension Router {
         guard let old = tables.bridge.entry(vrf: vrf.rawValue, mac: mac.rawValue), tables.bridge.remove(vrf: vrf.rawValue, mac: mac.rawValue) else {
             return .notFound("bridge entry \(mac) in VRF \(vrf): does not exist")
         }
-        dereference(NextHopID(old.nextHop), &state)
+        if !state.learning.forget(vrf, mac) { dereference(NextHopID(old.nextHop), &state) }
         return .ok
     }
 

@@ -46,6 +46,7 @@ public final class Router: @unchecked Sendable {
         var composites: [NextHopID: Set<NextHopID>] = [:]
         var forwardingClasses: [UInt8: ForwardingClassSpec] = [:]
         var qosMaps: [UInt8: QoSMapSpec] = [:]
+        var learning = Learning()
         var plans: [WorkerPlan] = []
         /// What `clearCounters` subtracts.
         var dropBaseline: [UInt64] = Array(repeating: 0, count: WorkerCounters.count)
@@ -122,6 +123,7 @@ public final class Router: @unchecked Sendable {
                     }
                     trapBell.answer()
                     deliverTraps()
+                    learn()
                     tidy()
                 }
             }
@@ -155,6 +157,7 @@ public final class Router: @unchecked Sendable {
         while true {
             let worked = run(turns: 1)
             deliverTraps()
+            learn()
             if !worked, state.withLock({ state in state.portSlots.allSatisfy { $0?.isExhausted ?? true } }) { break }
         }
         state.withLock { state in for port in state.portSlots { port?.close() } }
@@ -190,7 +193,9 @@ public final class Router: @unchecked Sendable {
 
     /// Frees what workers have let go of, and gives flow entries that were deleted by request back to the free list.
     private func tidy() {
-        state.withLock { _ in
+        state.withLock { state in
+            tables.learnClock.store(milliseconds / 1000, ordering: .relaxed)
+            ageLearned(&state)
             tables.quiescence.reclaim()
             _ = tables.flows.age(lane: workers.count, now: milliseconds, budget: 0)
         }

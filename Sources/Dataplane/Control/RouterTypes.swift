@@ -44,6 +44,8 @@ public struct RouterConfiguration: Sendable {
     public var nextHopCapacity: Int
     public var vifCapacity: Int
     public var vrfCapacity: Int
+    /// Learned MAC addresses at most, of all VRFs together.
+    public var learnedCapacity = 1 << 18
     /// Dropped packets that each worker keeps for inspection; 0: none.
     public var dropLogCapacity = 200
     /// Datagrams whose fragments are tracked at one time, per worker.
@@ -131,6 +133,7 @@ public struct RouterStatus: Sendable {
     public var buffersInUse: Int
     public var buffersCapacity: Int
     public var tscHz: UInt64
+    public var learning: LearningStatistics
 }
 
 /// A packet handed to the control program.

@@ -122,6 +122,7 @@ extension Worker {
             return packet.settle(.drop(.unknownVLAN))
         }
         if !mark(&packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
+        if nextHop.pointee.learns { learnFar(packet, outer: outer, vni: vni) }
         if isIP, ethernet.destination == nextHop.pointee.routerMAC {
             packet.flags.insert(.routed)
             packet.next = .route

@@ -21,6 +21,7 @@ extension Worker {
             strip(&packet, 1)
             let type = Ethernet(packet.data).type
             if type.isVLAN, let inner = tag(packet, at: 0), inner.id == 0 { return packet.settle(.drop(.unknownVLAN)) }
+            if parent.pointee.flags.contains(.learns), !type.isVLAN { learnSource(packet, parent) }
             return parent.pointee.kind == .physical ? fabricPacket(&packet) : workloadPacket(&packet)
         }
         var depth = 1
@@ -44,6 +45,7 @@ extension Worker {
         strip(&packet, depth)
         packet.ingress = own
         packet.vrf = own.pointee.vrf
+        if own.pointee.flags.contains(.learns) { learnSource(packet, own) }
         vifCounters.add(vif, .receivedPackets, 1)
         vifCounters.add(vif, .receivedBytes, UInt64(packet.frame.length))
         workloadPacket(&packet)

@@ -38,6 +38,7 @@ extension Worker {
     }
 
     private func input(_ count: Int, _ vif: UnsafePointer<Vif>) {
+        if vif.pointee.flags.contains(.learns) { learnSources(count, vif) }
         if vif.pointee.kind == .virtual { return workloadInput(count, vif) }
         if vif.pointee.kind == .physical { return fabricInput(count, vif) }
         for index in 0..<count { burst[index] = Packet(frame: frames[index], ingress: vif) }

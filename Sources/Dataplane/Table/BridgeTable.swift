@@ -7,10 +7,10 @@ import Synchronization
 /// A hash table of 64-octet buckets, each four times {key: 16 bits of VRF over 48 of MAC; value: next hop and label in one word}. A key may be in either of two
 /// buckets; entries never move, so a reader that looks in both cannot miss one. A zero key is a free slot: no station has the address 00:00:00:00:00:00.
 /// When both buckets are full, or three slots of four are in use, a table of twice the size is built and published, and the old one retired.
-/// The hash is keyed with a secret of the process. Cookies are beside the buckets; what a VRF holds is kept as a list of keys, for ordered reading.
+/// The hash is keyed with a secret of the process. Cookies, and where and when a learned address was seen (`BridgeTable+Learning`), are beside the buckets; what a VRF holds is kept as a list of keys, for ordered reading.
 ///
 /// # Thread-safety
-/// `lookup`: any online worker, without locks. Everything else: the control thread.
+/// `lookup` and `sight`: any online worker, without locks. Everything else: the control thread.
 /// A reader loads key, value and key again: a slot that was freed and given to another key between the first two loads is seen by the third.
 final class BridgeTable: @unchecked Sendable {
     static let noNextHop = UInt32.max
@@ -23,18 +23,20 @@ final class BridgeTable: @unchecked Sendable {
     }
 
     /// The memory of one size of the table: a header line with the bucket mask, the buckets, the cookies.
-    fileprivate struct Storage {
-        static let header = 64, bucketSize = 64, slots = 4
+    struct Storage {
+        static let header = 64, bucketSize = 64, slots = 4, besideSize = 24
         let base: UnsafeMutableRawPointer
 
         @inline(__always) var mask: Int { Int(truncatingIfNeeded: base.load64(0)) }
         @inline(__always) func slot(_ bucket: Int, _ slot: Int) -> UnsafeMutableRawPointer {
             base + (Self.header &+ bucket &* Self.bucketSize &+ slot &* 16)
         }
-        func cookie(_ bucket: Int, _ slot: Int) -> UnsafeMutableRawPointer {
-            base + (Self.header + (mask + 1) * Self.bucketSize + (bucket * Self.slots + slot) * 8)
+        /// Cookie, `Meta`, and the time a learned address was last seen.
+        @inline(__always) func beside(_ bucket: Int, _ slot: Int) -> UnsafeMutableRawPointer {
+            base + (Self.header &+ (mask &+ 1) &* Self.bucketSize &+ (bucket &* Self.slots &+ slot) &* Self.besideSize)
         }
-        static func size(buckets: Int) -> Int { header + buckets * (bucketSize + slots * 8) }
+        func cookie(_ bucket: Int, _ slot: Int) -> UnsafeMutableRawPointer { beside(bucket, slot) }
+        static func size(buckets: Int) -> Int { header + buckets * (bucketSize + slots * besideSize) }
         var size: Int { Self.size(buckets: mask + 1) }
         static func make(buckets: Int) -> Storage {
             guard let base = vr_reserve(size(buckets: buckets)) else {
@@ -75,12 +77,12 @@ final class BridgeTable: @unchecked Sendable {
         published.deallocate()
     }
 
-    private var storage: Storage { reader.storage }
+    var storage: Storage { reader.storage }
     private func hash(_ key: UInt64) -> UInt64 { reader.hash(key) }
-    @inline(__always) fileprivate static func key(_ vrf: UInt32, _ mac: UInt64) -> UInt64 { UInt64(vrf) &<< 48 | mac & 0xFFFF_FFFF_FFFF }
-    @inline(__always) fileprivate static func first(_ hash: UInt64, _ mask: Int) -> Int { Int(truncatingIfNeeded: hash) & mask }
+    @inline(__always) static func key(_ vrf: UInt32, _ mac: UInt64) -> UInt64 { UInt64(vrf) &<< 48 | mac & 0xFFFF_FFFF_FFFF }
+    @inline(__always) static func first(_ hash: UInt64, _ mask: Int) -> Int { Int(truncatingIfNeeded: hash) & mask }
     /// Never the first one.
-    @inline(__always) fileprivate static func second(_ hash: UInt64, _ mask: Int) -> Int {
+    @inline(__always) static func second(_ hash: UInt64, _ mask: Int) -> Int {
         (Int(truncatingIfNeeded: hash) ^ (Int(truncatingIfNeeded: hash &>> 32) | 1)) & mask
     }
 
@@ -91,13 +93,13 @@ final class BridgeTable: @unchecked Sendable {
         fileprivate let published: UnsafeMutablePointer<Atomic<UInt64>>
         fileprivate let seed: UInt64, seed2: UInt64
 
-        @inline(__always) fileprivate var storage: Storage {
+        @inline(__always) var storage: Storage {
             guard let base = UnsafeMutableRawPointer(bitPattern: UInt(published.pointee.load(ordering: .acquiring))) else {
                 preconditionFailure("bridge table without storage")
             }
             return Storage(base: base)
         }
-        @inline(__always) fileprivate func hash(_ key: UInt64) -> UInt64 { foldedMultiply(key ^ seed, seed2) }
+        @inline(__always) func hash(_ key: UInt64) -> UInt64 { foldedMultiply(key ^ seed, seed2) }
 
         /// Nil: unknown. Complexity: one or two cache lines.
         @inline(__always) func lookup(vrf: UInt32, mac: UInt64) -> Value? {
@@ -165,6 +167,7 @@ final class BridgeTable: @unchecked Sendable {
         let key = Self.key(vrf, mac), value = UInt64(nextHop) << 32 | UInt64(label)
         if let (bucket, slot) = locate(storage, key) {
             storage.cookie(bucket, slot).store64(0, cookie)
+            storage.beside(bucket, slot).store64(8, 0)
             storage.slot(bucket, slot).release64(8, value)
             return true
         }
@@ -242,7 +245,7 @@ final class BridgeTable: @unchecked Sendable {
         members[vrf] = Members(macs: macs, count: kept, isExact: true)
     }
 
-    private func locate(_ storage: Storage, _ key: UInt64) -> (bucket: Int, slot: Int)? {
+    func locate(_ storage: Storage, _ key: UInt64) -> (bucket: Int, slot: Int)? {
         let hash = hash(key), mask = storage.mask
         for bucket in [Self.first(hash, mask), Self.second(hash, mask)] {
             for slot in 0..<Storage.slots where storage.slot(bucket, slot).load64(0) == key { return (bucket, slot) }
@@ -257,6 +260,7 @@ final class BridgeTable: @unchecked Sendable {
         let bucket = used(second) < used(first) ? second : first
         for index in 0..<Storage.slots where storage.slot(bucket, index).load64(0) == 0 {
             storage.cookie(bucket, index).store64(0, cookie)
+            storage.beside(bucket, index).store64(8, 0)
             storage.slot(bucket, index).release64(8, value)
             storage.slot(bucket, index).release64(0, key)
             return true
@@ -286,6 +290,10 @@ final class BridgeTable: @unchecked Sendable {
                 let slot = old.slot(bucket, index), key = slot.load64(0)
                 guard key != 0 else { continue }
                 guard Self.place(new, key, hash(key), slot.load64(8), old.cookie(bucket, index).load64(0)) else { return false }
+                if let (at, place) = locate(new, key) {
+                    new.beside(at, place).store64(8, old.beside(bucket, index).load64(8))
+                    new.beside(at, place).store64(16, old.beside(bucket, index).load64(16))
+                }
             }
         }
         return true

@@ -28,6 +28,8 @@ final class ForwardingTables: @unchecked Sendable {
     let vlans: VLANTable
     let domains: BroadcastDomains
     let qos = QoSTables()
+    /// Seconds, written by the control thread: when learned addresses are seen.
+    let learnClock = Atomic<UInt32>(0)
     /// By VRF id; see `roots(_:)`.
     private let rootWords: UnsafeMutablePointer<Atomic<UInt64>>
     /// By VRF id: how many of its vifs keep flows; and of all VRFs together, at `vrfCapacity`.

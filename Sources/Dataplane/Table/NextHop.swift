@@ -43,6 +43,8 @@ struct NextHop {
     var outerIPv6: UnsafeMutablePointer<OuterIPv6>?
     /// `multicast`: members.
     var multicast: UnsafeMutablePointer<MulticastSet>?
+    /// `vrf`: source addresses of frames from VXLAN are learned.
+    var learns = false
 
     enum Kind: UInt8 {
         case discard, receive, encap, tunnel, tunnelIPv6, resolve, multicast

@@ -40,6 +40,7 @@ final class Worker: @unchecked Sendable {
     let trapsWanted = Atomic<Bool>(false)
     /// Packets from the control program.
     let packetsOut = PacketRing(count: 512)
+    let learnQueue = LearnQueue()
     /// Wakes the worker when it sleeps.
     let bell = Doorbell()
     let isStopping = Atomic<Bool>(false)

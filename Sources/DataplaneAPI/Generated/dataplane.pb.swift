@@ -1127,6 +1127,15 @@ public nonisolated struct Dataplane_V1_Vrf: Sendable {
   /// frames to unknown MACs take the entry of ff:ff:ff:ff:ff:ff
   public var floodsUnknownUnicast: Bool = false
 
+  /// source MACs are learned: behind vifs that bridge, and behind VXLAN peers that a tunnel next hop leads to
+  public var learnsMacs: Bool = false
+
+  /// learned MACs not seen for so long are forgotten; 0 = 300
+  public var macAgeingSeconds: UInt32 = 0
+
+  /// learned MACs at most; 0 = the router's limit alone
+  public var macLimit: UInt32 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1471,6 +1480,15 @@ public nonisolated struct Dataplane_V1_BridgeEntry: Sendable {
   public mutating func clearLabel() {self._label = nil}
 
   public var cookie: UInt64 = 0
+
+  /// Output only from here.
+  public var learned: Bool = false
+
+  /// how often a learned address appeared in another place
+  public var moves: UInt32 = 0
+
+  /// since a learned address was last seen
+  public var idleSeconds: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2028,45 +2046,110 @@ public nonisolated struct Dataplane_V1_GetStatusRequest: Sendable {
   public init() {}
 }
 
-public nonisolated struct Dataplane_V1_GetStatusResponse: Sendable {
+public nonisolated struct Dataplane_V1_GetStatusResponse: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var version: String = String()
+  public var version: String {
+    get {_storage._version}
+    set {_uniqueStorage()._version = newValue}
+  }
 
-  public var uptimeNs: UInt64 = 0
+  public var uptimeNs: UInt64 {
+    get {_storage._uptimeNs}
+    set {_uniqueStorage()._uptimeNs = newValue}
+  }
 
   public var totals: Dataplane_V1_Counters {
-    get {_totals ?? Dataplane_V1_Counters()}
-    set {_totals = newValue}
+    get {_storage._totals ?? Dataplane_V1_Counters()}
+    set {_uniqueStorage()._totals = newValue}
   }
   /// Returns true if `totals` has been explicitly set.
-  public var hasTotals: Bool {self._totals != nil}
+  public var hasTotals: Bool {_storage._totals != nil}
   /// Clears the value of `totals`. Subsequent reads from it will return its default value.
-  public mutating func clearTotals() {self._totals = nil}
+  public mutating func clearTotals() {_uniqueStorage()._totals = nil}
 
-  public var workers: [Dataplane_V1_Worker] = []
+  public var workers: [Dataplane_V1_Worker] {
+    get {_storage._workers}
+    set {_uniqueStorage()._workers = newValue}
+  }
 
   /// every reason, also those at zero
-  public var drops: [Dataplane_V1_DropCounter] = []
+  public var drops: [Dataplane_V1_DropCounter] {
+    get {_storage._drops}
+    set {_uniqueStorage()._drops = newValue}
+  }
 
-  public var tables: [Dataplane_V1_TableUsage] = []
+  public var tables: [Dataplane_V1_TableUsage] {
+    get {_storage._tables}
+    set {_uniqueStorage()._tables = newValue}
+  }
 
-  public var buffersInUse: UInt64 = 0
+  public var buffersInUse: UInt64 {
+    get {_storage._buffersInUse}
+    set {_uniqueStorage()._buffersInUse = newValue}
+  }
 
-  public var buffersCapacity: UInt64 = 0
+  public var buffersCapacity: UInt64 {
+    get {_storage._buffersCapacity}
+    set {_uniqueStorage()._buffersCapacity = newValue}
+  }
 
-  public var tscHz: UInt64 = 0
+  public var tscHz: UInt64 {
+    get {_storage._tscHz}
+    set {_uniqueStorage()._tscHz = newValue}
+  }
 
   /// random per start; a new value means that everything programmed is gone
-  public var instance: String = String()
+  public var instance: String {
+    get {_storage._instance}
+    set {_uniqueStorage()._instance = newValue}
+  }
+
+  public var macLearning: Dataplane_V1_MacLearning {
+    get {_storage._macLearning ?? Dataplane_V1_MacLearning()}
+    set {_uniqueStorage()._macLearning = newValue}
+  }
+  /// Returns true if `macLearning` has been explicitly set.
+  public var hasMacLearning: Bool {_storage._macLearning != nil}
+  /// Clears the value of `macLearning`. Subsequent reads from it will return its default value.
+  public mutating func clearMacLearning() {_uniqueStorage()._macLearning = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
-  fileprivate var _totals: Dataplane_V1_Counters? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What became of source MACs that were not known, since the start.
+public nonisolated struct Dataplane_V1_MacLearning: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var learned: UInt64 = 0
+
+  public var moved: UInt64 = 0
+
+  public var aged: UInt64 = 0
+
+  /// refused: the VRF's limit
+  public var overLimit: UInt64 = 0
+
+  /// refused: the router's
+  public var tableFull: UInt64 = 0
+
+  /// refused: no bridged next hop leads to the vif, or no VXLAN tunnel to the far end
+  public var withoutNextHop: UInt64 = 0
+
+  /// not looked at: too many at once
+  public var lost: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 /// received + generated = forwarded + dropped + trapped + consumed, at every publication.
@@ -3397,7 +3480,7 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vrf"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}cookie\0\u{3}ipv4_routes\0\u{3}ipv6_routes\0\u{3}bridge_entries\0\u{3}floods_unknown_unicast\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}cookie\0\u{3}ipv4_routes\0\u{3}ipv6_routes\0\u{3}bridge_entries\0\u{3}floods_unknown_unicast\0\u{3}learns_macs\0\u{3}mac_ageing_seconds\0\u{3}mac_limit\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3412,6 +3495,9 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.ipv6Routes) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.bridgeEntries) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.floodsUnknownUnicast) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.learnsMacs) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.macAgeingSeconds) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self.macLimit) }()
       default: break
       }
     }
@@ -3439,6 +3525,15 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.floodsUnknownUnicast != false {
       try visitor.visitSingularBoolField(value: self.floodsUnknownUnicast, fieldNumber: 7)
     }
+    if self.learnsMacs != false {
+      try visitor.visitSingularBoolField(value: self.learnsMacs, fieldNumber: 8)
+    }
+    if self.macAgeingSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.macAgeingSeconds, fieldNumber: 9)
+    }
+    if self.macLimit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.macLimit, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3450,6 +3545,9 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.ipv6Routes != rhs.ipv6Routes {return false}
     if lhs.bridgeEntries != rhs.bridgeEntries {return false}
     if lhs.floodsUnknownUnicast != rhs.floodsUnknownUnicast {return false}
+    if lhs.learnsMacs != rhs.learnsMacs {return false}
+    if lhs.macAgeingSeconds != rhs.macAgeingSeconds {return false}
+    if lhs.macLimit != rhs.macLimit {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4103,7 +4201,7 @@ nonisolated extension Dataplane_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Dataplane_V1_BridgeEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".BridgeEntry"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}mac\0\u{3}next_hop\0\u{1}label\0\u{1}cookie\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}mac\0\u{3}next_hop\0\u{1}label\0\u{1}cookie\0\u{1}learned\0\u{1}moves\0\u{3}idle_seconds\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4116,6 +4214,9 @@ nonisolated extension Dataplane_V1_BridgeEntry: SwiftProtobuf.Message, SwiftProt
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.nextHop) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self._label) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.learned) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.moves) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.idleSeconds) }()
       default: break
       }
     }
@@ -4141,6 +4242,15 @@ nonisolated extension Dataplane_V1_BridgeEntry: SwiftProtobuf.Message, SwiftProt
     if self.cookie != 0 {
       try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 5)
     }
+    if self.learned != false {
+      try visitor.visitSingularBoolField(value: self.learned, fieldNumber: 6)
+    }
+    if self.moves != 0 {
+      try visitor.visitSingularUInt32Field(value: self.moves, fieldNumber: 7)
+    }
+    if self.idleSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.idleSeconds, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4150,6 +4260,9 @@ nonisolated extension Dataplane_V1_BridgeEntry: SwiftProtobuf.Message, SwiftProt
     if lhs.nextHop != rhs.nextHop {return false}
     if lhs._label != rhs._label {return false}
     if lhs.cookie != rhs.cookie {return false}
+    if lhs.learned != rhs.learned {return false}
+    if lhs.moves != rhs.moves {return false}
+    if lhs.idleSeconds != rhs.idleSeconds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5141,7 +5254,147 @@ nonisolated extension Dataplane_V1_GetStatusRequest: SwiftProtobuf.Message, Swif
 
 nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}uptime_ns\0\u{1}totals\0\u{1}workers\0\u{1}drops\0\u{1}tables\0\u{3}buffers_in_use\0\u{3}buffers_capacity\0\u{3}tsc_hz\0\u{1}instance\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}uptime_ns\0\u{1}totals\0\u{1}workers\0\u{1}drops\0\u{1}tables\0\u{3}buffers_in_use\0\u{3}buffers_capacity\0\u{3}tsc_hz\0\u{1}instance\0\u{4}\u{1e}mac_learning\0")
+
+  fileprivate class _StorageClass {
+    var _version: String = String()
+    var _uptimeNs: UInt64 = 0
+    var _totals: Dataplane_V1_Counters? = nil
+    var _workers: [Dataplane_V1_Worker] = []
+    var _drops: [Dataplane_V1_DropCounter] = []
+    var _tables: [Dataplane_V1_TableUsage] = []
+    var _buffersInUse: UInt64 = 0
+    var _buffersCapacity: UInt64 = 0
+    var _tscHz: UInt64 = 0
+    var _instance: String = String()
+    var _macLearning: Dataplane_V1_MacLearning? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _version = source._version
+      _uptimeNs = source._uptimeNs
+      _totals = source._totals
+      _workers = source._workers
+      _drops = source._drops
+      _tables = source._tables
+      _buffersInUse = source._buffersInUse
+      _buffersCapacity = source._buffersCapacity
+      _tscHz = source._tscHz
+      _instance = source._instance
+      _macLearning = source._macLearning
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._version) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._uptimeNs) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._totals) }()
+        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._workers) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._drops) }()
+        case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._tables) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._buffersInUse) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._buffersCapacity) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._tscHz) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._instance) }()
+        case 40: try { try decoder.decodeSingularMessageField(value: &_storage._macLearning) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._version.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._version, fieldNumber: 1)
+      }
+      if _storage._uptimeNs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._uptimeNs, fieldNumber: 2)
+      }
+      try { if let v = _storage._totals {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      if !_storage._workers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._workers, fieldNumber: 4)
+      }
+      if !_storage._drops.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._drops, fieldNumber: 5)
+      }
+      if !_storage._tables.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._tables, fieldNumber: 6)
+      }
+      if _storage._buffersInUse != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._buffersInUse, fieldNumber: 7)
+      }
+      if _storage._buffersCapacity != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._buffersCapacity, fieldNumber: 8)
+      }
+      if _storage._tscHz != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._tscHz, fieldNumber: 9)
+      }
+      if !_storage._instance.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._instance, fieldNumber: 10)
+      }
+      try { if let v = _storage._macLearning {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_GetStatusResponse, rhs: Dataplane_V1_GetStatusResponse) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._version != rhs_storage._version {return false}
+        if _storage._uptimeNs != rhs_storage._uptimeNs {return false}
+        if _storage._totals != rhs_storage._totals {return false}
+        if _storage._workers != rhs_storage._workers {return false}
+        if _storage._drops != rhs_storage._drops {return false}
+        if _storage._tables != rhs_storage._tables {return false}
+        if _storage._buffersInUse != rhs_storage._buffersInUse {return false}
+        if _storage._buffersCapacity != rhs_storage._buffersCapacity {return false}
+        if _storage._tscHz != rhs_storage._tscHz {return false}
+        if _storage._instance != rhs_storage._instance {return false}
+        if _storage._macLearning != rhs_storage._macLearning {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_MacLearning: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MacLearning"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}learned\0\u{1}moved\0\u{1}aged\0\u{3}over_limit\0\u{3}table_full\0\u{3}without_next_hop\0\u{1}lost\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5149,70 +5402,51 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.version) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.uptimeNs) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._totals) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.workers) }()
-      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.drops) }()
-      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.tables) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.buffersInUse) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.buffersCapacity) }()
-      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.tscHz) }()
-      case 10: try { try decoder.decodeSingularStringField(value: &self.instance) }()
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.learned) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.moved) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.aged) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.overLimit) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.tableFull) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.withoutNextHop) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.version.isEmpty {
-      try visitor.visitSingularStringField(value: self.version, fieldNumber: 1)
+    if self.learned != 0 {
+      try visitor.visitSingularUInt64Field(value: self.learned, fieldNumber: 1)
     }
-    if self.uptimeNs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.uptimeNs, fieldNumber: 2)
+    if self.moved != 0 {
+      try visitor.visitSingularUInt64Field(value: self.moved, fieldNumber: 2)
     }
-    try { if let v = self._totals {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    } }()
-    if !self.workers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.workers, fieldNumber: 4)
+    if self.aged != 0 {
+      try visitor.visitSingularUInt64Field(value: self.aged, fieldNumber: 3)
     }
-    if !self.drops.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.drops, fieldNumber: 5)
+    if self.overLimit != 0 {
+      try visitor.visitSingularUInt64Field(value: self.overLimit, fieldNumber: 4)
     }
-    if !self.tables.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.tables, fieldNumber: 6)
+    if self.tableFull != 0 {
+      try visitor.visitSingularUInt64Field(value: self.tableFull, fieldNumber: 5)
     }
-    if self.buffersInUse != 0 {
-      try visitor.visitSingularUInt64Field(value: self.buffersInUse, fieldNumber: 7)
+    if self.withoutNextHop != 0 {
+      try visitor.visitSingularUInt64Field(value: self.withoutNextHop, fieldNumber: 6)
     }
-    if self.buffersCapacity != 0 {
-      try visitor.visitSingularUInt64Field(value: self.buffersCapacity, fieldNumber: 8)
-    }
-    if self.tscHz != 0 {
-      try visitor.visitSingularUInt64Field(value: self.tscHz, fieldNumber: 9)
-    }
-    if !self.instance.isEmpty {
-      try visitor.visitSingularStringField(value: self.instance, fieldNumber: 10)
+    if self.lost != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lost, fieldNumber: 7)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Dataplane_V1_GetStatusResponse, rhs: Dataplane_V1_GetStatusResponse) -> Bool {
-    if lhs.version != rhs.version {return false}
-    if lhs.uptimeNs != rhs.uptimeNs {return false}
-    if lhs._totals != rhs._totals {return false}
-    if lhs.workers != rhs.workers {return false}
-    if lhs.drops != rhs.drops {return false}
-    if lhs.tables != rhs.tables {return false}
-    if lhs.buffersInUse != rhs.buffersInUse {return false}
-    if lhs.buffersCapacity != rhs.buffersCapacity {return false}
-    if lhs.tscHz != rhs.tscHz {return false}
-    if lhs.instance != rhs.instance {return false}
+  public static func ==(lhs: Dataplane_V1_MacLearning, rhs: Dataplane_V1_MacLearning) -> Bool {
+    if lhs.learned != rhs.learned {return false}
+    if lhs.moved != rhs.moved {return false}
+    if lhs.aged != rhs.aged {return false}
+    if lhs.overLimit != rhs.overLimit {return false}
+    if lhs.tableFull != rhs.tableFull {return false}
+    if lhs.withoutNextHop != rhs.withoutNextHop {return false}
+    if lhs.lost != rhs.lost {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -92,11 +92,13 @@ public struct ConfiguredObject: Sendable {
     }
 
     private static func vrf(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(keys: ["id", "name", "floodsUnknownUnicast", "cookie"])
+        let fields = try value.mapping(keys: ["id", "name", "floodsUnknownUnicast", "learnsMACs", "macAgeing", "macLimit", "cookie"])
         return .vrf(
             VRFSpec(
                 id: VRFID(try number(fields.required("id"))), name: try fields.required("name").string(),
-                floodsUnknownUnicast: try fields["floodsUnknownUnicast"]?.boolean() ?? false, cookie: try cookie(fields)))
+                floodsUnknownUnicast: try fields["floodsUnknownUnicast"]?.boolean() ?? false,
+                learnsMACs: try fields["learnsMACs"]?.boolean() ?? false, macAgeing: try fields["macAgeing"].map(number) ?? 0,
+                macLimit: try fields["macLimit"].map(number) ?? 0, cookie: try cookie(fields)))
     }
 
     private static func vif(_ value: ConfigNode) throws(ConfigError) -> RouterObject {

@@ -145,7 +145,8 @@ extension VRFSpec {
     init(_ message: Dataplane_V1_Vrf) throws(FieldError) {
         self.init(
             id: VRFID(message.id), name: try FieldReader(path: "upsert.vrf").name(message.name),
-            floodsUnknownUnicast: message.floodsUnknownUnicast, cookie: message.cookie)
+            floodsUnknownUnicast: message.floodsUnknownUnicast, learnsMACs: message.learnsMacs, macAgeing: message.macAgeingSeconds,
+            macLimit: message.macLimit, cookie: message.cookie)
     }
 }
 

@@ -63,6 +63,15 @@ extension Dataplane_V1_GetStatusResponse {
                 $0.packets = drop.packets
             }
         }
+        macLearning = .with {
+            $0.learned = status.learning.learned
+            $0.moved = status.learning.moved
+            $0.aged = status.learning.aged
+            $0.overLimit = status.learning.overLimit
+            $0.tableFull = status.learning.tableFull
+            $0.withoutNextHop = status.learning.withoutNextHop
+            $0.lost = status.learning.lost
+        }
         tables = status.tables.map { table in
             .with {
                 $0.name = table.name

@@ -127,6 +127,9 @@ extension Dataplane_V1_Vrf {
         id = spec.id.rawValue
         name = spec.name
         floodsUnknownUnicast = spec.floodsUnknownUnicast
+        learnsMacs = spec.learnsMACs
+        macAgeingSeconds = spec.macAgeing
+        macLimit = spec.macLimit
         cookie = spec.cookie
     }
     init(_ reading: VRFReading) {
@@ -224,6 +227,16 @@ extension Dataplane_V1_BridgeEntry {
         nextHop = spec.nextHop.rawValue
         if let label = spec.label { self.label = label }
         cookie = spec.cookie
+    }
+}
+
+extension Dataplane_V1_BridgeEntry {
+    init(_ reading: BridgeEntryReading) {
+        self.init(reading.spec)
+        guard let learned = reading.learned else { return }
+        self.learned = true
+        moves = UInt32(clamping: learned.moves)
+        idleSeconds = UInt32(clamping: learned.idleSeconds)
     }
 }
 

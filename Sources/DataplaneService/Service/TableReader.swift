@@ -151,7 +151,7 @@ struct TableReader {
             let wanted = size - objects.count
             let found = router.bridgeEntries(vrf: vrf, after: after, limit: wanted)
             objects += found.map { .bridgeEntry(.init($0)) }
-            if found.count == wanted, let last = found.last { return (objects, .bridge(vrf: vrf.rawValue, after: last.mac)) }
+            if found.count == wanted, let last = found.last { return (objects, .bridge(vrf: vrf.rawValue, after: last.spec.mac)) }
         }
         return (objects, nil)
     }

@@ -37,21 +37,26 @@ enum RouteLayout {
         ]
     }
 
-    static let bridgeLegend = "Flags: L=Label Valid\n"
+    static let bridgeLegend = "Flags: L=Label Valid, Ml=Learned, Mm=MAC moved\n"
     static func bridgeTitle(vrf: UInt32) -> String { "vRouter bridge table 0/\(vrf)\n" }
     static let bridgeHeadings = "Index       DestMac                  Flags           Label/VNID      Nexthop           Stats\n"
 
     /// The router has neither an index nor a packet count per bridge entry: those two columns are a dash.
     static func line(_ entry: API.BridgeEntry) -> String {
-        "-".padded(12) + macText(entry.mac).padded(25) + (entry.hasLabel ? "L" : "").padded(16) + (entry.hasLabel ? "\(entry.label)" : "-").padded(16)
+        "-".padded(12) + macText(entry.mac).padded(25) + flags(entry).padded(16) + (entry.hasLabel ? "\(entry.label)" : "-").padded(16)
             + "\(entry.nextHop)".padded(18) + "-\n"
     }
 
     static func json(_ entry: API.BridgeEntry) -> JSON {
         [
-            "vrf": JSON(entry.vrf), "mac": JSON(macText(entry.mac)), "flags": JSON(entry.hasLabel ? "L" : ""),
+            "vrf": JSON(entry.vrf), "mac": JSON(macText(entry.mac)), "flags": JSON(flags(entry)),
             "label": entry.hasLabel ? JSON(entry.label) : .null, "nextHop": JSON(entry.nextHop), "cookie": JSON(cookieText(entry.cookie)),
+            "learned": JSON(entry.learned), "moves": JSON(entry.moves), "idleSeconds": entry.learned ? JSON(entry.idleSeconds) : .null,
         ]
+    }
+
+    static func flags(_ entry: API.BridgeEntry) -> String {
+        (entry.hasLabel ? "L" : "") + (entry.learned ? "Ml" : "") + (entry.moves > 0 ? "Mm" : "")
     }
 }
 

@@ -165,7 +165,7 @@ private final class SinkPort: Port, @unchecked Sendable {
             test.router.routes(vrf: .init(1), isIPv4: true, after: routes[1].prefix, limit: 2).map(\.prefix) == [routes[2].prefix, routes[3].prefix])
         #expect(
             routes[4] == RouteSpec(vrf: .init(1), prefix: IPPrefix("10.1.0.13")!, nextHop: .init(1), label: 5001, proxies: true, mac: TestRouter.b))
-        #expect(test.router.bridgeEntries(vrf: .init(1), after: nil, limit: 10).map(\.mac) == [TestRouter.a, TestRouter.c, TestRouter.b])
+        #expect(test.router.bridgeEntries(vrf: .init(1), after: nil, limit: 10).map(\.spec.mac) == [TestRouter.a, TestRouter.c, TestRouter.b])
         #expect(test.router.labels(after: nil, limit: 10).map(\.label.rawValue) == [16, 17])
         #expect(test.router.vnis(after: nil, limit: 10) == [VNISpec(vni: .init(5001), nextHop: .init(5))])
         #expect(test.router.nextHops(after: .init(2), limit: 3).map(\.spec.id.rawValue) == [5, 6, 30])
