@@ -157,6 +157,9 @@ extension Router {
         if let child = subInterfaces(of: id, state).min(by: { $0.id < $1.id }) {
             return .inUse("vif \(id.rawValue) (\(spec.name)): sub-interface \(child.id.rawValue) (\(child.name)) is on it; delete that first")
         }
+        if let mirror = mirrorUse(of: id, state) {
+            return .inUse("vif \(id.rawValue) (\(spec.name)): mirror \(mirror) copies from it or to it; delete the mirror first")
+        }
         bindTags(id, old: spec.vlan, new: nil)
         if spec.kind == .physical { tables.fabricVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }

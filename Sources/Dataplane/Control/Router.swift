@@ -50,6 +50,7 @@ public final class Router: @unchecked Sendable {
         var plans: [WorkerPlan] = []
         /// What `clearCounters` subtracts.
         var dropBaseline: [UInt64] = Array(repeating: 0, count: WorkerCounters.count)
+        var observers = Observers()
         var vifBaseline: [VifID: VifCounters] = [:]
         var released = ReleasedIDs()
     }
@@ -146,6 +147,7 @@ public final class Router: @unchecked Sendable {
         trapThread.withLock {
             if let thread = $0 { pthread_join(thread, nil) }; $0 = nil
         }
+        closeMirrors()
         state.withLock { state in
             for port in state.portSlots { port?.close() }
             state.portSlots = state.portSlots.map { _ in nil }
@@ -227,6 +229,7 @@ public final class Router: @unchecked Sendable {
         case .upsert(.flow(let spec)): upsertMarked(spec, &state)
         case .upsert(.forwardingClass(let spec)): upsert(spec, &state)
         case .upsert(.qosMap(let spec)): upsert(spec, &state)
+        case .upsert(.mirror(let spec)): upsert(spec, &state)
         case .delete(.port(let name)): deletePort(name, &state)
         case .delete(.vif(let id)): deleteVif(id, &state)
         case .delete(.vrf(let id)): deleteVRF(id, &state)
@@ -238,6 +241,7 @@ public final class Router: @unchecked Sendable {
         case .delete(.forwardingClass(let id)): deleteForwardingClass(id, &state)
         case .delete(.qosMap(let id)): deleteQoSMap(id, &state)
         case .delete(.flow(let key)): deleteFlow(key)
+        case .delete(.mirror(let id)): deleteMirror(id, &state)
         }
     }
 
@@ -247,7 +251,7 @@ public final class Router: @unchecked Sendable {
 }
 
 /// Runs `body` on a new thread. The thread must be joined.
-private func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
+func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
     final class Box: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }

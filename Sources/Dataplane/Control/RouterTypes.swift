@@ -3,12 +3,12 @@ public import NetTypes
 /// What `Router.apply` takes and answers.
 public enum RouterObject: Hashable, Sendable {
     case port(PortSpec), vif(VifSpec), vrf(VRFSpec), nextHop(NextHopSpec), route(RouteSpec), bridgeEntry(BridgeEntrySpec)
-    case label(LabelSpec), vni(VNISpec), flow(FlowSpec), forwardingClass(ForwardingClassSpec), qosMap(QoSMapSpec)
+    case label(LabelSpec), vni(VNISpec), flow(FlowSpec), forwardingClass(ForwardingClassSpec), qosMap(QoSMapSpec), mirror(MirrorSpec)
 }
 
 public enum RouterKey: Hashable, Sendable {
     case port(String), vif(VifID), vrf(VRFID), nextHop(NextHopID), route(VRFID, IPPrefix), bridgeEntry(VRFID, MACAddress)
-    case label(Label), vni(VNI), flow(FlowKeySpec), forwardingClass(UInt8), qosMap(UInt8)
+    case label(Label), vni(VNI), flow(FlowKeySpec), forwardingClass(UInt8), qosMap(UInt8), mirror(UInt32)
 }
 
 public enum RouterOperation: Hashable, Sendable {

@@ -24,6 +24,7 @@ extension Worker {
         }
         vifCounters.add(id, .receivedPackets, UInt64(truncatingIfNeeded: count))
         vifCounters.add(id, .receivedBytes, bytes)
+        if let set = tables.observation.load(ordering: .acquiring) { observeReceived(set, count, vif: id) }
         input(count, vif)
         if fragmentsSeen { trackFragments(burst, count) }
         if !vif.pointee.flags.isDisjoint(with: .checksReversePath) { checkReversePath(burst, count, vif) }

@@ -38,6 +38,8 @@ final class ForwardingTables: @unchecked Sendable {
     /// The vif of the fabric and the one of the host behind it, for the cross-connect; `noVif` when there is none.
     let fabricVif = Atomic<UInt32>(ForwardingTables.noVif)
     let hostVif = Atomic<UInt32>(ForwardingTables.noVif)
+    /// Unretained pointer to the `ObservationSet` in force; nil while nobody watches frames.
+    let observation = Atomic<UnsafeMutableRawPointer?>(nil)
     /// Goes up with every change that may alter where a packet goes; a flow's cached next hop is valid while it stands.
     let generation = Atomic<UInt32>(1)
 

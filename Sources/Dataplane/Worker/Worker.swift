@@ -56,6 +56,10 @@ final class Worker: @unchecked Sendable {
     /// Packets the router made during this burst that still have to pass the stages (ICMP errors).
     let made = UnsafeMutablePointer<Packet>.allocate(capacity: Int(VR_BURST))
     var madeCount = 0
+    /// Copies of mirrored frames made in this loop turn; see `Mirror`.
+    let copies = UnsafeMutablePointer<MirrorCopy>.allocate(capacity: Worker.copyCapacity)
+    var copyCount = 0
+    var isSendingCopies = false
     let released = UnsafeMutablePointer<vr_frame>.allocate(capacity: Int(VR_BURST) * 4)
     var releasedCount = 0
     let transmitBuffers: UnsafeMutablePointer<TransmitBuffer>
@@ -112,6 +116,7 @@ final class Worker: @unchecked Sendable {
         made.deallocate()
         addressClasses.free()
         released.deallocate()
+        copies.deallocate()
         transmitBuffers.deinitialize(count: Worker.portCapacity)
         transmitBuffers.deallocate()
         pendingPorts.deallocate()
@@ -163,6 +168,7 @@ final class Worker: @unchecked Sendable {
             }
         }
         if pendingCount > 0 { transmitPending() }
+        if copyCount > 0 { sendCopies() }
         if now > nextAgeing {
             nextAgeing = now &+ tscPerMillisecond
             _ = flows.age(lane: id, now: milliseconds, budget: 256)
