@@ -73,7 +73,7 @@ extension TableKey {
         case .bridgeEntry(let entry):
             guard let mac = entry.macAddress else { return nil }
             self = .bridge(VRFID(entry.vrf), mac)
-        case .flow, .forwardingClass, .qosMap, nil: return nil
+        case .flow, .forwardingClass, .qosMap, .mirror, nil: return nil
         }
     }
 

@@ -115,6 +115,39 @@ public final class DataplaneClient: Sendable {
         _ = try await call { try await $0.clearCounters(request) }
     }
 
+    /// The drop log, batch by batch; with `follow`, until the task is cancelled or `handler` throws.
+    public func dropLog(
+        worker: UInt32? = nil, follow: Bool = false, handler: @escaping @Sendable ([Dataplane_V1_DroppedPacket]) async throws -> Void
+    ) async throws(DataplaneError) {
+        var request = Dataplane_V1_DropLogRequest()
+        request.follow = follow
+        if let worker { request.worker = worker }
+        let message = request
+        try await call { stub in
+            try await stub.dropLog(message, options: Self.options) { response in
+                for try await batch in response.messages { try await handler(batch.packets) }
+            }
+        }
+    }
+
+    public func clearDropLog() async throws(DataplaneError) {
+        _ = try await call { try await $0.clearCounters(Dataplane_V1_ClearCountersRequest.with { $0.dropLog = true }) }
+    }
+
+    /// Copies of frames, batch by batch, until the request's limit is reached, the task is cancelled or `handler` throws. `onStarted` runs when the router copies.
+    public func capture(
+        _ request: Dataplane_V1_CaptureRequest, onStarted: @escaping @Sendable () async -> Void = {},
+        handler: @escaping @Sendable (Dataplane_V1_CaptureBatch) async throws -> Void
+    ) async throws(DataplaneError) {
+        try await call { stub in
+            try await stub.capture(request, options: Self.options) { response in
+                let messages = try response.accepted.get().bodyParts
+                await onStarted()
+                for try await part in messages { if case .message(let batch) = part { try await handler(batch) } }
+            }
+        }
+    }
+
     /// Listens to traps and sends `packets`, until the task is cancelled, the handler throws, or the router goes away (which throws).
     ///
     /// `onListening` runs when the router has registered the listener: packets trapped from then on arrive. `handler` is called with

@@ -35,6 +35,7 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .flow(let flow): .flow(flow.key)
         case .forwardingClass(let value): .forwardingClass(value.id)
         case .qosMap(let map): .qosMap(map.id)
+        case .mirror(let mirror): .mirror(mirror.id)
         }
     }
     public var cookie: UInt64 {
@@ -50,6 +51,7 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .flow(let flow): flow.cookie
         case .forwardingClass(let value): value.cookie
         case .qosMap(let map): map.cookie
+        case .mirror(let mirror): mirror.cookie
         }
     }
 }

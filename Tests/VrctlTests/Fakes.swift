@@ -59,6 +59,7 @@ final class FakeRouter: RouterClient {
         case .label(let entry): return request.table == .label && (id ?? entry.label) == entry.label
         case .forwardingClass(let entry): return request.table == .forwardingClass && (id ?? entry.id) == entry.id
         case .qosMap(let entry): return request.table == .qosMap && (id ?? entry.id) == entry.id
+        case .mirror(let entry): return request.table == .mirror && (id ?? entry.id) == entry.id
         case .vni(let entry): return request.table == .vni && (id ?? entry.vni) == entry.vni
         case .flow(let flow): return request.table == .flow && (vrf ?? flow.key.vrf) == flow.key.vrf && (id ?? flow.index) == flow.index
         }
@@ -78,6 +79,20 @@ final class FakeRouter: RouterClient {
             defer { state.statusCalls += 1 }
             return statuses[min(state.statusCalls, statuses.count - 1)]
         }
+    }
+    let dropped = Mutex<[API.DroppedPacket]>([])
+    let captured = Mutex<[API.CapturedFrame]>([])
+    let captureRequests = Mutex<[API.CaptureRequest]>([])
+    let dropLogClears = Mutex(0)
+    func dropLog(worker: UInt32?, follow: Bool, _ body: @escaping @Sendable ([API.DroppedPacket]) async throws -> Void) async throws {
+        try await body(dropped.withLock { $0.filter { worker == nil || $0.worker == worker } })
+    }
+    func clearDropLog() async throws { dropLogClears.withLock { $0 += 1 } }
+    func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws {
+        captureRequests.withLock { $0.append(request) }
+        var batch = API.CaptureBatch()
+        batch.frames = captured.withLock { $0 }
+        try await body(batch)
     }
     func clearCounters(drops: Bool, vifs: Bool) async throws { state.withLock { $0.cleared.append((drops, vifs)) } }
 }

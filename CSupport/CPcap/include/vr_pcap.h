@@ -72,6 +72,15 @@ int vr_pcap_live_descriptor(const vr_pcap_live *live);
 void vr_pcap_live_counters(vr_pcap_live *live, vr_pcap_counters *out);
 void vr_pcap_live_close(vr_pcap_live *live);
 
+// tcpdump's filter language for Ethernet frames, compiled: how many instructions were written, or a negative number with the reason in `error`
+// (VR_PCAP_ERROR_SIZE). A name in the text may ask the resolver and so take long.
+typedef struct vr_pcap_instruction {
+    uint16_t code;
+    uint8_t jump_true, jump_false;
+    uint32_t k;
+} vr_pcap_instruction;
+int vr_pcap_compile(const char *text, vr_pcap_instruction *out, int capacity, char *error);
+
 // Interface settings. Each returns a negative errno value on failure.
 int vr_interface_mtu(const char *name);
 int vr_interface_set_mtu(const char *name, int mtu);

@@ -151,7 +151,8 @@ extension Router {
                     WorkerReading(
                         id: worker.id, core: worker.core, counters: counters, polls: field(.polls), idlePolls: field(.idlePolls),
                         sleeps: field(.sleeps),
-                        busyCycles: field(.busyCycles), bursts: field(.bursts), spread: field(.spread)))
+                        busyCycles: field(.busyCycles), bursts: field(.bursts), spread: field(.spread),
+                        drops: DropReason.allCases.map { ($0, values[WorkerCounters.dropBase + Int($0.rawValue)]) }.filter { $0.1 > 0 }))
             }
             return RouterStatus(
                 uptimeNanoseconds: uptimeNanoseconds, totals: totals, workers: readings,

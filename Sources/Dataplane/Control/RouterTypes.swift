@@ -119,6 +119,8 @@ public struct WorkerReading: Sendable {
     public var polls: UInt64, idlePolls: UInt64, sleeps: UInt64, busyCycles: UInt64, bursts: UInt64
     /// Packets received here and given to other workers to process.
     public var spread: UInt64
+    /// Those that are not zero, since the start.
+    public var drops: [(reason: DropReason, packets: UInt64)] = []
 }
 
 public struct TableUsage: Sendable { public var name: String; public var used: Int; public var capacity: Int; public var memoryBytes: Int }

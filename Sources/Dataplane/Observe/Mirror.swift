@@ -17,6 +17,9 @@ final class Mirror: Sendable {
     /// Of the GRE header.
     let sequence = Atomic<UInt32>(0)
 
+    /// In `vr_frame.hash` of a copy, also when another worker sends it: it is not observed again.
+    static let mark: UInt32 = 0x4D49_5252
+
     init(_ destination: Destination, snapLength: Int) {
         self.destination = destination
         snap = snapLength == 0 ? .max : snapLength
@@ -60,6 +63,7 @@ extension Worker {
             release(made)
             return lose(mirror)
         }
+        made.hash = Mirror.mark
         counters.add(.generated)
         mirror.copies.wrappingAdd(1, ordering: .relaxed)
         copies[copyCount] = MirrorCopy(frame: made, vif: out)

@@ -44,7 +44,7 @@ extension Worker {
         guard !isSendingCopies else { return }
         let entries = Unmanaged<ObservationSet>.fromOpaque(set)._withUnsafeGuaranteedRef { $0.entries }
         for entry in entries where entry.directions & ObservationSet.sent != 0 {
-            for index in 0..<count where entry.vif == vifs[index] || entry.vif == ObservationSet.everyVif {
+            for index in 0..<count where frames[index].hash != Mirror.mark && (entry.vif == vifs[index] || entry.vif == ObservationSet.everyVif) {
                 observe(frames[index], entry, vif: vifs[index], direction: ObservationSet.sent)
             }
         }

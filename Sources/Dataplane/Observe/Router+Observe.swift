@@ -45,6 +45,8 @@ extension Router {
         }
     }
 
+    public var workerCount: Int { workers.count }
+
     /// Captures that run.
     public var captureCount: Int { state.withLock { $0.observers.captures.count } }
 

@@ -32,8 +32,10 @@ extension Worker {
         let reason = DropReason(rawValue: packet.reason) ?? .misc, vif = packet.ingress.pointee.id
         var ports: UInt32 = 0
         if packet.l4 != 0, Int(packet.l4) &+ 4 <= packet.length { ports = packet.transport.loadUnaligned(as: UInt32.self) }
+        // 0 is the discard next hop, and what a packet has before it has one.
+        let nextHop = packet.nextHop == 0 && reason != .discards ? DropLog.unknown : packet.nextHop
         dropLog.record(
-            packet.frame, reason, vif: vif, nextHop: packet.nextHop, vrf: packet.vrf, proto: packet.proto, ports: ports, packet.dropPlace, now: now)
+            packet.frame, reason, vif: vif, nextHop: nextHop, vrf: packet.vrf, proto: packet.proto, ports: ports, packet.dropPlace, now: now)
         counters.drop(reason)
         vifCounters.add(vif, .drops, 1)
         release(packet.frame)

@@ -93,13 +93,41 @@ public enum Dataplane_V1_Dataplane: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "DropLog" metadata.
+        public enum DropLog: Sendable {
+            /// Request type for "DropLog".
+            public typealias Input = Dataplane_V1_DropLogRequest
+            /// Response type for "DropLog".
+            public typealias Output = Dataplane_V1_DropLogBatch
+            /// Descriptor for "DropLog".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "dataplane.v1.Dataplane"),
+                method: "DropLog",
+                type: .serverStreaming
+            )
+        }
+        /// Namespace for "Capture" metadata.
+        public enum Capture: Sendable {
+            /// Request type for "Capture".
+            public typealias Input = Dataplane_V1_CaptureRequest
+            /// Response type for "Capture".
+            public typealias Output = Dataplane_V1_CaptureBatch
+            /// Descriptor for "Capture".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "dataplane.v1.Dataplane"),
+                method: "Capture",
+                type: .serverStreaming
+            )
+        }
         /// Descriptors for all methods in the "dataplane.v1.Dataplane" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Apply.descriptor,
             Read.descriptor,
             GetStatus.descriptor,
             Traps.descriptor,
-            ClearCounters.descriptor
+            ClearCounters.descriptor,
+            DropLog.descriptor,
+            Capture.descriptor
         ]
     }
 }
@@ -217,6 +245,43 @@ extension Dataplane_V1_Dataplane {
             request: GRPCCore.StreamingServerRequest<Dataplane_V1_ClearCountersRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_ClearCountersResponse>
+
+        /// Handle the "DropLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the workers dropped last, oldest first; with `follow`, then what they drop from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Dataplane_V1_DropLogRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_DropLogBatch` messages.
+        func dropLog(
+            request: GRPCCore.StreamingServerRequest<Dataplane_V1_DropLogRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_DropLogBatch>
+
+        /// Handle the "Capture" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Copies of frames as a vif receives and sends them, from the moment the response headers arrive until the client ends the call. A client that
+        /// > does not keep up loses frames (CaptureBatch.lost); it never slows the router.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Dataplane_V1_CaptureRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_CaptureBatch` messages.
+        func capture(
+            request: GRPCCore.StreamingServerRequest<Dataplane_V1_CaptureRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_CaptureBatch>
     }
 
     /// Service protocol for the "dataplane.v1.Dataplane" service.
@@ -318,6 +383,43 @@ extension Dataplane_V1_Dataplane {
             request: GRPCCore.ServerRequest<Dataplane_V1_ClearCountersRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_ClearCountersResponse>
+
+        /// Handle the "DropLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the workers dropped last, oldest first; with `follow`, then what they drop from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_DropLogRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_DropLogBatch` messages.
+        func dropLog(
+            request: GRPCCore.ServerRequest<Dataplane_V1_DropLogRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_DropLogBatch>
+
+        /// Handle the "Capture" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Copies of frames as a vif receives and sends them, from the moment the response headers arrive until the client ends the call. A client that
+        /// > does not keep up loses frames (CaptureBatch.lost); it never slows the router.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_CaptureRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_CaptureBatch` messages.
+        func capture(
+            request: GRPCCore.ServerRequest<Dataplane_V1_CaptureRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_CaptureBatch>
     }
 
     /// Simple service protocol for the "dataplane.v1.Dataplane" service.
@@ -418,6 +520,45 @@ extension Dataplane_V1_Dataplane {
             request: Dataplane_V1_ClearCountersRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Dataplane_V1_ClearCountersResponse
+
+        /// Handle the "DropLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the workers dropped last, oldest first; with `follow`, then what they drop from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A `Dataplane_V1_DropLogRequest` message.
+        ///   - response: A response stream of `Dataplane_V1_DropLogBatch` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func dropLog(
+            request: Dataplane_V1_DropLogRequest,
+            response: GRPCCore.RPCWriter<Dataplane_V1_DropLogBatch>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
+        /// Handle the "Capture" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Copies of frames as a vif receives and sends them, from the moment the response headers arrive until the client ends the call. A client that
+        /// > does not keep up loses frames (CaptureBatch.lost); it never slows the router.
+        ///
+        /// - Parameters:
+        ///   - request: A `Dataplane_V1_CaptureRequest` message.
+        ///   - response: A response stream of `Dataplane_V1_CaptureBatch` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func capture(
+            request: Dataplane_V1_CaptureRequest,
+            response: GRPCCore.RPCWriter<Dataplane_V1_CaptureBatch>,
+            context: GRPCCore.ServerContext
+        ) async throws
     }
 }
 
@@ -480,6 +621,28 @@ extension Dataplane_V1_Dataplane.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Dataplane_V1_Dataplane.Method.DropLog.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_DropLogRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_DropLogBatch>(),
+            handler: { request, context in
+                try await self.dropLog(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Dataplane_V1_Dataplane.Method.Capture.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_CaptureRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_CaptureBatch>(),
+            handler: { request, context in
+                try await self.capture(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -528,6 +691,28 @@ extension Dataplane_V1_Dataplane.ServiceProtocol {
             context: context
         )
         return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func dropLog(
+        request: GRPCCore.StreamingServerRequest<Dataplane_V1_DropLogRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_DropLogBatch> {
+        let response = try await self.dropLog(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
+    public func capture(
+        request: GRPCCore.StreamingServerRequest<Dataplane_V1_CaptureRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_CaptureBatch> {
+        let response = try await self.capture(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
     }
 }
 
@@ -600,6 +785,40 @@ extension Dataplane_V1_Dataplane.SimpleServiceProtocol {
                 context: context
             ),
             metadata: [:]
+        )
+    }
+
+    public func dropLog(
+        request: GRPCCore.ServerRequest<Dataplane_V1_DropLogRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_DropLogBatch> {
+        return GRPCCore.StreamingServerResponse<Dataplane_V1_DropLogBatch>(
+            metadata: [:],
+            producer: { writer in
+                try await self.dropLog(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    public func capture(
+        request: GRPCCore.ServerRequest<Dataplane_V1_CaptureRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_CaptureBatch> {
+        return GRPCCore.StreamingServerResponse<Dataplane_V1_CaptureBatch>(
+            metadata: [:],
+            producer: { writer in
+                try await self.capture(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
         )
     }
 }
@@ -728,6 +947,53 @@ extension Dataplane_V1_Dataplane {
             deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_ClearCountersResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_ClearCountersResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "DropLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the workers dropped last, oldest first; with `follow`, then what they drop from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_DropLogRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_DropLogRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_DropLogBatch` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func dropLog<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_DropLogRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_DropLogRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_DropLogBatch>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_DropLogBatch>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Capture" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Copies of frames as a vif receives and sends them, from the moment the response headers arrive until the client ends the call. A client that
+        /// > does not keep up loses frames (CaptureBatch.lost); it never slows the router.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_CaptureRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_CaptureRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_CaptureBatch` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func capture<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_CaptureRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_CaptureRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_CaptureBatch>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_CaptureBatch>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -916,6 +1182,71 @@ extension Dataplane_V1_Dataplane {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "DropLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the workers dropped last, oldest first; with `follow`, then what they drop from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_DropLogRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_DropLogRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_DropLogBatch` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func dropLog<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_DropLogRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_DropLogRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_DropLogBatch>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_DropLogBatch>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Dataplane_V1_Dataplane.Method.DropLog.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Capture" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Copies of frames as a vif receives and sends them, from the moment the response headers arrive until the client ends the call. A client that
+        /// > does not keep up loses frames (CaptureBatch.lost); it never slows the router.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_CaptureRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_CaptureRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_CaptureBatch` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func capture<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_CaptureRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_CaptureRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_CaptureBatch>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_CaptureBatch>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Dataplane_V1_Dataplane.Method.Capture.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1062,6 +1393,61 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_ClearCountersRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_ClearCountersResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DropLog" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the workers dropped last, oldest first; with `follow`, then what they drop from now on, until the client ends the call.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Dataplane_V1_DropLogRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func dropLog<Result>(
+        request: GRPCCore.ClientRequest<Dataplane_V1_DropLogRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_DropLogBatch>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.dropLog(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_DropLogRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_DropLogBatch>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Capture" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Copies of frames as a vif receives and sends them, from the moment the response headers arrive until the client ends the call. A client that
+    /// > does not keep up loses frames (CaptureBatch.lost); it never slows the router.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Dataplane_V1_CaptureRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func capture<Result>(
+        request: GRPCCore.ClientRequest<Dataplane_V1_CaptureRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_CaptureBatch>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.capture(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_CaptureRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_CaptureBatch>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1231,6 +1617,69 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
             metadata: metadata
         )
         return try await self.clearCounters(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DropLog" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the workers dropped last, oldest first; with `follow`, then what they drop from now on, until the client ends the call.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func dropLog<Result>(
+        _ message: Dataplane_V1_DropLogRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_DropLogBatch>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Dataplane_V1_DropLogRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.dropLog(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Capture" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Copies of frames as a vif receives and sends them, from the moment the response headers arrive until the client ends the call. A client that
+    /// > does not keep up loses frames (CaptureBatch.lost); it never slows the router.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func capture<Result>(
+        _ message: Dataplane_V1_CaptureRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_CaptureBatch>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Dataplane_V1_CaptureRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.capture(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -47,6 +47,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
   case flow // = 9
   case forwardingClass // = 20
   case qosMap // = 21
+  case mirror // = 30
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -67,6 +68,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case 9: self = .flow
     case 20: self = .forwardingClass
     case 21: self = .qosMap
+    case 30: self = .mirror
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -85,6 +87,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case .flow: return 9
     case .forwardingClass: return 20
     case .qosMap: return 21
+    case .mirror: return 30
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -103,6 +106,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     .flow,
     .forwardingClass,
     .qosMap,
+    .mirror,
   ]
 
 }
@@ -496,6 +500,44 @@ public nonisolated enum Dataplane_V1_Code: SwiftProtobuf.Enum, Swift.CaseIterabl
 
 }
 
+public nonisolated enum Dataplane_V1_Direction: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case both // = 0
+  case received // = 1
+  case sent // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .both
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .both
+    case 1: self = .received
+    case 2: self = .sent
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .both: return 0
+    case .received: return 1
+    case .sent: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_Direction] = [
+    .both,
+    .received,
+    .sent,
+  ]
+
+}
+
 public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case unspecified // = 0
@@ -651,6 +693,14 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     set {object = .qosMap(newValue)}
   }
 
+  public var mirror: Dataplane_V1_Mirror {
+    get {
+      if case .mirror(let v)? = object {return v}
+      return Dataplane_V1_Mirror()
+    }
+    set {object = .mirror(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Object: Equatable, Sendable {
@@ -665,6 +715,7 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     case flow(Dataplane_V1_Flow)
     case forwardingClass(Dataplane_V1_ForwardingClass)
     case qosMap(Dataplane_V1_QosMap)
+    case mirror(Dataplane_V1_Mirror)
 
   }
 
@@ -1899,6 +1950,14 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     set {key = .qosMap(newValue)}
   }
 
+  public var mirror: UInt32 {
+    get {
+      if case .mirror(let v)? = key {return v}
+      return 0
+    }
+    set {key = .mirror(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Key: Equatable, Sendable {
@@ -1913,6 +1972,7 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     case flow(Dataplane_V1_FlowKey)
     case forwardingClass(UInt32)
     case qosMap(UInt32)
+    case mirror(UInt32)
 
   }
 
@@ -2205,6 +2265,9 @@ public nonisolated struct Dataplane_V1_Worker: Sendable {
 
   public var bursts: UInt64 = 0
 
+  /// since the start; ClearCounters leaves these alone
+  public var drops: [Dataplane_V1_DropCounter] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2259,6 +2322,8 @@ public nonisolated struct Dataplane_V1_ClearCountersRequest: Sendable {
 
   public var vifs: Bool = false
 
+  public var dropLog: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2272,6 +2337,382 @@ public nonisolated struct Dataplane_V1_ClearCountersResponse: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+/// Copies of what vifs receive and send, as the wire sees it. Copies delay nothing and are never mirrored again.
+public nonisolated struct Dataplane_V1_Mirror: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt32 = 0
+
+  public var sources: [Dataplane_V1_MirrorSource] = []
+
+  public var destination: Dataplane_V1_Mirror.OneOf_Destination? = nil
+
+  public var file: Dataplane_V1_MirrorFile {
+    get {
+      if case .file(let v)? = destination {return v}
+      return Dataplane_V1_MirrorFile()
+    }
+    set {destination = .file(newValue)}
+  }
+
+  /// out of this vif
+  public var vif: UInt32 {
+    get {
+      if case .vif(let v)? = destination {return v}
+      return 0
+    }
+    set {destination = .vif(newValue)}
+  }
+
+  /// Ethernet in VXLAN
+  public var vxlan: Dataplane_V1_MirrorVxlan {
+    get {
+      if case .vxlan(let v)? = destination {return v}
+      return Dataplane_V1_MirrorVxlan()
+    }
+    set {destination = .vxlan(newValue)}
+  }
+
+  /// ERSPAN type II over GRE
+  public var erspan: Dataplane_V1_MirrorErspan {
+    get {
+      if case .erspan(let v)? = destination {return v}
+      return Dataplane_V1_MirrorErspan()
+    }
+    set {destination = .erspan(newValue)}
+  }
+
+  /// octets kept of each frame; 0 = all
+  public var snapLength: UInt32 = 0
+
+  public var cookie: UInt64 = 0
+
+  /// Output only from here.
+  public var copies: UInt64 = 0
+
+  /// no buffer, no room, or the destination was gone
+  public var lost: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Destination: Equatable, Sendable {
+    case file(Dataplane_V1_MirrorFile)
+    /// out of this vif
+    case vif(UInt32)
+    /// Ethernet in VXLAN
+    case vxlan(Dataplane_V1_MirrorVxlan)
+    /// ERSPAN type II over GRE
+    case erspan(Dataplane_V1_MirrorErspan)
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_MirrorSource: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var vif: UInt32 = 0
+
+  public var direction: Dataplane_V1_Direction = .both
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_MirrorFile: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// absolute, on the router's machine; pcapng
+  public var path: String = String()
+
+  /// octets; then it becomes path.1 and a new one begins. 0 = no limit
+  public var maximumSize: UInt64 = 0
+
+  /// kept in all; 0 = 1
+  public var maximumFiles: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_MirrorVxlan: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var nextHop: UInt32 = 0
+
+  public var vni: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_MirrorErspan: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var nextHop: UInt32 = 0
+
+  public var session: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_CaptureRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// absent: every vif
+  public var vif: UInt32 {
+    get {_vif ?? 0}
+    set {_vif = newValue}
+  }
+  /// Returns true if `vif` has been explicitly set.
+  public var hasVif: Bool {self._vif != nil}
+  /// Clears the value of `vif`. Subsequent reads from it will return its default value.
+  public mutating func clearVif() {self._vif = nil}
+
+  public var direction: Dataplane_V1_Direction = .both
+
+  /// octets kept of each frame; 0 = all
+  public var snapLength: UInt32 = 0
+
+  /// as tcpdump takes it (pcap-filter(7)); empty: everything
+  public var filter: String = String()
+
+  /// the call ends after so many frames; 0 = never
+  public var limit: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _vif: UInt32? = nil
+}
+
+public nonisolated struct Dataplane_V1_CaptureBatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var frames: [Dataplane_V1_CapturedFrame] = []
+
+  /// frames lost since the call began because this client did not keep up
+  public var lost: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_CapturedFrame: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Unix time
+  public var timeNs: UInt64 = 0
+
+  public var vif: UInt32 = 0
+
+  /// by the router; else received
+  public var sent: Bool = false
+
+  /// on the wire; `octets` may be fewer
+  public var length: UInt32 = 0
+
+  /// from the Ethernet header
+  public var octets: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_DropLogRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// absent: all
+  public var worker: UInt32 {
+    get {_worker ?? 0}
+    set {_worker = newValue}
+  }
+  /// Returns true if `worker` has been explicitly set.
+  public var hasWorker: Bool {self._worker != nil}
+  /// Clears the value of `worker`. Subsequent reads from it will return its default value.
+  public mutating func clearWorker() {self._worker = nil}
+
+  public var follow: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _worker: UInt32? = nil
+}
+
+public nonisolated struct Dataplane_V1_DropLogBatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var packets: [Dataplane_V1_DroppedPacket] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_DroppedPacket: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var worker: UInt32 {
+    get {_storage._worker}
+    set {_uniqueStorage()._worker = newValue}
+  }
+
+  /// which of the worker's dropped packets, from 1; a gap: they were overwritten before they were read
+  public var number: UInt64 {
+    get {_storage._number}
+    set {_uniqueStorage()._number = newValue}
+  }
+
+  /// Unix time
+  public var timeNs: UInt64 {
+    get {_storage._timeNs}
+    set {_uniqueStorage()._timeNs = newValue}
+  }
+
+  /// DropCounter.name
+  public var reason: String {
+    get {_storage._reason}
+    set {_uniqueStorage()._reason = newValue}
+  }
+
+  /// DropCounter.label
+  public var label: String {
+    get {_storage._label}
+    set {_uniqueStorage()._label = newValue}
+  }
+
+  /// of the packet path that gave the verdict: VifInput, Lookup, NextHopOutput, Settle …; empty: not known
+  public var stage: String {
+    get {_storage._stage}
+    set {_uniqueStorage()._stage = newValue}
+  }
+
+  /// in that stage's source
+  public var line: UInt32 {
+    get {_storage._line}
+    set {_uniqueStorage()._line = newValue}
+  }
+
+  /// received on; for a frame lost on its way out: would have left by
+  public var vif: UInt32 {
+    get {_storage._vif}
+    set {_uniqueStorage()._vif = newValue}
+  }
+
+  /// absent: had not come that far
+  public var nextHop: UInt32 {
+    get {_storage._nextHop ?? 0}
+    set {_uniqueStorage()._nextHop = newValue}
+  }
+  /// Returns true if `nextHop` has been explicitly set.
+  public var hasNextHop: Bool {_storage._nextHop != nil}
+  /// Clears the value of `nextHop`. Subsequent reads from it will return its default value.
+  public mutating func clearNextHop() {_uniqueStorage()._nextHop = nil}
+
+  public var vrf: UInt32 {
+    get {_storage._vrf ?? 0}
+    set {_uniqueStorage()._vrf = newValue}
+  }
+  /// Returns true if `vrf` has been explicitly set.
+  public var hasVrf: Bool {_storage._vrf != nil}
+  /// Clears the value of `vrf`. Subsequent reads from it will return its default value.
+  public mutating func clearVrf() {_uniqueStorage()._vrf = nil}
+
+  /// of the frame when it was dropped
+  public var length: UInt32 {
+    get {_storage._length}
+    set {_uniqueStorage()._length = newValue}
+  }
+
+  /// 4 or 16 octets; empty: not IP or ARP
+  public var source: Data {
+    get {_storage._source}
+    set {_uniqueStorage()._source = newValue}
+  }
+
+  public var destination: Data {
+    get {_storage._destination}
+    set {_uniqueStorage()._destination = newValue}
+  }
+
+  public var `protocol`: UInt32 {
+    get {_storage._protocol ?? 0}
+    set {_uniqueStorage()._protocol = newValue}
+  }
+  /// Returns true if ``protocol`` has been explicitly set.
+  public var hasProtocol: Bool {_storage._protocol != nil}
+  /// Clears the value of ``protocol``. Subsequent reads from it will return its default value.
+  public mutating func clearProtocol() {_uniqueStorage()._protocol = nil}
+
+  public var sourcePort: UInt32 {
+    get {_storage._sourcePort ?? 0}
+    set {_uniqueStorage()._sourcePort = newValue}
+  }
+  /// Returns true if `sourcePort` has been explicitly set.
+  public var hasSourcePort: Bool {_storage._sourcePort != nil}
+  /// Clears the value of `sourcePort`. Subsequent reads from it will return its default value.
+  public mutating func clearSourcePort() {_uniqueStorage()._sourcePort = nil}
+
+  public var destinationPort: UInt32 {
+    get {_storage._destinationPort ?? 0}
+    set {_uniqueStorage()._destinationPort = newValue}
+  }
+  /// Returns true if `destinationPort` has been explicitly set.
+  public var hasDestinationPort: Bool {_storage._destinationPort != nil}
+  /// Clears the value of `destinationPort`. Subsequent reads from it will return its default value.
+  public mutating func clearDestinationPort() {_uniqueStorage()._destinationPort = nil}
+
+  public var etherType: UInt32 {
+    get {_storage._etherType}
+    set {_uniqueStorage()._etherType = newValue}
+  }
+
+  /// the first of the frame, up to 64
+  public var octets: Data {
+    get {_storage._octets}
+    set {_uniqueStorage()._octets = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Dataplane_V1_TrapEvent: Sendable {
@@ -2411,7 +2852,7 @@ public nonisolated struct Dataplane_V1_PacketOut: Sendable {
 fileprivate nonisolated let _protobuf_package = "dataplane.v1"
 
 nonisolated extension Dataplane_V1_Table: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0\u{2}\u{9}TABLE_MIRROR\0")
 }
 
 nonisolated extension Dataplane_V1_LinkState: SwiftProtobuf._ProtoNameProviding {
@@ -2446,13 +2887,17 @@ nonisolated extension Dataplane_V1_Code: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CODE_OK\0\u{1}CODE_INVALID\0\u{1}CODE_NOT_FOUND\0\u{1}CODE_IN_USE\0\u{1}CODE_TABLE_FULL\0\u{1}CODE_PORT_FAILED\0\u{1}CODE_UNSUPPORTED\0")
 }
 
+nonisolated extension Dataplane_V1_Direction: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0DIRECTION_BOTH\0\u{1}DIRECTION_RECEIVED\0\u{1}DIRECTION_SENT\0")
+}
+
 nonisolated extension Dataplane_V1_TrapReason: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRAP_REASON_UNSPECIFIED\0\u{1}TRAP_REASON_ARP\0\u{1}TRAP_REASON_RESOLVE\0\u{1}TRAP_REASON_L3_PROTOCOL\0\u{1}TRAP_REASON_RECEIVE\0\u{1}TRAP_REASON_NEIGHBOUR\0")
 }
 
 nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Object"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2603,6 +3048,19 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
           self.object = .qosMap(v)
         }
       }()
+      case 30: try {
+        var v: Dataplane_V1_Mirror?
+        var hadOneofValue = false
+        if let current = self.object {
+          hadOneofValue = true
+          if case .mirror(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.object = .mirror(v)
+        }
+      }()
       default: break
       }
     }
@@ -2657,6 +3115,10 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
     case .qosMap?: try {
       guard case .qosMap(let v)? = self.object else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .mirror?: try {
+      guard case .mirror(let v)? = self.object else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
     }()
     case nil: break
     }
@@ -4821,7 +5283,7 @@ nonisolated extension Dataplane_V1_Operation: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Key"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4932,6 +5394,14 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.key = .qosMap(v)
         }
       }()
+      case 30: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .mirror(v)
+        }
+      }()
       default: break
       }
     }
@@ -4986,6 +5456,10 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .qosMap?: try {
       guard case .qosMap(let v)? = self.key else { preconditionFailure() }
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 21)
+    }()
+    case .mirror?: try {
+      guard case .mirror(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 30)
     }()
     case nil: break
     }
@@ -5509,7 +5983,7 @@ nonisolated extension Dataplane_V1_Counters: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Dataplane_V1_Worker: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Worker"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}core\0\u{1}counters\0\u{1}polls\0\u{3}idle_polls\0\u{1}sleeps\0\u{3}busy_cycles\0\u{1}bursts\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}core\0\u{1}counters\0\u{1}polls\0\u{3}idle_polls\0\u{1}sleeps\0\u{3}busy_cycles\0\u{1}bursts\0\u{2}\u{c}drops\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5525,6 +5999,7 @@ nonisolated extension Dataplane_V1_Worker: SwiftProtobuf.Message, SwiftProtobuf.
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.sleeps) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.busyCycles) }()
       case 8: try { try decoder.decodeSingularUInt64Field(value: &self.bursts) }()
+      case 20: try { try decoder.decodeRepeatedMessageField(value: &self.drops) }()
       default: break
       }
     }
@@ -5559,6 +6034,9 @@ nonisolated extension Dataplane_V1_Worker: SwiftProtobuf.Message, SwiftProtobuf.
     if self.bursts != 0 {
       try visitor.visitSingularUInt64Field(value: self.bursts, fieldNumber: 8)
     }
+    if !self.drops.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.drops, fieldNumber: 20)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5571,6 +6049,7 @@ nonisolated extension Dataplane_V1_Worker: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.sleeps != rhs.sleeps {return false}
     if lhs.busyCycles != rhs.busyCycles {return false}
     if lhs.bursts != rhs.bursts {return false}
+    if lhs.drops != rhs.drops {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5668,7 +6147,7 @@ nonisolated extension Dataplane_V1_TableUsage: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Dataplane_V1_ClearCountersRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ClearCountersRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}drops\0\u{1}vifs\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}drops\0\u{1}vifs\0\u{4}\u{8}drop_log\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5678,6 +6157,7 @@ nonisolated extension Dataplane_V1_ClearCountersRequest: SwiftProtobuf.Message, 
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBoolField(value: &self.drops) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self.vifs) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self.dropLog) }()
       default: break
       }
     }
@@ -5690,12 +6170,16 @@ nonisolated extension Dataplane_V1_ClearCountersRequest: SwiftProtobuf.Message, 
     if self.vifs != false {
       try visitor.visitSingularBoolField(value: self.vifs, fieldNumber: 2)
     }
+    if self.dropLog != false {
+      try visitor.visitSingularBoolField(value: self.dropLog, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Dataplane_V1_ClearCountersRequest, rhs: Dataplane_V1_ClearCountersRequest) -> Bool {
     if lhs.drops != rhs.drops {return false}
     if lhs.vifs != rhs.vifs {return false}
+    if lhs.dropLog != rhs.dropLog {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5715,6 +6199,674 @@ nonisolated extension Dataplane_V1_ClearCountersResponse: SwiftProtobuf.Message,
   }
 
   public static func ==(lhs: Dataplane_V1_ClearCountersResponse, rhs: Dataplane_V1_ClearCountersResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_Mirror: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Mirror"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}sources\0\u{1}file\0\u{1}vif\0\u{1}vxlan\0\u{1}erspan\0\u{3}snap_length\0\u{1}cookie\0\u{1}copies\0\u{1}lost\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.sources) }()
+      case 3: try {
+        var v: Dataplane_V1_MirrorFile?
+        var hadOneofValue = false
+        if let current = self.destination {
+          hadOneofValue = true
+          if case .file(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.destination = .file(v)
+        }
+      }()
+      case 4: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.destination != nil {try decoder.handleConflictingOneOf()}
+          self.destination = .vif(v)
+        }
+      }()
+      case 5: try {
+        var v: Dataplane_V1_MirrorVxlan?
+        var hadOneofValue = false
+        if let current = self.destination {
+          hadOneofValue = true
+          if case .vxlan(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.destination = .vxlan(v)
+        }
+      }()
+      case 6: try {
+        var v: Dataplane_V1_MirrorErspan?
+        var hadOneofValue = false
+        if let current = self.destination {
+          hadOneofValue = true
+          if case .erspan(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.destination = .erspan(v)
+        }
+      }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.snapLength) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.copies) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.sources.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.sources, fieldNumber: 2)
+    }
+    switch self.destination {
+    case .file?: try {
+      guard case .file(let v)? = self.destination else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .vif?: try {
+      guard case .vif(let v)? = self.destination else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    }()
+    case .vxlan?: try {
+      guard case .vxlan(let v)? = self.destination else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
+    case .erspan?: try {
+      guard case .erspan(let v)? = self.destination else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case nil: break
+    }
+    if self.snapLength != 0 {
+      try visitor.visitSingularUInt32Field(value: self.snapLength, fieldNumber: 7)
+    }
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 8)
+    }
+    if self.copies != 0 {
+      try visitor.visitSingularUInt64Field(value: self.copies, fieldNumber: 9)
+    }
+    if self.lost != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lost, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_Mirror, rhs: Dataplane_V1_Mirror) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.sources != rhs.sources {return false}
+    if lhs.destination != rhs.destination {return false}
+    if lhs.snapLength != rhs.snapLength {return false}
+    if lhs.cookie != rhs.cookie {return false}
+    if lhs.copies != rhs.copies {return false}
+    if lhs.lost != rhs.lost {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_MirrorSource: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MirrorSource"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vif\0\u{1}direction\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.vif) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.direction) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.vif != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vif, fieldNumber: 1)
+    }
+    if self.direction != .both {
+      try visitor.visitSingularEnumField(value: self.direction, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_MirrorSource, rhs: Dataplane_V1_MirrorSource) -> Bool {
+    if lhs.vif != rhs.vif {return false}
+    if lhs.direction != rhs.direction {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_MirrorFile: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MirrorFile"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{3}maximum_size\0\u{3}maximum_files\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.maximumSize) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.maximumFiles) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 1)
+    }
+    if self.maximumSize != 0 {
+      try visitor.visitSingularUInt64Field(value: self.maximumSize, fieldNumber: 2)
+    }
+    if self.maximumFiles != 0 {
+      try visitor.visitSingularUInt32Field(value: self.maximumFiles, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_MirrorFile, rhs: Dataplane_V1_MirrorFile) -> Bool {
+    if lhs.path != rhs.path {return false}
+    if lhs.maximumSize != rhs.maximumSize {return false}
+    if lhs.maximumFiles != rhs.maximumFiles {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_MirrorVxlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MirrorVxlan"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_hop\0\u{1}vni\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.nextHop) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.vni) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.nextHop != 0 {
+      try visitor.visitSingularUInt32Field(value: self.nextHop, fieldNumber: 1)
+    }
+    if self.vni != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vni, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_MirrorVxlan, rhs: Dataplane_V1_MirrorVxlan) -> Bool {
+    if lhs.nextHop != rhs.nextHop {return false}
+    if lhs.vni != rhs.vni {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_MirrorErspan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MirrorErspan"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_hop\0\u{1}session\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.nextHop) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.session) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.nextHop != 0 {
+      try visitor.visitSingularUInt32Field(value: self.nextHop, fieldNumber: 1)
+    }
+    if self.session != 0 {
+      try visitor.visitSingularUInt32Field(value: self.session, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_MirrorErspan, rhs: Dataplane_V1_MirrorErspan) -> Bool {
+    if lhs.nextHop != rhs.nextHop {return false}
+    if lhs.session != rhs.session {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_CaptureRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CaptureRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vif\0\u{1}direction\0\u{3}snap_length\0\u{1}filter\0\u{1}limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._vif) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.direction) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.snapLength) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.filter) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._vif {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    if self.direction != .both {
+      try visitor.visitSingularEnumField(value: self.direction, fieldNumber: 2)
+    }
+    if self.snapLength != 0 {
+      try visitor.visitSingularUInt32Field(value: self.snapLength, fieldNumber: 3)
+    }
+    if !self.filter.isEmpty {
+      try visitor.visitSingularStringField(value: self.filter, fieldNumber: 4)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt64Field(value: self.limit, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_CaptureRequest, rhs: Dataplane_V1_CaptureRequest) -> Bool {
+    if lhs._vif != rhs._vif {return false}
+    if lhs.direction != rhs.direction {return false}
+    if lhs.snapLength != rhs.snapLength {return false}
+    if lhs.filter != rhs.filter {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_CaptureBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CaptureBatch"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}frames\0\u{1}lost\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.frames) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.frames.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.frames, fieldNumber: 1)
+    }
+    if self.lost != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lost, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_CaptureBatch, rhs: Dataplane_V1_CaptureBatch) -> Bool {
+    if lhs.frames != rhs.frames {return false}
+    if lhs.lost != rhs.lost {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_CapturedFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CapturedFrame"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}time_ns\0\u{1}vif\0\u{1}sent\0\u{1}length\0\u{1}octets\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.timeNs) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.vif) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.sent) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.length) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.octets) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.timeNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.timeNs, fieldNumber: 1)
+    }
+    if self.vif != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vif, fieldNumber: 2)
+    }
+    if self.sent != false {
+      try visitor.visitSingularBoolField(value: self.sent, fieldNumber: 3)
+    }
+    if self.length != 0 {
+      try visitor.visitSingularUInt32Field(value: self.length, fieldNumber: 4)
+    }
+    if !self.octets.isEmpty {
+      try visitor.visitSingularBytesField(value: self.octets, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_CapturedFrame, rhs: Dataplane_V1_CapturedFrame) -> Bool {
+    if lhs.timeNs != rhs.timeNs {return false}
+    if lhs.vif != rhs.vif {return false}
+    if lhs.sent != rhs.sent {return false}
+    if lhs.length != rhs.length {return false}
+    if lhs.octets != rhs.octets {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_DropLogRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DropLogRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}follow\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._worker) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.follow) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._worker {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    if self.follow != false {
+      try visitor.visitSingularBoolField(value: self.follow, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_DropLogRequest, rhs: Dataplane_V1_DropLogRequest) -> Bool {
+    if lhs._worker != rhs._worker {return false}
+    if lhs.follow != rhs.follow {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_DropLogBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DropLogBatch"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}packets\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.packets) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.packets.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.packets, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_DropLogBatch, rhs: Dataplane_V1_DropLogBatch) -> Bool {
+    if lhs.packets != rhs.packets {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_DroppedPacket: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DroppedPacket"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}number\0\u{3}time_ns\0\u{1}reason\0\u{1}label\0\u{1}stage\0\u{1}line\0\u{1}vif\0\u{3}next_hop\0\u{1}vrf\0\u{1}length\0\u{1}source\0\u{1}destination\0\u{1}protocol\0\u{3}source_port\0\u{3}destination_port\0\u{3}ether_type\0\u{1}octets\0")
+
+  fileprivate class _StorageClass {
+    var _worker: UInt32 = 0
+    var _number: UInt64 = 0
+    var _timeNs: UInt64 = 0
+    var _reason: String = String()
+    var _label: String = String()
+    var _stage: String = String()
+    var _line: UInt32 = 0
+    var _vif: UInt32 = 0
+    var _nextHop: UInt32? = nil
+    var _vrf: UInt32? = nil
+    var _length: UInt32 = 0
+    var _source: Data = Data()
+    var _destination: Data = Data()
+    var _protocol: UInt32? = nil
+    var _sourcePort: UInt32? = nil
+    var _destinationPort: UInt32? = nil
+    var _etherType: UInt32 = 0
+    var _octets: Data = Data()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _worker = source._worker
+      _number = source._number
+      _timeNs = source._timeNs
+      _reason = source._reason
+      _label = source._label
+      _stage = source._stage
+      _line = source._line
+      _vif = source._vif
+      _nextHop = source._nextHop
+      _vrf = source._vrf
+      _length = source._length
+      _source = source._source
+      _destination = source._destination
+      _protocol = source._protocol
+      _sourcePort = source._sourcePort
+      _destinationPort = source._destinationPort
+      _etherType = source._etherType
+      _octets = source._octets
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._worker) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._number) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._timeNs) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._reason) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._label) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._stage) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._line) }()
+        case 8: try { try decoder.decodeSingularUInt32Field(value: &_storage._vif) }()
+        case 9: try { try decoder.decodeSingularUInt32Field(value: &_storage._nextHop) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._vrf) }()
+        case 11: try { try decoder.decodeSingularUInt32Field(value: &_storage._length) }()
+        case 12: try { try decoder.decodeSingularBytesField(value: &_storage._source) }()
+        case 13: try { try decoder.decodeSingularBytesField(value: &_storage._destination) }()
+        case 14: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocol) }()
+        case 15: try { try decoder.decodeSingularUInt32Field(value: &_storage._sourcePort) }()
+        case 16: try { try decoder.decodeSingularUInt32Field(value: &_storage._destinationPort) }()
+        case 17: try { try decoder.decodeSingularUInt32Field(value: &_storage._etherType) }()
+        case 18: try { try decoder.decodeSingularBytesField(value: &_storage._octets) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._worker != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._worker, fieldNumber: 1)
+      }
+      if _storage._number != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._number, fieldNumber: 2)
+      }
+      if _storage._timeNs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._timeNs, fieldNumber: 3)
+      }
+      if !_storage._reason.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._reason, fieldNumber: 4)
+      }
+      if !_storage._label.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._label, fieldNumber: 5)
+      }
+      if !_storage._stage.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._stage, fieldNumber: 6)
+      }
+      if _storage._line != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._line, fieldNumber: 7)
+      }
+      if _storage._vif != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._vif, fieldNumber: 8)
+      }
+      try { if let v = _storage._nextHop {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 9)
+      } }()
+      try { if let v = _storage._vrf {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
+      } }()
+      if _storage._length != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._length, fieldNumber: 11)
+      }
+      if !_storage._source.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._source, fieldNumber: 12)
+      }
+      if !_storage._destination.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._destination, fieldNumber: 13)
+      }
+      try { if let v = _storage._protocol {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 14)
+      } }()
+      try { if let v = _storage._sourcePort {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 15)
+      } }()
+      try { if let v = _storage._destinationPort {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 16)
+      } }()
+      if _storage._etherType != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._etherType, fieldNumber: 17)
+      }
+      if !_storage._octets.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._octets, fieldNumber: 18)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_DroppedPacket, rhs: Dataplane_V1_DroppedPacket) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._worker != rhs_storage._worker {return false}
+        if _storage._number != rhs_storage._number {return false}
+        if _storage._timeNs != rhs_storage._timeNs {return false}
+        if _storage._reason != rhs_storage._reason {return false}
+        if _storage._label != rhs_storage._label {return false}
+        if _storage._stage != rhs_storage._stage {return false}
+        if _storage._line != rhs_storage._line {return false}
+        if _storage._vif != rhs_storage._vif {return false}
+        if _storage._nextHop != rhs_storage._nextHop {return false}
+        if _storage._vrf != rhs_storage._vrf {return false}
+        if _storage._length != rhs_storage._length {return false}
+        if _storage._source != rhs_storage._source {return false}
+        if _storage._destination != rhs_storage._destination {return false}
+        if _storage._protocol != rhs_storage._protocol {return false}
+        if _storage._sourcePort != rhs_storage._sourcePort {return false}
+        if _storage._destinationPort != rhs_storage._destinationPort {return false}
+        if _storage._etherType != rhs_storage._etherType {return false}
+        if _storage._octets != rhs_storage._octets {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

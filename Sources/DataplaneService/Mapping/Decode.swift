@@ -29,9 +29,10 @@ extension RouterObject {
         case .flow(let flow): self = .flow(try FlowSpec(flow))
         case .forwardingClass(let message): self = .forwardingClass(try ForwardingClassSpec(message))
         case .qosMap(let message): self = .qosMap(try QoSMapSpec(message))
+        case .mirror(let mirror): self = .mirror(try MirrorSpec(mirror))
         case nil:
             throw FieldReader(path: "upsert").missing(
-                "object", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map")
+                "object", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror")
         }
     }
 }
@@ -52,7 +53,8 @@ extension RouterKey {
         case .flow(let key): self = .flow(try FlowKeySpec(key, path: "delete.flow"))
         case .forwardingClass(let id): self = .forwardingClass(try reader.octet(id, "forwarding_class", most: 255))
         case .qosMap(let id): self = .qosMap(try reader.octet(id, "qos_map", most: 255))
-        case nil: throw reader.missing("key", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map")
+        case .mirror(let id): self = .mirror(id)
+        case nil: throw reader.missing("key", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror")
         }
     }
 }

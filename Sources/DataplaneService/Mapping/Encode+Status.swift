@@ -53,15 +53,11 @@ extension Dataplane_V1_GetStatusResponse {
                 $0.sleeps = worker.sleeps
                 $0.busyCycles = worker.busyCycles
                 $0.bursts = worker.bursts
+                $0.drops = worker.drops.map { Dataplane_V1_DropCounter($0.reason, $0.packets) }
             }
         }
         drops = status.drops.map { drop in
-            .with {
-                $0.name = drop.reason.name
-                $0.label = drop.reason.label
-                $0.description_p = drop.reason.explanation
-                $0.packets = drop.packets
-            }
+            Dataplane_V1_DropCounter(drop.reason, drop.packets)
         }
         macLearning = .with {
             $0.learned = status.learning.learned
@@ -83,6 +79,16 @@ extension Dataplane_V1_GetStatusResponse {
         buffersInUse = UInt64(clamping: status.buffersInUse)
         buffersCapacity = UInt64(clamping: status.buffersCapacity)
         tscHz = status.tscHz
+    }
+}
+
+extension Dataplane_V1_DropCounter {
+    init(_ reason: DropReason, _ count: UInt64) {
+        self.init()
+        name = reason.name
+        label = reason.label
+        description_p = reason.explanation
+        packets = count
     }
 }
 

@@ -14,7 +14,7 @@ import SwiftProtobuf
 /// Calls of several clients run concurrently. The router takes them one at a time under a lock that may be held for milliseconds,
 /// so they are handed to one queue of their own instead of blocking the threads that Swift concurrency shares.
 public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
-    private let router: Router
+    let router: Router
     private let version: String
     /// Random per start: a client that sees another one knows that everything it programmed is gone.
     let instance: String
@@ -78,7 +78,10 @@ public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
         request: ServerRequest<Dataplane_V1_ClearCountersRequest>, context: ServerContext
     ) async throws -> ServerResponse<Dataplane_V1_ClearCountersResponse> {
         let message = request.message
-        await onQueue { self.router.clearCounters(drops: message.drops, vifs: message.vifs) }
+        await onQueue {
+            self.router.clearCounters(drops: message.drops, vifs: message.vifs)
+            if message.dropLog { self.router.clearDropLog() }
+        }
         return ServerResponse(message: Dataplane_V1_ClearCountersResponse())
     }
 
@@ -127,7 +130,7 @@ public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
         }
     }
 
-    private func onQueue<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+    func onQueue<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in queue.async { continuation.resume(returning: body()) } }
     }
 }

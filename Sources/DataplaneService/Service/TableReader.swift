@@ -36,7 +36,7 @@ struct TableReader {
         switch request.table {
         case .unspecified: throw Refusal(text: "table: missing")
         case .UNRECOGNIZED(let number): throw Refusal(text: "table: \(number): no such table")
-        case .port, .vif, .vrf, .nextHop, .route, .bridge, .label, .vni, .flow, .forwardingClass, .qosMap: break
+        case .port, .vif, .vrf, .nextHop, .route, .bridge, .label, .vni, .flow, .forwardingClass, .qosMap, .mirror: break
         }
         if request.hasVrf, ![.route, .bridge, .flow].contains(request.table) {
             throw Refusal(text: "vrf: \(request.vrf): this filter is for routes, bridge entries and flows; a VRF itself is asked for by id")
@@ -83,6 +83,7 @@ struct TableReader {
             return numbered(id, start, size, { router.qosMaps(after: $0.map(UInt8.init(clamping:)), limit: $1) }, { UInt32($0.id) }) {
                 .qosMap(.init($0))
             }
+        case .mirror: return numbered(id, start, size, { router.mirrors(after: $0, limit: $1) }, { $0.spec.id }) { .mirror(.init($0)) }
         case .route: return routes(request, from: start, size: size)
         case .bridge: return bridgeEntries(request, from: start, size: size)
         case .flow: return flows(request, from: start, size: size)

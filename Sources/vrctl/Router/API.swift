@@ -21,5 +21,11 @@ enum API {
     typealias Code = Dataplane_V1_Code
     typealias ReadRequest = Dataplane_V1_ReadRequest
     typealias ReadResponse = Dataplane_V1_ReadResponse
+    typealias Mirror = Dataplane_V1_Mirror
+    typealias Direction = Dataplane_V1_Direction
+    typealias DroppedPacket = Dataplane_V1_DroppedPacket
+    typealias CaptureRequest = Dataplane_V1_CaptureRequest
+    typealias CaptureBatch = Dataplane_V1_CaptureBatch
+    typealias CapturedFrame = Dataplane_V1_CapturedFrame
     typealias Status = Dataplane_V1_GetStatusResponse
 }

@@ -8,6 +8,11 @@ protocol RouterClient: Sendable {
     func apply(_ operations: [API.Operation]) async throws -> [API.Result]
     func status() async throws -> API.Status
     func clearCounters(drops: Bool, vifs: Bool) async throws
+    /// Batches of the drop log, oldest first; with `follow`, without end.
+    func dropLog(worker: UInt32?, follow: Bool, _ body: @escaping @Sendable ([API.DroppedPacket]) async throws -> Void) async throws
+    func clearDropLog() async throws
+    /// Copies of frames until the request's limit.
+    func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws
 }
 
 protocol RouterConnector: Sendable {

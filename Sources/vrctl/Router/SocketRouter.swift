@@ -28,6 +28,20 @@ private struct SocketRouter: RouterClient {
     func apply(_ operations: [API.Operation]) async throws -> [API.Result] { try await call { try await $0.apply(operations) } }
     func status() async throws -> API.Status { try await call { try await $0.status() } }
     func clearCounters(drops: Bool, vifs: Bool) async throws { try await call { try await $0.clearCounters(drops: drops, vifs: vifs) } }
+    func clearDropLog() async throws { try await call { try await $0.clearDropLog() } }
+    func dropLog(worker: UInt32?, follow: Bool, _ body: @escaping @Sendable ([API.DroppedPacket]) async throws -> Void) async throws {
+        try await stream { try await client.dropLog(worker: worker, follow: follow, handler: body) }
+    }
+    func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws {
+        try await stream { try await client.capture(request, handler: body) }
+    }
+
+    /// A call that may last: nobody loses patience.
+    private func stream(_ body: () async throws -> Void) async throws {
+        do { try await body() } catch let error as DataplaneError {
+            throw error.kind == .cancelled ? CancellationError() : Failure(error)
+        }
+    }
 }
 
 extension Failure {

@@ -30,7 +30,8 @@ struct VrctlCommand: AsyncParsableCommand {
         subcommands: [
             StatusCommand.self, VifCommand.self, NextHopCommand.self, RouteCommand.self, LabelCommand.self, VNICommand.self, QoSMapCommand.self,
             ForwardingClassCommand.self, FlowCommand.self,
-            DropStatsCommand.self, ApplyCommand.self, GetCommand.self, DescribeCommand.self, DiffCommand.self, DeleteCommand.self,
+            DropStatsCommand.self, MirrorCommand.self, VifDumpCommand.self, TablesCommand.self, WorkersCommand.self,
+            ApplyCommand.self, GetCommand.self, DescribeCommand.self, DiffCommand.self, DeleteCommand.self,
             PortCommand.self, InstallAliasesCommand.self,
         ])
 
