@@ -216,7 +216,9 @@ let package = Package(
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: swift),
-        .testTarget(name: "VrctlTests", dependencies: ["vrctl", "DataplaneAPI", "NetTypes"], swiftSettings: swift),
+        .testTarget(
+            name: "VrctlTests",
+            dependencies: ["vrctl", "DataplaneAPI", "NetTypes", .product(name: "SwiftProtobuf", package: "swift-protobuf")], swiftSettings: swift),
         .testTarget(name: "EndToEndTests", exclude: ["Inputs"], swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]

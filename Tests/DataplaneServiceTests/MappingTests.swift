@@ -28,6 +28,7 @@ import Foundation
             case .flow(let spec): $0.flow = .init(spec)
             case .forwardingClass(let spec): $0.forwardingClass = .init(spec)
             case .qosMap(let spec): $0.qosMap = .init(spec)
+            case .mirror(let spec): $0.mirror = .init(MirrorReading(spec: spec, copies: 7, lost: 2))
             }
         }
     }
@@ -53,6 +54,7 @@ import Foundation
             case .flow(let spec): .flow(spec.key)
             case .forwardingClass(let spec): .forwardingClass(spec.id)
             case .qosMap(let spec): .qosMap(spec.id)
+            case .mirror(let spec): .mirror(spec.id)
             }
         #expect(try RouterOperation(.delete(message.key)) == .delete(expected))
     }

@@ -106,4 +106,11 @@ let sampleObjects: [RouterObject] = [
             key: FlowKeySpec(vrf: VRFID(1), source: v6, destination: v6, proto: 6, sourcePort: 4000, destinationPort: 53), action: .nat,
             translation: FlowTranslation(destination: IPAddress("2001:db8::5")!, destinationPort: 80, vrf: VRFID(1)))),
     .flow(markedFlow),
+    .mirror(
+        MirrorSpec(
+            id: 1, sources: [.init(vif: VifID(3)), .init(vif: VifID(4), direction: .received), .init(vif: VifID(0), direction: .sent)],
+            destination: .file(path: "/tmp/m.pcapng", maximumSize: 1_000_000, maximumFiles: 3), snapLength: 128, cookie: 5)),
+    .mirror(MirrorSpec(id: 2, sources: [], destination: .vif(VifID(9)))),
+    .mirror(MirrorSpec(id: 3, sources: [], destination: .vxlan(NextHopID(5), VNI(7000)))),
+    .mirror(MirrorSpec(id: 4, sources: [], destination: .erspan(NextHopID(5), session: 1023))),
 ]

@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test func aClassicNameSelectsItsTool() async {
-        #expect(CommandLineTool.classicNames == ["flow", "vif", "nh", "rt", "mpls", "vxlan", "dropstats"])
+        #expect(CommandLineTool.classicNames == ["flow", "vif", "nh", "rt", "mpls", "vxlan", "dropstats", "mirror", "vifdump"])
         #expect(await run(["/usr/local/bin/mpls", "--dump"], router: FakeRouter()).output.hasPrefix("MPLS Input Label Map"))
         #expect(await run(["vrctl", "mpls", "--dump"], router: FakeRouter()).output.hasPrefix("MPLS Input Label Map"))
         #expect(await run(["/opt/renamed", "mpls", "--dump"], router: FakeRouter()).code == 0)

@@ -161,6 +161,8 @@ extension Router {
         }
     }
 
+    private func bound(_ configured: Int, _ largest: Int) -> Int { configured > 0 ? min(configured, largest) : largest }
+
     private func usage(_ state: State) -> [TableUsage] {
         [
             TableUsage(name: "vif", used: state.vifs.count, capacity: configuration.vifCapacity, memoryBytes: tables.vifs.memoryBytes),
@@ -169,12 +171,13 @@ extension Router {
                 name: "nexthop", used: state.nextHops.count, capacity: configuration.nextHopCapacity, memoryBytes: tables.nextHops.memoryBytes),
             // Routes are bounded by memory alone: capacity 0.
             TableUsage(
-                name: "route", used: tables.routes.routeCount, capacity: 0,
+                name: "route", used: tables.routes.routeCount, capacity: configuration.routeCapacity,
                 memoryBytes: tables.routes.memoryBytes + tables.leaves.memoryBytes),
-            TableUsage(name: "bridge", used: tables.bridge.count, capacity: tables.bridge.capacity, memoryBytes: tables.bridge.memoryBytes),
-            TableUsage(name: "label", used: tables.labels.count, capacity: Int(Label.maximum) + 1, memoryBytes: tables.labels.memoryBytes),
-            TableUsage(name: "vni", used: tables.vnis.count, capacity: Int(VNI.maximum) + 1, memoryBytes: tables.vnis.memoryBytes),
+            TableUsage(name: "bridge", used: tables.bridge.count, capacity: bound(configuration.bridgeCapacity, tables.bridge.capacity), memoryBytes: tables.bridge.memoryBytes),
+            TableUsage(name: "label", used: tables.labels.count, capacity: bound(configuration.labelCapacity, Int(Label.maximum) + 1), memoryBytes: tables.labels.memoryBytes),
+            TableUsage(name: "vni", used: tables.vnis.count, capacity: bound(configuration.vniCapacity, Int(VNI.maximum) + 1), memoryBytes: tables.vnis.memoryBytes),
             TableUsage(name: "flow", used: tables.flows.count, capacity: tables.flows.capacity, memoryBytes: tables.flows.memoryBytes),
+            TableUsage(name: "mirror", used: state.observers.mirrors.count, capacity: Observers.mirrorCapacity, memoryBytes: state.observers.mirrors.count * 128),
             TableUsage(
                 name: "forwarding_class", used: state.forwardingClasses.count, capacity: QoSTables.classCapacity,
                 memoryBytes: state.forwardingClasses.count * 4),

@@ -11,6 +11,11 @@ extension Router {
             return .invalid("route \(spec.prefix): next hop \(spec.nextHop) is a multicast next hop, which only bridge entries and labels lead to")
         }
         if let label = spec.label, label > VNI.maximum { return .invalid("route \(spec.prefix): label \(label) is larger than 24 bits") }
+        if configuration.routeCapacity > 0, tables.routes.routeCount >= configuration.routeCapacity,
+            [0, RouteTable.none].contains(tables.routes.exact(root(spec.vrf, spec.prefix), RouteKey(spec.prefix)))
+        {
+            return full("route \(spec.prefix)", "route", configuration.routeCapacity, "routes")
+        }
         let leaf = tables.leaves.intern(
             RouteLeaf(
                 nextHop: spec.nextHop.rawValue, label: spec.label ?? RouteLeaf.noLabel, mac: spec.mac?.rawValue ?? 0,
@@ -60,6 +65,9 @@ extension Router {
         }
         if let label = spec.label, label > VNI.maximum { return .invalid("\(what): label \(label) is larger than 24 bits") }
         var old = tables.bridge.entry(vrf: spec.vrf.rawValue, mac: spec.mac.rawValue)
+        if configuration.bridgeCapacity > 0, old == nil, tables.bridge.count >= configuration.bridgeCapacity {
+            return full(what, "bridge", configuration.bridgeCapacity, "bridgeEntries")
+        }
         guard
             tables.bridge.insert(
                 vrf: spec.vrf.rawValue, mac: spec.mac.rawValue, nextHop: spec.nextHop.rawValue, label: spec.label ?? Packet.noLabel,
@@ -84,19 +92,26 @@ extension Router {
         guard (Label.firstUnreserved...Label.maximum).contains(spec.label.rawValue) else {
             return .invalid("label \(spec.label): is not within \(Label.firstUnreserved) to \(Label.maximum)")
         }
-        return bind(tables.labels, spec.label.rawValue, spec.nextHop, spec.cookie, "label \(spec.label)", &state)
+        return bind(tables.labels, spec.label.rawValue, spec.nextHop, spec.cookie, "label \(spec.label)", configuration.labelCapacity, "labels", &state)
     }
 
     func upsert(_ spec: VNISpec, _ state: inout State) -> RouterOutcome {
         guard (1...VNI.maximum).contains(spec.vni.rawValue) else { return .invalid("VNI \(spec.vni): is not within 1 to \(VNI.maximum)") }
-        return bind(tables.vnis, spec.vni.rawValue, spec.nextHop, spec.cookie, "VNI \(spec.vni)", &state)
+        return bind(tables.vnis, spec.vni.rawValue, spec.nextHop, spec.cookie, "VNI \(spec.vni)", configuration.vniCapacity, "vnis", &state)
     }
 
-    private func bind(_ table: IndexTable, _ key: UInt32, _ nextHop: NextHopID, _ cookie: UInt64, _ what: String, _ state: inout State)
-        -> RouterOutcome
-    {
+    /// Names the limit, and what raises it.
+    private func full(_ what: String, _ table: String, _ capacity: Int, _ option: String) -> RouterOutcome {
+        .tableFull("\(what): the \(table) table holds \(capacity) entries and is full; raise capacities.\(option) in vrouter.yaml")
+    }
+
+    private func bind(
+        _ table: IndexTable, _ key: UInt32, _ nextHop: NextHopID, _ cookie: UInt64, _ what: String, _ capacity: Int, _ option: String,
+        _ state: inout State
+    ) -> RouterOutcome {
         guard state.nextHops[nextHop] != nil else { return .notFound("\(what): next hop \(nextHop) does not exist; create it first") }
         let old = table.lookup(key)
+        if capacity > 0, old == IndexTable.none, table.count >= capacity { return full(what, option == "vnis" ? "VNI" : "label", capacity, option) }
         guard table.set(key, nextHop: nextHop.rawValue, cookie: cookie) else { return .invalid("\(what): is out of range") }
         reference(nextHop, &state)
         if old != IndexTable.none { dereference(NextHopID(old), &state) }
@@ -158,7 +173,7 @@ extension Router {
                     }
                     return .ok
                 case .conflict: return .inUse("flow: its reverse belongs to another flow")
-                case .full: return .tableFull("flow table: holds \(flows.capacity) entries, all in use")
+                case .full: return .tableFull("flow table: holds \(flows.capacity) entries, all in use; raise flows.capacity in vrouter.yaml")
                 case .busy: patience.wait()
                 }
             }

@@ -48,6 +48,8 @@ public struct RouterConfiguration: Sendable {
     public var learnedCapacity = 1 << 18
     /// Dropped packets that each worker keeps for inspection; 0: none.
     public var dropLogCapacity = 200
+    /// Upper bounds of tables that otherwise grow; 0: bounded by memory and the size of the key alone.
+    public var routeCapacity = 0, bridgeCapacity = 0, labelCapacity = 0, vniCapacity = 0
     /// Datagrams whose fragments are tracked at one time, per worker.
     public var fragmentCapacity = 1024
     public var fragmentPolicy = FragmentPolicy.forward

@@ -47,4 +47,9 @@ public struct MirrorReading: Sendable {
     /// Copies made; and those that were not, for want of a buffer, of room, or of the destination.
     public var copies: UInt64
     public var lost: UInt64
+    public init(spec: MirrorSpec, copies: UInt64, lost: UInt64) {
+        self.spec = spec
+        self.copies = copies
+        self.lost = lost
+    }
 }

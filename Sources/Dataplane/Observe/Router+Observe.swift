@@ -79,7 +79,9 @@ extension Router {
         guard old != nil || state.observers.mirrors.count < Observers.mirrorCapacity else {
             return .tableFull("mirror table: all \(Observers.mirrorCapacity) entries are in use; delete a mirror")
         }
-        guard (0...1 << 17).contains(spec.snapLength) else { return .invalid("\(what): a snap length of \(spec.snapLength) is not within 0 to 131072") }
+        guard (0...1 << 17).contains(spec.snapLength) else {
+            return .invalid("\(what): a snap length of \(spec.snapLength) is not within 0 to 131072")
+        }
         guard spec.sources.count <= 256 else { return .invalid("\(what): \(spec.sources.count) sources; at most 256") }
         for source in spec.sources where state.vifs[source.vif] == nil {
             return .notFound("\(what): vif \(source.vif.rawValue) does not exist; create it first")
@@ -103,7 +105,9 @@ extension Router {
             entry.mirror = Mirror(.erspan(nextHop: nextHop.rawValue, session: session), snapLength: spec.snapLength)
         case .file(let path, let maximumSize, let maximumFiles):
             guard path.hasPrefix("/") else { return .invalid("\(what): file \"\(path)\": give an absolute path") }
-            guard maximumSize == 0 || maximumSize >= 65_536 else { return .invalid("\(what): a maximum size of \(maximumSize) octets; 0 or at least 65536") }
+            guard maximumSize == 0 || maximumSize >= 65_536 else {
+                return .invalid("\(what): a maximum size of \(maximumSize) octets; 0 or at least 65536")
+            }
             guard (0...1000).contains(maximumFiles) else { return .invalid("\(what): \(maximumFiles) files; 1 to 1000") }
             let session = CaptureSession(workers: workers.count, snapLength: spec.snapLength, filter: nil)
             if let old { stop(old) }

@@ -59,9 +59,16 @@ public struct VRouterConfiguration: Sendable {
                 configuration.router.fragmentPolicy = try value.choice(["forward": .forward, "drop": .drop])
             }
         }
-        if let capacities = try root["capacities"]?.mapping(keys: ["nextHops", "vifs", "vrfs"]) {
+        if let capacities = try root["capacities"]?.mapping(keys: [
+            "nextHops", "vifs", "vrfs", "routes", "bridgeEntries", "labels", "vnis", "dropLog",
+        ]) {
             if let value = capacities["nextHops"] { configuration.router.nextHopCapacity = try value.integer(in: 16...1 << 24) }
             if let value = capacities["vifs"] { configuration.router.vifCapacity = try value.integer(in: 1...65_535) }
+            if let value = capacities["routes"] { configuration.router.routeCapacity = try value.integer(in: 1...1 << 28) }
+            if let value = capacities["bridgeEntries"] { configuration.router.bridgeCapacity = try value.integer(in: 1...1 << 20) }
+            if let value = capacities["labels"] { configuration.router.labelCapacity = try value.integer(in: 1...1 << 20) }
+            if let value = capacities["vnis"] { configuration.router.vniCapacity = try value.integer(in: 1...1 << 24) }
+            if let value = capacities["dropLog"] { configuration.router.dropLogCapacity = try value.integer(in: 0...65_536) }
             if let value = capacities["vrfs"] { configuration.router.vrfCapacity = try value.integer(in: 1...65_536) }
         }
         if let objects = root["objects"] { configuration.objects = try ConfiguredObject.list(objects) }

@@ -14,7 +14,9 @@ enum CaptureFormat {
         ]) + frame.octets
     }
 
-    private static func words(_ values: [UInt32]) -> [UInt8] { values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } } }
+    private static func words(_ values: [UInt32]) -> [UInt8] {
+        values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
+    }
 
     /// `12:00:00.000001 vif0/3 In  02:..:01 > 02:..:02 IPv4 10.1.0.11.1000 > 10.1.0.12.80 tcp length 74`
     static func line(_ frame: API.CapturedFrame) -> String {
@@ -56,7 +58,8 @@ struct FrameText {
             guard at + 40 <= octets.count else { return out + " IPv6 [cut]" }
             return out + " IPv6 " + ip(address(at + 8, 16), address(at + 24, 16), octets[at + 6], at + 40)
         case 0x0806:
-            let operation = word(at + 6) == 1 ? "who-has \(address(at + 24, 4)) tell \(address(at + 14, 4))" : "\(address(at + 14, 4)) is-at \(mac(at + 8))"
+            let operation =
+                word(at + 6) == 1 ? "who-has \(address(at + 24, 4)) tell \(address(at + 14, 4))" : "\(address(at + 14, 4)) is-at \(mac(at + 8))"
             return out + " ARP " + operation
         default: return out + " type 0x" + String(type, radix: 16)
         }

@@ -18,7 +18,8 @@ struct VifDumpCommand: AsyncParsableCommand {
             """)
     @Option(name: [.customShort("i"), .long], help: ArgumentHelp("The vif; any: every vif.", valueName: "vif")) var interface: String
     @Option(name: [.customShort("c"), .long], help: ArgumentHelp("End after so many frames.", valueName: "frames")) var count: UInt64 = 0
-    @Option(name: [.customShort("s"), .long], help: ArgumentHelp("Octets kept of each frame; 0: all.", valueName: "octets")) var snapLength: UInt32 = 0
+    @Option(name: [.customShort("s"), .long], help: ArgumentHelp("Octets kept of each frame; 0: all.", valueName: "octets")) var snapLength: UInt32 =
+        0
     @Option(name: [.customShort("Q"), .long], help: "in (received by the router), out (sent) or inout.") var direction = "inout"
     @Option(name: [.customShort("w"), .long], help: ArgumentHelp("Write a pcap file; -: to standard output.", valueName: "file")) var write: String?
     @Flag(name: .customShort("n"), help: "Names are never looked up; accepted for tcpdump's sake.") var numeric = false
@@ -77,7 +78,8 @@ struct VifDumpCommand: AsyncParsableCommand {
         }
         if outputOptions.output == .json { return TextSink { CaptureFormat.json($0).compact + "\n" } }
         if !plain, let tcpdump = Self.tcpdump() {
-            let options = ["-r", "-", "-n", "-l"] + (ethernet ? ["-e"] : []) + Array(repeating: "-v", count: min(verbose, 3)) + (octets ? ["-x"] : [])
+            let options =
+                ["-r", "-", "-n", "-l"] + (ethernet ? ["-e"] : []) + Array(repeating: "-v", count: min(verbose, 3)) + (octets ? ["-x"] : [])
             return try PcapSink.running(tcpdump, options, snapLength: snapLength)
         }
         return TextSink { CaptureFormat.line($0) }
@@ -139,7 +141,9 @@ private final class PcapSink: CaptureSink, @unchecked Sendable {
         var at = 0
         while at < buffer.count {
             let count = buffer.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + at }, buffer.count - at) }
-            if count > 0 { at += count } else if errno != EINTR {
+            if count > 0 {
+                at += count
+            } else if errno != EINTR {
                 // Who read the frames has seen enough.
                 guard errno == EPIPE else { throw Failure.refused("cannot write: \(String(cString: strerror(errno)))") }
                 throw CancellationError()

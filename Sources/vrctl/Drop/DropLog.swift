@@ -17,9 +17,11 @@ enum DropLogLayout {
 
     static func json(_ packet: API.DroppedPacket) -> JSON {
         [
-            "worker": JSON(packet.worker), "number": JSON(packet.number), "time": JSON(isoTime(packet.timeNs)), "timeNanoseconds": JSON(packet.timeNs),
+            "worker": JSON(packet.worker), "number": JSON(packet.number), "time": JSON(isoTime(packet.timeNs)),
+            "timeNanoseconds": JSON(packet.timeNs),
             "reason": JSON(packet.reason), "label": JSON(packet.label), "stage": packet.stage.isEmpty ? .null : JSON(packet.stage),
-            "line": packet.stage.isEmpty ? .null : JSON(packet.line), "vif": JSON(packet.vif), "nextHop": packet.hasNextHop ? JSON(packet.nextHop) : .null,
+            "line": packet.stage.isEmpty ? .null : JSON(packet.line), "vif": JSON(packet.vif),
+            "nextHop": packet.hasNextHop ? JSON(packet.nextHop) : .null,
             "vrf": packet.hasVrf ? JSON(packet.vrf) : .null, "etherType": JSON(packet.etherType),
             "source": packet.source.isEmpty ? .null : JSON(addressText(packet.source)),
             "destination": packet.destination.isEmpty ? .null : JSON(addressText(packet.destination)),

@@ -55,7 +55,9 @@ struct DropStatsCommand: AsyncParsableCommand {
                 try await router.clearDropLog()
                 if outputOptions.output == .json { Context.current.output.write((["cleared": "drop log"] as JSON).pretty + "\n") }
             } else if let core {
-                guard let worker = try await router.status().workers.first(where: { $0.id == core }) else { throw Failure.refused("no worker \(core)") }
+                guard let worker = try await router.status().workers.first(where: { $0.id == core }) else {
+                    throw Failure.refused("no worker \(core)")
+                }
                 Context.current.output.write(
                     outputOptions.output == .json ? DropStatsLayout.json(worker.drops).pretty + "\n" : DropStatsLayout.text(worker.drops))
             } else if clear {

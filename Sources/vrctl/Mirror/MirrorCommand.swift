@@ -135,7 +135,8 @@ enum MirrorLayout {
         return [
             "id": JSON(mirror.id),
             "sources": .array(mirror.sources.map { ["vif": JSON($0.vif), "direction": JSON($0.direction.word)] }), "destination": destination,
-            "snapLength": JSON(mirror.snapLength), "copies": JSON(mirror.copies), "lost": JSON(mirror.lost), "cookie": JSON(cookieText(mirror.cookie)),
+            "snapLength": JSON(mirror.snapLength), "copies": JSON(mirror.copies), "lost": JSON(mirror.lost),
+            "cookie": JSON(cookieText(mirror.cookie)),
         ]
     }
 

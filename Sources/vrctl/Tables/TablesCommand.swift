@@ -91,12 +91,14 @@ struct WorkerRow {
     }
 
     static func text(_ rows: [WorkerRow]) -> String {
-        var columns = Columns("Worker", "Core", "Idle", "Packets/s", "Cycles/packet", "Packets/burst", "Drops/s", "Received", "Dropped", "Most dropped for")
+        var columns = Columns(
+            "Worker", "Core", "Idle", "Packets/s", "Cycles/packet", "Packets/burst", "Drops/s", "Received", "Dropped", "Most dropped for")
         for row in rows {
             let worst = row.worker.drops.max { $0.packets < $1.packets }
             columns.add(
                 "\(row.worker.id)", row.worker.core < 0 ? "-" : "\(row.worker.core)", row.idlePercent.map { oneDecimal($0) + " %" } ?? "-",
-                "\(row.packetsPerSecond)", row.cyclesPerPacket.map(oneDecimal) ?? "-", row.packetsPerBurst.map(oneDecimal) ?? "-", "\(row.dropsPerSecond)",
+                "\(row.packetsPerSecond)", row.cyclesPerPacket.map(oneDecimal) ?? "-", row.packetsPerBurst.map(oneDecimal) ?? "-",
+                "\(row.dropsPerSecond)",
                 "\(row.worker.counters.received)", "\(row.worker.counters.dropped)", worst?.label ?? "-")
         }
         return columns.text
@@ -108,7 +110,8 @@ struct WorkerRow {
             "workers": .array(
                 rows.map { row in
                     [
-                        "id": JSON(row.worker.id), "core": row.worker.core < 0 ? .null : JSON(row.worker.core), "idlePercent": number(row.idlePercent),
+                        "id": JSON(row.worker.id), "core": row.worker.core < 0 ? .null : JSON(row.worker.core),
+                        "idlePercent": number(row.idlePercent),
                         "packetsPerSecond": JSON(row.packetsPerSecond), "dropsPerSecond": JSON(row.dropsPerSecond),
                         "cyclesPerPacket": number(row.cyclesPerPacket), "packetsPerBurst": number(row.packetsPerBurst),
                         "received": JSON(row.worker.counters.received), "forwarded": JSON(row.worker.counters.forwarded),

@@ -12,11 +12,15 @@ func filter(_ program: [(UInt16, UInt8, UInt8, UInt32)]) throws -> PacketFilter 
 }
 // udp port 2000
 let udpPort2000: [(UInt16, UInt8, UInt8, UInt32)] = [
-    (40,0,0,12), (21,0,6,34525), (48,0,0,20), (21,0,15,17), (40,0,0,54), (21,12,0,2000), (40,0,0,56), (21,10,11,2000), (21,0,10,2048), (48,0,0,23), (21,0,8,17), (40,0,0,20), (69,6,0,8191), (177,0,0,14), (72,0,0,14), (21,2,0,2000), (72,0,0,16), (21,0,1,2000), (6,0,0,262144), (6,0,0,0), 
+    (40, 0, 0, 12), (21, 0, 6, 34525), (48, 0, 0, 20), (21, 0, 15, 17), (40, 0, 0, 54), (21, 12, 0, 2000), (40, 0, 0, 56), (21, 10, 11, 2000),
+    (21, 0, 10, 2048), (48, 0, 0, 23), (21, 0, 8, 17), (40, 0, 0, 20), (69, 6, 0, 8191), (177, 0, 0, 14), (72, 0, 0, 14), (21, 2, 0, 2000),
+    (72, 0, 0, 16), (21, 0, 1, 2000), (6, 0, 0, 262144), (6, 0, 0, 0),
 ]
 // icmp6 or (tcp[tcpflags] & tcp-syn != 0) or len > 1000
 let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
-    (40,0,0,12), (21,0,5,34525), (48,0,0,20), (21,13,0,58), (21,0,10,44), (48,0,0,54), (21,10,8,58), (21,0,7,2048), (48,0,0,23), (21,0,5,6), (40,0,0,20), (69,3,0,8191), (177,0,0,14), (80,0,0,27), (69,2,0,2), (128,0,0,0), (37,0,1,1000), (6,0,0,262144), (6,0,0,0), 
+    (40, 0, 0, 12), (21, 0, 5, 34525), (48, 0, 0, 20), (21, 13, 0, 58), (21, 0, 10, 44), (48, 0, 0, 54), (21, 10, 8, 58), (21, 0, 7, 2048),
+    (48, 0, 0, 23), (21, 0, 5, 6), (40, 0, 0, 20), (69, 3, 0, 8191), (177, 0, 0, 14), (80, 0, 0, 27), (69, 2, 0, 2), (128, 0, 0, 0), (37, 0, 1, 1000),
+    (6, 0, 0, 262144), (6, 0, 0, 0),
 ]
 
 @Suite struct PacketFilterTests {
@@ -43,8 +47,12 @@ let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
         for _ in 0..<20_000 {
             let program = (0..<Int(random.next() % 12)).map { _ in
                 PacketFilter.Instruction(
-                    code: [0x28, 0x30, 0x20, 0x15, 0x06, 0x06, 0x16, 0xB1, 0x50, 0x3C, 0x61, 0x03, 0x05, 0x74, UInt16(truncatingIfNeeded: random.next() & 0xFF)][
-                        Int(random.next() % 15)], jumpTrue: UInt8(truncatingIfNeeded: random.next() % 4), jumpFalse: UInt8(truncatingIfNeeded: random.next() % 4),
+                    code: [
+                        0x28, 0x30, 0x20, 0x15, 0x06, 0x06, 0x16, 0xB1, 0x50, 0x3C, 0x61, 0x03, 0x05, 0x74,
+                        UInt16(truncatingIfNeeded: random.next() & 0xFF),
+                    ][
+                        Int(random.next() % 15)], jumpTrue: UInt8(truncatingIfNeeded: random.next() % 4),
+                    jumpFalse: UInt8(truncatingIfNeeded: random.next() % 4),
                     k: random.next() % 3 == 0 ? UInt32(truncatingIfNeeded: random.next()) : UInt32(truncatingIfNeeded: random.next() % 40))
             }
             guard let filter = PacketFilter(program) else { continue }
@@ -53,7 +61,8 @@ let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
         }
         #expect(accepted > 100)
         #expect(PacketFilter([]) == nil)
-        #expect(PacketFilter([.init(code: 0x15, jumpTrue: 1, jumpFalse: 0, k: 0), .init(code: 6, jumpTrue: 0, jumpFalse: 0, k: 0)]) == nil, "jumps out")
+        #expect(
+            PacketFilter([.init(code: 0x15, jumpTrue: 1, jumpFalse: 0, k: 0), .init(code: 6, jumpTrue: 0, jumpFalse: 0, k: 0)]) == nil, "jumps out")
     }
 }
 
@@ -154,7 +163,8 @@ let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
 
     @Test func copiesWhatIsDropped() {
         let test = TestRouter()
-        #expect(add(test, MirrorSpec(id: 1, sources: [.init(vif: VifID(3), direction: .received)], destination: .vif(VifID(4)), snapLength: 64)) == .ok)
+        #expect(
+            add(test, MirrorSpec(id: 1, sources: [.init(vif: VifID(3), direction: .received)], destination: .vif(VifID(4)), snapLength: 64)) == .ok)
         var bad = Golden.routed
         bad[24] ^= 1
         test.send(bad, from: test.blue1)
@@ -176,13 +186,15 @@ let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
     @Test func copiesIntoERSPAN() {
         let test = TestRouter()
         #expect(
-            add(test, MirrorSpec(id: 1, sources: [.init(vif: VifID(3), direction: .received)], destination: .erspan(NextHopID(1), session: 0x155))) == .ok)
+            add(test, MirrorSpec(id: 1, sources: [.init(vif: VifID(3), direction: .received)], destination: .erspan(NextHopID(1), session: 0x155)))
+                == .ok)
         var bad = Golden.routed
         bad[24] ^= 1
         test.send(bad, bad, from: test.blue1)
         let outer = { (checksum: String, sequence: String) in
             hex(
-                "020000000f02 020000000f01 0800 4500 007e 0000 4000 40 2f \(checksum) 0a00000b 0a00000c" + "1000 88be \(sequence)" + "1000 0155 00000003")
+                "020000000f02 020000000f01 0800 4500 007e 0000 4000 40 2f \(checksum) 0a00000b 0a00000c" + "1000 88be \(sequence)"
+                    + "1000 0155 00000003")
         }
         #expect(test.fabric.take() == [outer("263b", "00000000") + bad, outer("263b", "00000001") + bad])
     }
@@ -190,11 +202,15 @@ let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
     @Test func refusesWhatCannotBe() {
         let test = TestRouter()
         let sources = [MirrorSpec.Source(vif: VifID(3))]
-        #expect(add(test, MirrorSpec(id: 1, sources: sources, destination: .vif(VifID(77)))) == .notFound("mirror 1: vif 77 does not exist; create it first"))
+        #expect(
+            add(test, MirrorSpec(id: 1, sources: sources, destination: .vif(VifID(77))))
+                == .notFound("mirror 1: vif 77 does not exist; create it first"))
         #expect(
             add(test, MirrorSpec(id: 1, sources: [.init(vif: VifID(9))], destination: .vif(VifID(4))))
                 == .notFound("mirror 1: vif 9 does not exist; create it first"))
-        #expect(add(test, MirrorSpec(id: 1, sources: sources, destination: .vxlan(NextHopID(30), VNI(1)))) == .invalid("mirror 1: next hop 30 is not a tunnel"))
+        #expect(
+            add(test, MirrorSpec(id: 1, sources: sources, destination: .vxlan(NextHopID(30), VNI(1))))
+                == .invalid("mirror 1: next hop 30 is not a tunnel"))
         #expect(
             add(test, MirrorSpec(id: 1, sources: sources, destination: .erspan(NextHopID(1), session: 1024)))
                 == .invalid("mirror 1: ERSPAN session 1024 is not within 0 to 1023"))
@@ -228,7 +244,9 @@ let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
         #expect(
             add(
                 test,
-                MirrorSpec(id: 1, sources: [.init(vif: VifID(3))], destination: .file(path: path, maximumSize: 65_536, maximumFiles: 2), snapLength: 1000)) == .ok)
+                MirrorSpec(
+                    id: 1, sources: [.init(vif: VifID(3))], destination: .file(path: path, maximumSize: 65_536, maximumFiles: 2), snapLength: 1000))
+                == .ok)
         let frame = Golden.routed + Array(repeating: 0, count: 2000)
         for _ in 0..<100 { test.blue1.input.append(frame) }
         test.run()
