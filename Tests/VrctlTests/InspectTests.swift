@@ -1,6 +1,7 @@
 import DataplaneAPI
 import Foundation
 import SwiftProtobuf
+import Synchronization
 import Testing
 
 @testable import vrctl
