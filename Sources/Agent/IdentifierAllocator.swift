@@ -129,7 +129,7 @@ struct IdentifierAllocator: Sendable {
                 } else {
                     labels.reserve(x.label)
                 }
-            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .forwardingClass, .qosMap, nil: break
+            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .forwardingClass, .qosMap, .mirror, nil: break
             }
         }
     }

@@ -43,7 +43,7 @@ extension Dataplane_V1_Object {
                     $0.id = x.id; $0.kind = x.kind; $0.cookie = x.cookie
                 }
             }
-        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, nil: self
+        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .mirror, nil: self
         }
     }
 
@@ -86,7 +86,7 @@ extension Dataplane_V1_Object {
         case .vni(let x): return [nextHop(x.nextHop)]
         case .route(let x): return [vrf(x.vrf), nextHop(x.nextHop)]
         case .bridgeEntry(let x): return [vrf(x.vrf), nextHop(x.nextHop)]
-        case .port, .vrf, .flow, .forwardingClass, .qosMap, nil: return []
+        case .port, .vrf, .flow, .forwardingClass, .qosMap, .mirror, nil: return []
         }
     }
 }

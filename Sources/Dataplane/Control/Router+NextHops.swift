@@ -59,7 +59,8 @@ extension Router {
             return spec.kind == .discard ? .ok : .invalid("next hop 0: is the discard next hop and cannot be changed; use another id")
         }
         guard Int(spec.id.rawValue) < configuration.nextHopCapacity else {
-            return .tableFull("\(what): the next-hop table holds \(configuration.nextHopCapacity) (ids 0 to \(configuration.nextHopCapacity - 1)); raise capacities.nextHops in vrouter.yaml")
+            let ids = "(ids 0 to \(configuration.nextHopCapacity - 1))"
+            return .tableFull("\(what): the next-hop table holds \(configuration.nextHopCapacity) \(ids); raise capacities.nextHops in vrouter.yaml")
         }
         if state.nextHops[spec.id] == spec { return .ok }
         if let vif = spec.vif, state.vifs[vif] == nil { return .notFound("\(what): vif \(vif.rawValue) does not exist; create it first") }

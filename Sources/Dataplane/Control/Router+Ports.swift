@@ -47,7 +47,8 @@ extension Router {
         let what = "vif \(spec.id.rawValue) (\(spec.name))"
         if state.vifs[spec.id] == spec { return .ok }
         guard Int(spec.id.rawValue) < configuration.vifCapacity else {
-            return .tableFull("\(what): the vif table holds \(configuration.vifCapacity) vifs (ids 0 to \(configuration.vifCapacity - 1)); raise capacities.vifs in vrouter.yaml")
+            let ids = "(ids 0 to \(configuration.vifCapacity - 1))"
+            return .tableFull("\(what): the vif table holds \(configuration.vifCapacity) vifs \(ids); raise capacities.vifs in vrouter.yaml")
         }
         switch spec.kind {
         case .physical, .host, .virtual, .vlan: break

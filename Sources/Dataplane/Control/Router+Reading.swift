@@ -173,11 +173,19 @@ extension Router {
             TableUsage(
                 name: "route", used: tables.routes.routeCount, capacity: configuration.routeCapacity,
                 memoryBytes: tables.routes.memoryBytes + tables.leaves.memoryBytes),
-            TableUsage(name: "bridge", used: tables.bridge.count, capacity: bound(configuration.bridgeCapacity, tables.bridge.capacity), memoryBytes: tables.bridge.memoryBytes),
-            TableUsage(name: "label", used: tables.labels.count, capacity: bound(configuration.labelCapacity, Int(Label.maximum) + 1), memoryBytes: tables.labels.memoryBytes),
-            TableUsage(name: "vni", used: tables.vnis.count, capacity: bound(configuration.vniCapacity, Int(VNI.maximum) + 1), memoryBytes: tables.vnis.memoryBytes),
+            TableUsage(
+                name: "bridge", used: tables.bridge.count, capacity: bound(configuration.bridgeCapacity, tables.bridge.capacity),
+                memoryBytes: tables.bridge.memoryBytes),
+            TableUsage(
+                name: "label", used: tables.labels.count, capacity: bound(configuration.labelCapacity, Int(Label.maximum) + 1),
+                memoryBytes: tables.labels.memoryBytes),
+            TableUsage(
+                name: "vni", used: tables.vnis.count, capacity: bound(configuration.vniCapacity, Int(VNI.maximum) + 1),
+                memoryBytes: tables.vnis.memoryBytes),
             TableUsage(name: "flow", used: tables.flows.count, capacity: tables.flows.capacity, memoryBytes: tables.flows.memoryBytes),
-            TableUsage(name: "mirror", used: state.observers.mirrors.count, capacity: Observers.mirrorCapacity, memoryBytes: state.observers.mirrors.count * 128),
+            TableUsage(
+                name: "mirror", used: state.observers.mirrors.count, capacity: Observers.mirrorCapacity,
+                memoryBytes: state.observers.mirrors.count * 128),
             TableUsage(
                 name: "forwarding_class", used: state.forwardingClasses.count, capacity: QoSTables.classCapacity,
                 memoryBytes: state.forwardingClasses.count * 4),

@@ -92,7 +92,8 @@ extension Router {
         guard (Label.firstUnreserved...Label.maximum).contains(spec.label.rawValue) else {
             return .invalid("label \(spec.label): is not within \(Label.firstUnreserved) to \(Label.maximum)")
         }
-        return bind(tables.labels, spec.label.rawValue, spec.nextHop, spec.cookie, "label \(spec.label)", configuration.labelCapacity, "labels", &state)
+        return bind(
+            tables.labels, spec.label.rawValue, spec.nextHop, spec.cookie, "label \(spec.label)", configuration.labelCapacity, "labels", &state)
     }
 
     func upsert(_ spec: VNISpec, _ state: inout State) -> RouterOutcome {

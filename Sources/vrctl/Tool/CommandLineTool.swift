@@ -4,7 +4,8 @@ import ArgumentParser
 enum CommandLineTool {
     /// The tools that answer to their own name; the names `install-aliases` links.
     static let classicTools: [any ParsableCommand.Type] = [
-        FlowCommand.self, VifCommand.self, NextHopCommand.self, RouteCommand.self, LabelCommand.self, VNICommand.self, DropStatsCommand.self, MirrorCommand.self, VifDumpCommand.self,
+        FlowCommand.self, VifCommand.self, NextHopCommand.self, RouteCommand.self, LabelCommand.self, VNICommand.self, DropStatsCommand.self,
+        MirrorCommand.self, VifDumpCommand.self,
     ]
     static var classicNames: [String] { classicTools.map { $0._commandName } }
 

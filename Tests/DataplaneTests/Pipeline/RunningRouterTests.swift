@@ -25,7 +25,8 @@ private final class SourcePort: Port, @unchecked Sendable {
     override func receive(queue: Int, pool: BufferPool, lane: Int, into frames: UnsafeMutablePointer<vr_frame>, capacity: Int) -> Int {
         guard isOpen.load(ordering: .acquiring) else { return 0 }
         let next = sent.load(ordering: .relaxed)
-        let count = pool.allocate(lane: lane, into: frames, count: max(0, min(capacity, total - next, 256 - (next - sink.count.load(ordering: .acquiring)))))
+        let room = 256 - (next - sink.count.load(ordering: .acquiring))
+        let count = pool.allocate(lane: lane, into: frames, count: max(0, min(capacity, total - next, room)))
         for index in 0..<count {
             frame.withUnsafeBytes { frames[index].start.copyMemory(from: $0.baseAddress!, byteCount: frame.count) }
             frames[index].start.storeBytes(of: UInt32(next + index), toByteOffset: frame.count - 4, as: UInt32.self)

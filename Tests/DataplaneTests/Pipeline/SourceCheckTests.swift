@@ -111,7 +111,8 @@ import Testing
     @Test func strictOnTheFabric() {
         let test = TestRouter()
         Self.change(test, 0) { $0.reversePath = .strict }
-        let spoofed = Self.patched(Self.patched(Self.patched(Golden.backInMPLSoUDP, ip: 46, 13, 1), ip: 46, 14, 0), ip: 46, 15, 12)  // 10.1.0.12 is local
+        // 10.1.0.12 is local.
+        let spoofed = Self.patched(Self.patched(Self.patched(Golden.backInMPLSoUDP, ip: 46, 13, 1), ip: 46, 14, 0), ip: 46, 15, 12)
         test.send(Golden.backInMPLSoUDP, spoofed, from: test.fabric)
         #expect(test.blue1.take() == [Golden.backDelivered])
         #expect(test.allDrops == ["invalid_source": 1])

@@ -75,7 +75,8 @@ final class TestRouter {
         blue2Traits: PortTraits = [], fabricTraits: PortTraits = []
     ) {
         let ports = [
-            "fabric": TestPort("fabric", traits: fabricTraits), "host": TestPort("host"), "blue1": TestPort("blue1", mtu: workloadMTU, traits: workloadTraits),
+            "fabric": TestPort("fabric", traits: fabricTraits), "host": TestPort("host"),
+            "blue1": TestPort("blue1", mtu: workloadMTU, traits: workloadTraits),
             "blue2": TestPort("blue2", mtu: 1500, traits: blue2Traits),
         ]
         fabric = ports["fabric"]!
