@@ -103,6 +103,19 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
         }
     }
 
+    /// What no agent asks for.
+    func dropLog(
+        request: Dataplane_V1_DropLogRequest, response: RPCWriter<Dataplane_V1_DropLogBatch>, context: ServerContext
+    ) async throws {
+        throw RPCError(code: .unimplemented, message: "no drop log")
+    }
+
+    func capture(
+        request: Dataplane_V1_CaptureRequest, response: RPCWriter<Dataplane_V1_CaptureBatch>, context: ServerContext
+    ) async throws {
+        throw RPCError(code: .unimplemented, message: "no captures")
+    }
+
     func clearCounters(request: Dataplane_V1_ClearCountersRequest, context: ServerContext) async throws -> Dataplane_V1_ClearCountersResponse {
         .init()
     }

@@ -37,7 +37,7 @@ extension Worker {
         let transport = p + (Ethernet.size + IPv4.size)
         if ip.proto == .udp {
             let port = UDP(transport).destinationPort
-            guard port == UDP.vxlanPort || port == UDP.mplsPort else { return false }
+            guard port == UDP.vxlanPort || port == UDP.mplsPort, UDP(transport).length == total &- IPv4.size else { return false }
             packet.trim(to: Ethernet.size &+ total)
             let payload = Ethernet.size + IPv4.size + UDP.size
             if port == UDP.vxlanPort {
@@ -74,8 +74,11 @@ extension Worker {
             let port = UDP(packet.data + transport).destinationPort
             guard port == UDP.vxlanPort || port == UDP.mplsPort else { return toHost(&packet) }
             if let reason = checkOuter(ip, vif) { return packet.settle(.drop(reason)) }
+            // What the datagram does not cover is no part of what was encapsulated (RFC 768).
+            let length = UDP(packet.data + transport).length
+            guard (UDP.size...available).contains(length) else { return packet.settle(.drop(.invalidPacket)) }
             let payload = transport &+ UDP.size
-            packet.trim(to: Ethernet.size &+ ip.totalLength)
+            packet.trim(to: transport &+ length)
             if port == UDP.vxlanPort {
                 decapsulateVXLAN(&packet, at: payload, ecn: ip.ecn)
             } else {

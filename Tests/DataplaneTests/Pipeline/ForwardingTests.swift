@@ -29,6 +29,23 @@ import Testing
         #expect(test.fabric.take().isEmpty)
     }
 
+    /// The length of the outer UDP header: more than there is; and less, so that the inner packet is not whole. Octets behind the datagram are not part of it.
+    @Test(arguments: [(0xFF, ["invalid_packet": 1], false), (0x62, ["invalid_packet": 1], false), (0x6A, [:], true)])
+    func outerDatagramHasToHoldTheFrame(length: Int, drops: [String: Int], passes: Bool) {
+        let test = TestRouter()
+        var frame = Golden.bridgedBackInVXLAN
+        frame[39] = UInt8(length)
+        // Behind the datagram, within the IP packet: eight octets that nobody encapsulated, checksum accordingly.
+        if passes {
+            frame += Array(repeating: 0xEE, count: 8)
+            frame[17] += 8
+            frame[25] -= 8
+        }
+        test.send(frame, from: test.fabric)
+        #expect(test.blue1.take() == (passes ? [Golden.bridgedBack] : []))
+        #expect(test.allDrops == drops)
+    }
+
     @Test func dropsUnknownVNI() {
         let test = TestRouter()
         var frame = Golden.bridgedBackInVXLAN
