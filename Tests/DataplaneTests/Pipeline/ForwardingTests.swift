@@ -31,7 +31,7 @@ import Testing
 
     /// The length of the outer UDP header: more than there is; and less, so that the inner packet is not whole. Octets behind the datagram are not part of it.
     @Test(arguments: [(0xFF, ["invalid_packet": 1], false), (0x62, ["invalid_packet": 1], false), (0x6A, [:], true)])
-    func outerDatagramHasToHoldTheFrame(length: Int, drops: [String: Int], passes: Bool) {
+    func outerDatagramHasToHoldTheFrame(length: Int, drops: [String: UInt64], passes: Bool) {
         let test = TestRouter()
         var frame = Golden.bridgedBackInVXLAN
         frame[39] = UInt8(length)
