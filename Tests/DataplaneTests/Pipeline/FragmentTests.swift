@@ -120,6 +120,7 @@ import Testing
                 let ip = IPv4($0.baseAddress! + 14)
                 ip.totalLength = $0.count - 14
                 ip.updateChecksum()
+                UDP($0.baseAddress! + 34).length = $0.count - 34
             }
             return frame
         }

@@ -70,6 +70,7 @@ import Testing
                     ip.totalLength = bytes.count - 14
                     ip.ecn = outer
                     ip.updateChecksum()
+                    UDP(bytes.baseAddress! + 34).length = bytes.count - 34
                 }
                 test.send(frame, from: test.fabric)
                 let out = test.blue1.take().map { frame in frame.withUnsafeBytes { IPv6(reading: $0.baseAddress! + 14).trafficClass } }
@@ -88,6 +89,7 @@ import Testing
                 ip.totalLength = bytes.count - 14
                 ip.ecn = outer
                 ip.updateChecksum()
+                UDP(bytes.baseAddress! + 34).length = bytes.count - 34
             }
             test.send(frame, from: test.fabric)
             #expect(test.blue1.take().count == (Self.figure[0][column] == nil ? 0 : 1), "outer \(outer)")
