@@ -2,7 +2,8 @@
 // to be cut can be handed to the kernel whole, and of a UDP packet that a kernel left uncut it is known where to cut it (segment.c).
 //
 // Its life has two states: open, and lost (`fd` -1) after the interface went away. A lost interface is looked for once a second by the
-// receiving thread. An interface that is taken down is not lost: the socket wakes with it. Descriptors that other threads or the caller's poll
+// receiving thread. An interface that is taken down is not lost: the socket wakes with it. But a socket says only once that its interface went down, and not
+// a second time that it was deleted then; so from that word on it is looked after once a second too, until the interface runs. Descriptors that other threads or the caller's poll
 // set hold stay the same through a reopening: `transmit_fd` is a duplicate that dup3 turns over to the new socket, `poll_fd` is an epoll set
 // whose member changes.
 //
@@ -41,6 +42,8 @@ enum {
 struct vr_pcap_live {
     int fd, transmit_fd, poll_fd, timer_fd;
     unsigned index;
+    // The interface went down; of the receiving thread.
+    int watching;
     char interface[IF_NAMESIZE];
     // Frames the kernel had no room for, of this socket and those before; `lock` keeps `fd` open while another thread asks.
     uint64_t missed;
@@ -179,8 +182,20 @@ vr_pcap_live *vr_pcap_live_open(const char *interface, vr_pcap_failed *failed) {
 static void look_again(vr_pcap_live *live) {
     uint64_t expirations;
     if (read(live->timer_fd, &expirations, sizeof expirations) != sizeof expirations) return;
+    if (live->fd >= 0) {
+        if (if_nametoindex(live->interface) == live->index) {
+            if (vr_interface_is_running(live->interface) != 1) return;
+            live->watching = 0;
+            set_timer(live, 0);
+            return;
+        }
+        vr_count(&live->received.errors, 1);
+        detach(live);
+    }
     vr_pcap_failed failed;
-    if (attach(live, &failed) == 0) set_timer(live, 0);
+    if (attach(live, &failed) != 0) return;
+    live->watching = 0;
+    set_timer(live, 0);
 }
 
 // Puts the outermost VLAN tag back, which the kernel keeps beside the frame.
@@ -202,8 +217,11 @@ static void insert_tag(vr_frame *frame, struct msghdr *message) {
 
 static int is_gone(vr_pcap_live *live, int code) {
     if (code == EAGAIN || code == EWOULDBLOCK || code == EINTR || code == ENOBUFS || code == ENOMEM) return 0;
-    // Taken down: the socket goes on when it is up again.
-    return if_nametoindex(live->interface) != live->index;
+    if (if_nametoindex(live->interface) != live->index) return 1;
+    // Taken down: the socket goes on when it is up again, if it is not on its way out.
+    live->watching = 1;
+    set_timer(live, 1);
+    return 0;
 }
 
 // Receives into the buffers of `frames` and moves those that hold a frame to `waiting`. Returns how many; the buffers of the rest are in `frames` still,
@@ -243,7 +261,7 @@ static int receive_burst(vr_pcap_live *live, vr_frame *frames, int count) {
 // A poll that finds nothing is the most frequent of all calls. (System calls directly: the library's are cancellation points, which costs a tenth.)
 int vr_pcap_live_has_frames(vr_pcap_live *live) {
     if (live->first_waiting < live->last_waiting) return 1;
-    if (live->fd < 0) look_again(live);
+    if (live->fd < 0 || live->watching) look_again(live);
     if (live->fd < 0) return 0;
     vr_segment_header header;
     if (syscall(SYS_recvfrom, live->fd, &header, sizeof header, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC, NULL, NULL) >= 0) return 1;
