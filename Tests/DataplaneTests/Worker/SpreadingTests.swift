@@ -27,8 +27,8 @@ import Testing
         run(lab)
         check(lab, total: 6400)
         let readings = lab.router.status().workers
-        // Every worker has processed its share, and received nothing but that.
-        for reading in readings { #expect(reading.counters.received > 6400 / UInt64(workers) / 4, "\(readings.map(\.counters.received))") }
+        // 64 flows and a hash of this process's own: of eight workers one may come away empty (once in 600 runs), never two.
+        #expect(readings.count { $0.counters.received > 0 } >= max(2, workers - 1), "\(readings.map(\.counters.received))")
         #expect(readings[0].spread == 6400 - readings[0].counters.received)
         // Each flow has one pair of entries: both workers agree on whose it is.
         #expect(lab.router.status().tables.first { $0.name == "flow" }?.used == 128)
