@@ -8,12 +8,12 @@ import Synchronization
 /// an odd number of cache lines: the headers of consecutive packets fall into different cache sets.
 ///
 /// Each lane keeps a small stack of its own (at most 256, at most an eighth of the pool); only when that runs empty or over does it
-/// go to the shared stack, for many buffers at once. What lies in one lane's stack is out of reach of the others.
+/// go to the depot that all share, for many buffers at once. What lies in one lane's stack is out of reach of the others.
 ///
 /// A buffer's first word says whether it is handed out. Releasing one that is free or is not the pool's, and writing before the
 /// headroom, stop the process, in release builds too: two owners of a buffer would be worse.
 ///
-/// Thread-safety: as `BufferPool`; a lane's stack is touched by the lane alone, the shared stack under a lock.
+/// Thread-safety: as `BufferPool`; a lane's stack is touched by the lane alone. No lane ever waits for another (`BufferDepot`).
 public final class HeapBufferPool: BufferPool, @unchecked Sendable {
     /// 64 KiB frames (GSO) with headroom, and the odd number of cache lines.
     public static let defaultBufferSize = 69824
@@ -35,22 +35,15 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         let padding: (Int, Int, Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0, 0, 0)
     }
 
-    private struct Shared {
-        /// Free buffers that have been in use, in `sharedStack`.
-        var count = 0
-        /// Buffers from this one on were never handed out.
-        var untouched = 0
-    }
-
     private let region: UnsafeMutableRawPointer
     private let regionSize: Int
     private let stride: Int
     private let laneCapacity: Int
     private let lanes: UnsafeMutablePointer<Lane>
     private let laneStacks: Stack
-    /// Touched under the lock of `shared`.
-    private let sharedStack: Stack
-    private let shared = Mutex(Shared())
+    private let depot: BufferDepot
+    /// Buffers from this one on were never handed out.
+    private let untouched = Atomic<Int>(0)
 
     /// `bufferSize`: octets, headroom included; `laneLimit`: free buffers that a lane keeps at most, up to 256 and an eighth of the pool.
     public init(
@@ -71,12 +64,11 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         lanes = .allocate(capacity: BufferPool.laneCount)
         for lane in 0..<BufferPool.laneCount { (lanes + lane).initialize(to: Lane()) }
         laneStacks = .allocate(capacity: BufferPool.laneCount * Self.laneLimit)
-        sharedStack = .allocate(capacity: capacity)
+        depot = BufferDepot(crateSize: max(1, laneCapacity / 2), capacity: capacity, laneCount: BufferPool.laneCount)
         super.init(bufferSize: stride, capacity: capacity)
     }
 
     deinit {
-        sharedStack.deallocate()
         lanes.deinitialize(count: BufferPool.laneCount)
         lanes.deallocate()
         laneStacks.deallocate()
@@ -90,8 +82,7 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         var filled = 0
         while filled < count {
             if free == 0 {
-                // As many as are still wanted, and half a stack for the calls to come.
-                free = refill(stack, count: min(count - filled + laneCapacity / 2, laneCapacity))
+                free = refill(stack)
                 if free == 0 { break }
             }
             free &-= 1
@@ -108,7 +99,7 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         var free = lanes[lane].count.load(ordering: .relaxed)
         for index in 0..<max(count, 0) {
             let buffer = takeBack(frames[index].buffer)
-            if free == laneCapacity { free = spill(stack, count: free) }
+            if free == laneCapacity { free = spill(stack) }
             stack[free] = buffer
             free &+= 1
         }
@@ -116,7 +107,7 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
     }
 
     public override var inUse: Int {
-        var free = shared.withLock { capacity - $0.untouched + $0.count }
+        var free = capacity - untouched.load(ordering: .relaxed) + depot.count
         for lane in 0..<BufferPool.laneCount { free += lanes[lane].count.load(ordering: .relaxed) }
         return max(0, capacity - free)
     }
@@ -148,28 +139,27 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         preconditionFailure("a packet buffer was released twice, or written to before its headroom")
     }
 
-    /// Moves up to `count` free buffers into an empty lane stack; returns how many.
-    private func refill(_ stack: Stack, count: Int) -> Int {
-        shared.withLock { shared in
-            let used = min(count, shared.count)
-            shared.count -= used
-            // The most recently freed ends on top.
-            stack.update(from: sharedStack + shared.count, count: used)
-            let fresh = used == 0 ? min(count, capacity - shared.untouched) : 0
-            for index in 0..<fresh { stack[fresh - 1 - index] = region + (shared.untouched + index) * stride }
-            shared.untouched += fresh
-            return used + fresh
+    /// Moves half a stack of free buffers into an empty lane stack, fewer when they are running out; returns how many.
+    @inline(never) private func refill(_ stack: Stack) -> Int {
+        if depot.take(stack) { return depot.crateSize }
+        var first = untouched.load(ordering: .relaxed)
+        while first < capacity {
+            let count = min(depot.crateSize, capacity - first)
+            let (exchanged, seen) = untouched.weakCompareExchange(expected: first, desired: first + count, ordering: .relaxed)
+            if exchanged {
+                for index in 0..<count { stack[count - 1 - index] = region + (first + index) * stride }
+                return count
+            }
+            first = seen
         }
+        return 0
     }
 
-    /// Moves the longest-free half of a full lane stack to the shared one; returns how many stay.
-    private func spill(_ stack: Stack, count: Int) -> Int {
-        let moved = (count + 1) / 2
-        shared.withLock { shared in
-            (sharedStack + shared.count).update(from: stack, count: moved)
-            shared.count += moved
-        }
-        stack.update(from: stack + moved, count: count - moved)
-        return count - moved
+    /// Moves the longest-free half of a full lane stack to the depot; returns how many stay.
+    @inline(never) private func spill(_ stack: Stack) -> Int {
+        let kept = laneCapacity - depot.crateSize
+        depot.put(stack)
+        stack.update(from: stack + depot.crateSize, count: kept)
+        return kept
     }
 }
