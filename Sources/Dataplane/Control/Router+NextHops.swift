@@ -126,7 +126,7 @@ extension Router {
         if let old = state.nextHops[spec.id], old.place != spec.place { flushLearned(nextHop: spec.id, &state) }
         if let old = state.nextHops[spec.id] { forgetMembers(old, &state) } else { claim(.nextHop(spec.id), &state) }
         retireMembers(of: spec.id)
-        for target in spec.targets { reference(target, &state) }
+        for target in spec.targets { reference(target) }
         if case .tunnel(let tunnel) = spec.kind { tables.endpoints.insert(tunnel.destination) }
         noteMembers(spec, &state)
         _ = tables.nextHops.publish(spec.id.rawValue, record)
@@ -138,7 +138,7 @@ extension Router {
     func deleteNextHop(_ id: NextHopID, _ state: inout State) -> RouterOutcome {
         guard id != .discard else { return .invalid("next hop 0: is the discard next hop and cannot be deleted") }
         guard let spec = state.nextHops[id] else { return .notFound("next hop \(id): does not exist") }
-        let references = state.references[id] ?? 0
+        let references = tables.references[id.rawValue]
         guard references == 0 else {
             return .inUse("next hop \(id): \(references) objects (routes, bridge entries, labels, VNIs or other next hops) use it; delete them first")
         }
@@ -148,14 +148,14 @@ extension Router {
         _ = tables.nextHops.remove(id.rawValue)
         release(.nextHop(id), &state)
         state.nextHops[id] = nil
-        state.references[id] = nil
+        tables.references.clear(id.rawValue)
         return .ok
     }
 
     /// Takes back what the next hop counted for.
     private func forgetMembers(_ spec: NextHopSpec, _ state: inout State) {
         forgetComposite(spec, &state)
-        for target in spec.targets { dereference(target, &state) }
+        for target in spec.targets { dereference(target) }
         if case .tunnel(let tunnel) = spec.kind { tables.endpoints.remove(tunnel.destination) }
     }
 
@@ -205,12 +205,8 @@ extension Router {
         }
     }
 
-    func reference(_ id: NextHopID, _ state: inout State) { state.references[id, default: 0] += 1 }
-
-    func dereference(_ id: NextHopID, _ state: inout State) {
-        guard let count = state.references[id] else { return }
-        state.references[id] = count > 1 ? count - 1 : nil
-    }
+    func reference(_ id: NextHopID) { tables.references.increment(id.rawValue) }
+    func dereference(_ id: NextHopID) { tables.references.decrement(id.rawValue) }
 }
 
 extension NextHopSpec {

@@ -37,7 +37,7 @@ extension Router {
     }
 
     public func nextHops(after: NextHopID?, limit: Int) -> [NextHopReading] {
-        state.withLock { state in page(state.nextHops, after, limit).map { NextHopReading(spec: $1, references: state.references[$0] ?? 0) } }
+        state.withLock { state in page(state.nextHops, after, limit).map { NextHopReading(spec: $1, references: tables.references[$0.rawValue]) } }
     }
 
     func page<Key: Comparable, Value>(_ table: [Key: Value], _ after: Key?, _ limit: Int) -> [(Key, Value)] {

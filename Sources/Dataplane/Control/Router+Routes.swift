@@ -1,18 +1,61 @@
 import NetTypes
 
-// Routes, bridge entries, labels, VNIs and flows.
+// Routes. They come by the hundred thousand, so nothing here is looked up in a dictionary: that a VRF exists its roots say, that a next hop exists its record.
 extension Router {
-    func upsert(_ spec: RouteSpec, _ state: inout State) -> RouterOutcome {
-        guard state.vrfs[spec.vrf] != nil else { return .notFound("route \(spec.prefix): VRF \(spec.vrf) does not exist; create it first") }
-        guard state.nextHops[spec.nextHop] != nil else {
+    /// Routes whose way through the table is prefetched before the first of them is inserted.
+    private static let window = 16
+
+    /// Upserts the routes that `operations` has from `first` on, up to the first operation of another kind; returns that one's index.
+    func upsertRoutes(_ operations: UnsafeBufferPointer<RouterOperation>, from first: Int, _ outcomes: inout [RouterOutcome]) -> Int {
+        let routes = tables.routes
+        var index = first, isRun = true
+        withUnsafeTemporaryAllocation(of: RoutePlace.self, capacity: Self.window) { places in
+            while isRun {
+                var count = 0
+                while count < Self.window, index + count < operations.count, case .upsert(.route(let spec)) = operations[index + count] {
+                    (places.baseAddress.unsafelyUnwrapped + count).initialize(to: place(spec.vrf, spec.prefix))
+                    routes.prefetchFront(places[count].root, places[count].key)
+                    count &+= 1
+                }
+                for at in 0..<count { routes.prefetchNode(places[at].root, places[at].key) }
+                for at in 0..<count {
+                    guard case .upsert(.route(let spec)) = operations[index + at] else { break }
+                    outcomes.append(upsert(spec, places[at]))
+                }
+                index += count
+                isRun = count == Self.window
+            }
+        }
+        return index
+    }
+
+    /// Where a route belongs: the trie of its VRF and family, `RouteTable.none` when there is no such VRF, and its key.
+    struct RoutePlace {
+        var root: UInt32
+        var key: RouteKey
+    }
+
+    private func place(_ vrf: VRFID, _ prefix: IPPrefix) -> RoutePlace {
+        let roots = tables.roots(vrf.rawValue), length = UInt8(truncatingIfNeeded: prefix.length)
+        switch prefix.address {
+        case .v4(let address): return RoutePlace(root: roots.ipv4, key: RouteKey(ipv4: address.rawValue, length: length))
+        case .v6(let address): return RoutePlace(root: roots.ipv6, key: RouteKey(high: address.high, low: address.low, length: length))
+        }
+    }
+
+    func upsert(_ spec: RouteSpec) -> RouterOutcome { upsert(spec, place(spec.vrf, spec.prefix)) }
+
+    private func upsert(_ spec: RouteSpec, _ place: RoutePlace) -> RouterOutcome {
+        guard place.root != RouteTable.none else { return .notFound("route \(spec.prefix): VRF \(spec.vrf) does not exist; create it first") }
+        guard let nextHop = tables.nextHops.load(spec.nextHop.rawValue) else {
             return .notFound("route \(spec.prefix): next hop \(spec.nextHop) does not exist; create it first")
         }
-        if state.nextHops[spec.nextHop]?.isMulticast == true {
+        if nextHop.pointee.kind == .multicast {
             return .invalid("route \(spec.prefix): next hop \(spec.nextHop) is a multicast next hop, which only bridge entries and labels lead to")
         }
         if let label = spec.label, label > VNI.maximum { return .invalid("route \(spec.prefix): label \(label) is larger than 24 bits") }
         if configuration.routeCapacity > 0, tables.routes.routeCount >= configuration.routeCapacity,
-            [0, RouteTable.none].contains(tables.routes.exact(root(spec.vrf, spec.prefix), RouteKey(spec.prefix)))
+            [0, RouteTable.none].contains(tables.routes.exact(place.root, place.key))
         {
             return full("route \(spec.prefix)", "route", configuration.routeCapacity, "routes")
         }
@@ -23,231 +66,32 @@ extension Router {
         guard leaf != 0 else {
             return .tableFull("route \(spec.prefix): no room for another distinct route result (\(tables.leaves.count) are in use)")
         }
-        let old = tables.routes.insert(root(spec.vrf, spec.prefix), RouteKey(spec.prefix), leaf: leaf)
+        let old = tables.routes.insert(place.root, place.key, leaf: leaf)
         guard old != RouteTable.none else {
             tables.leaves.release(leaf)
             return .tableFull("route \(spec.prefix): the route table is full (\(tables.routes.routeCount) routes)")
         }
-        reference(spec.nextHop, &state)
-        if old != 0 { forget(leaf: old, &state) }
+        reference(spec.nextHop)
+        if old != 0 { forget(leaf: old) }
         return .ok
     }
 
-    func deleteRoute(_ vrf: VRFID, _ prefix: IPPrefix, _ state: inout State) -> RouterOutcome {
-        guard state.vrfs[vrf] != nil else { return .notFound("route \(prefix): VRF \(vrf) does not exist") }
-        let old = tables.routes.remove(root(vrf, prefix), RouteKey(prefix))
+    func deleteRoute(_ vrf: VRFID, _ prefix: IPPrefix) -> RouterOutcome {
+        let place = place(vrf, prefix)
+        guard place.root != RouteTable.none else { return .notFound("route \(prefix): VRF \(vrf) does not exist") }
+        let old = tables.routes.remove(place.root, place.key)
         guard old != 0, old != RouteTable.none else { return .notFound("route \(prefix) in VRF \(vrf): does not exist") }
-        forget(leaf: old, &state)
+        forget(leaf: old)
         return .ok
     }
 
-    private func root(_ vrf: VRFID, _ prefix: IPPrefix) -> UInt32 {
-        let roots = tables.roots(vrf.rawValue)
-        return prefix.isIPv4 ? roots.ipv4 : roots.ipv6
-    }
-
-    private func forget(leaf: UInt32, _ state: inout State) {
-        dereference(NextHopID(tables.leaves.nextHop(leaf)), &state)
+    private func forget(leaf: UInt32) {
+        dereference(NextHopID(tables.leaves.nextHop(leaf)))
         tables.leaves.release(leaf)
-    }
-
-    func upsert(_ spec: BridgeEntrySpec, _ state: inout State) -> RouterOutcome {
-        let what = "bridge entry \(spec.mac)"
-        guard state.vrfs[spec.vrf] != nil else { return .notFound("\(what): VRF \(spec.vrf) does not exist; create it first") }
-        guard state.nextHops[spec.nextHop] != nil else { return .notFound("\(what): next hop \(spec.nextHop) does not exist; create it first") }
-        guard spec.mac != .zero else { return .invalid("\(what): is not an address") }
-        // A group leads to its members, or nowhere; a station never to a group's.
-        let nextHop = state.nextHops[spec.nextHop]
-        guard spec.mac.isMulticast ? nextHop?.isMulticast == true || nextHop?.kind == .discard : nextHop?.isMulticast == false else {
-            return spec.mac.isMulticast
-                ? .invalid("\(what): a group address leads to a multicast next hop or to discard; next hop \(spec.nextHop) is neither")
-                : .invalid("\(what): next hop \(spec.nextHop) is a multicast next hop, and the address is not a group's")
-        }
-        if let label = spec.label, label > VNI.maximum { return .invalid("\(what): label \(label) is larger than 24 bits") }
-        var old = tables.bridge.entry(vrf: spec.vrf.rawValue, mac: spec.mac.rawValue)
-        if configuration.bridgeCapacity > 0, old == nil, tables.bridge.count >= configuration.bridgeCapacity {
-            return full(what, "bridge", configuration.bridgeCapacity, "bridgeEntries")
-        }
-        guard
-            tables.bridge.insert(
-                vrf: spec.vrf.rawValue, mac: spec.mac.rawValue, nextHop: spec.nextHop.rawValue, label: spec.label ?? Packet.noLabel,
-                cookie: spec.cookie)
-        else { return .tableFull("\(what): the bridge table is full (\(tables.bridge.count) entries)") }
-        // What was learned is a program's from now on; it referred to nothing.
-        if state.learning.forget(spec.vrf, spec.mac) { old = nil }
-        reference(spec.nextHop, &state)
-        if let old { dereference(NextHopID(old.nextHop), &state) }
-        return .ok
-    }
-
-    func deleteBridgeEntry(_ vrf: VRFID, _ mac: MACAddress, _ state: inout State) -> RouterOutcome {
-        guard let old = tables.bridge.entry(vrf: vrf.rawValue, mac: mac.rawValue), tables.bridge.remove(vrf: vrf.rawValue, mac: mac.rawValue) else {
-            return .notFound("bridge entry \(mac) in VRF \(vrf): does not exist")
-        }
-        if !state.learning.forget(vrf, mac) { dereference(NextHopID(old.nextHop), &state) }
-        return .ok
-    }
-
-    func upsert(_ spec: LabelSpec, _ state: inout State) -> RouterOutcome {
-        guard (Label.firstUnreserved...Label.maximum).contains(spec.label.rawValue) else {
-            return .invalid("label \(spec.label): is not within \(Label.firstUnreserved) to \(Label.maximum)")
-        }
-        return bind(
-            tables.labels, spec.label.rawValue, spec.nextHop, spec.cookie, "label \(spec.label)", configuration.labelCapacity, "labels", &state)
-    }
-
-    func upsert(_ spec: VNISpec, _ state: inout State) -> RouterOutcome {
-        guard (1...VNI.maximum).contains(spec.vni.rawValue) else { return .invalid("VNI \(spec.vni): is not within 1 to \(VNI.maximum)") }
-        return bind(tables.vnis, spec.vni.rawValue, spec.nextHop, spec.cookie, "VNI \(spec.vni)", configuration.vniCapacity, "vnis", &state)
-    }
-
-    /// Names the limit, and what raises it.
-    private func full(_ what: String, _ table: String, _ capacity: Int, _ option: String) -> RouterOutcome {
-        .tableFull("\(what): the \(table) table holds \(capacity) entries and is full; raise capacities.\(option) in vrouter.yaml")
-    }
-
-    private func bind(
-        _ table: IndexTable, _ key: UInt32, _ nextHop: NextHopID, _ cookie: UInt64, _ what: String, _ capacity: Int, _ option: String,
-        _ state: inout State
-    ) -> RouterOutcome {
-        guard state.nextHops[nextHop] != nil else { return .notFound("\(what): next hop \(nextHop) does not exist; create it first") }
-        let old = table.lookup(key)
-        if capacity > 0, old == IndexTable.none, table.count >= capacity { return full(what, option == "vnis" ? "VNI" : "label", capacity, option) }
-        guard table.set(key, nextHop: nextHop.rawValue, cookie: cookie) else { return .invalid("\(what): is out of range") }
-        reference(nextHop, &state)
-        if old != IndexTable.none { dereference(NextHopID(old), &state) }
-        return .ok
-    }
-
-    func deleteLabel(_ label: Label, _ state: inout State) -> RouterOutcome { unbind(tables.labels, label.rawValue, "label \(label)", &state) }
-    func deleteVNI(_ vni: VNI, _ state: inout State) -> RouterOutcome { unbind(tables.vnis, vni.rawValue, "VNI \(vni)", &state) }
-
-    private func unbind(_ table: IndexTable, _ key: UInt32, _ what: String, _ state: inout State) -> RouterOutcome {
-        let old = table.lookup(key)
-        guard old != IndexTable.none, table.remove(key) else { return .notFound("\(what): does not exist") }
-        dereference(NextHopID(old), &state)
-        return .ok
-    }
-
-    // MARK: - Flows
-
-    /// Adds the pair, or changes action and cookie of the one that is there.
-    func upsert(_ spec: FlowSpec, _ state: inout State) -> RouterOutcome {
-        guard state.vrfs[spec.key.vrf] != nil else { return .notFound("flow: VRF \(spec.key.vrf) does not exist; create it first") }
-        guard var forward = FlowKey(spec.key) else { return .invalid("flow: \(spec.key.source) and \(spec.key.destination) are not of one family") }
-        let what = "flow \(spec.key.source) > \(spec.key.destination)"
-        guard (spec.action == .nat) == (spec.translation != nil) else {
-            return .invalid("\(what): a translation goes with action nat, and action nat with a translation")
-        }
-        var reverse = forward.reversed
-        if let translation = spec.translation {
-            if let vrf = translation.vrf, state.vrfs[vrf] == nil { return .notFound("\(what): VRF \(vrf) does not exist; create it first") }
-            guard let translated = forward.translated(translation) else {
-                return .invalid("\(what): the translation's addresses are not of the flow's family, or an echo is given two identifiers")
-            }
-            guard translated != forward else { return .invalid("\(what): the translation changes nothing; use action forward") }
-            reverse = translated.reversed
-        }
-        let template = FlowTable.Template(
-            action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds)
-        tables.flows.pool.collect(workers.count)
-        return tables.readingFlows { flows in
-            // A worker holds a bucket for tens of instructions, unless its core was taken away meanwhile.
-            var patience = Patience()
-            for _ in 0..<2000 {
-                let result = flows.insertPair(lane: workers.count, forward: &forward, reverse: &reverse, template)
-                switch result.status {
-                case .inserted: return .ok
-                case .exists where spec.action == .nat || flows.entry(result.index).action == FlowAction.nat.rawValue:
-                    // What packets become is part of the entries: they are made anew, unless it is what is there.
-                    let entry = flows.entry(result.index)
-                    if spec.action == .nat, entry.action == FlowAction.nat.rawValue, flows.entry(entry.reverse).copy().key == reverse {
-                        for index in [result.index, entry.reverse] { flows.entry(index).cookie = spec.cookie }
-                        return .ok
-                    }
-                    _ = flows.remove(lane: workers.count, index: result.index)
-                case .exists:
-                    for index in [result.index, flows.entry(result.index).reverse] {
-                        let entry = flows.entry(index)
-                        entry.action = spec.action.rawValue
-                        entry.cookie = spec.cookie
-                    }
-                    return .ok
-                case .conflict: return .inUse("flow: its reverse belongs to another flow")
-                case .full: return .tableFull("flow table: holds \(flows.capacity) entries, all in use; raise flows.capacity in vrouter.yaml")
-                case .busy: patience.wait()
-                }
-            }
-            return .tableFull("flow: the bucket stayed busy; try again")
-        }
-    }
-
-    func deleteFlow(_ key: FlowKeySpec) -> RouterOutcome {
-        guard var words = FlowKey(key) else { return .invalid("flow: \(key.source) and \(key.destination) are not of one family") }
-        return tables.readingFlows { flows in
-            let index = flows.lookup(&words, hash: flows.hash(&words))
-            guard index != FlowTable.none else { return .notFound("flow: does not exist") }
-            var patience = Patience()
-            for _ in 0..<2000 where flows.isLive(index) {
-                if flows.remove(lane: workers.count, index: index) { return .ok }
-                patience.wait()
-            }
-            return flows.isLive(index) ? .tableFull("flow: the bucket stayed busy; try again") : .ok
-        }
     }
 }
 
 extension RouteLeaf {
     /// Flag: ARP and ND are answered for addresses under the route.
     static let proxies: UInt16 = 1
-}
-
-extension FlowKey {
-    /// Nil when the addresses are not of one family.
-    init?(_ spec: FlowKeySpec) {
-        switch (spec.source, spec.destination) {
-        case (.v4(let source), .v4(let destination)):
-            self.init(
-                vrf: spec.vrf.rawValue, proto: spec.proto, ipv4Source: source.rawValue, ipv4Destination: destination.rawValue,
-                sourcePort: spec.sourcePort, destinationPort: spec.destinationPort)
-        case (.v6(let source), .v6(let destination)):
-            self.init(
-                vrf: spec.vrf.rawValue, proto: spec.proto, source: IPv6Words(high: source.high, low: source.low),
-                destination: IPv6Words(high: destination.high, low: destination.low), sourcePort: spec.sourcePort,
-                destinationPort: spec.destinationPort)
-        default: return nil
-        }
-    }
-
-    /// The key of the packets that a translation makes of this key's; nil when it does not fit.
-    func translated(_ translation: FlowTranslation) -> FlowKey? {
-        var spec = spec
-        if let source = translation.source { spec.source = source }
-        if let destination = translation.destination { spec.destination = destination }
-        if let vrf = translation.vrf { spec.vrf = vrf }
-        let isEcho = proto == IPProtocol.icmp.rawValue || proto == IPProtocol.icmpv6.rawValue
-        if isEcho {
-            let identifier = translation.sourcePort ?? translation.destinationPort ?? sourcePort
-            guard (translation.destinationPort ?? identifier) == identifier else { return nil }
-            (spec.sourcePort, spec.destinationPort) = (identifier, identifier)
-        } else {
-            spec.sourcePort = translation.sourcePort ?? sourcePort
-            spec.destinationPort = translation.destinationPort ?? destinationPort
-        }
-        guard let key = FlowKey(spec), key.family == family else { return nil }
-        return key
-    }
-
-    var spec: FlowKeySpec {
-        let source: IPAddress, destination: IPAddress
-        if family == 4 {
-            source = .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: a0 >> 32)))
-            destination = .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: a0)))
-        } else {
-            source = .v6(IPv6Address(high: a0, low: a1))
-            destination = .v6(IPv6Address(high: a2, low: a3))
-        }
-        return FlowKeySpec(
-            vrf: VRFID(vrf), source: source, destination: destination, proto: proto, sourcePort: sourcePort, destinationPort: destinationPort)
-    }
 }

@@ -40,8 +40,6 @@ public final class Router: @unchecked Sendable {
         var vifs: [VifID: VifSpec] = [:]
         var vrfs: [VRFID: VRFSpec] = [:]
         var nextHops: [NextHopID: NextHopSpec] = [:]
-        /// How many objects name a next hop.
-        var references: [NextHopID: Int] = [:]
         /// The multicast next hops a next hop is a member of.
         var composites: [NextHopID: Set<NextHopID>] = [:]
         var forwardingClasses: [UInt8: ForwardingClassSpec] = [:]
@@ -214,7 +212,20 @@ public final class Router: @unchecked Sendable {
     public func apply(_ operations: [RouterOperation]) -> [RouterOutcome] {
         let outcomes = state.withLock { state in
             defer { tables.endpoints.publish() }
-            return operations.map { apply($0, &state) }
+            var outcomes: [RouterOutcome] = []
+            outcomes.reserveCapacity(operations.count)
+            operations.withUnsafeBufferPointer { operations in
+                var index = 0
+                while index < operations.count {
+                    if case .upsert(.route) = operations[index] {
+                        index = upsertRoutes(operations, from: index, &outcomes)
+                    } else {
+                        outcomes.append(apply(operations[index], &state))
+                        index += 1
+                    }
+                }
+            }
+            return outcomes
         }
         tables.bumpGeneration()
         state.withLock { _ in tables.quiescence.reclaim() }
@@ -227,7 +238,7 @@ public final class Router: @unchecked Sendable {
         case .upsert(.vif(let spec)): upsert(spec, &state)
         case .upsert(.vrf(let spec)): upsert(spec, &state)
         case .upsert(.nextHop(let spec)): upsert(spec, &state)
-        case .upsert(.route(let spec)): upsert(spec, &state)
+        case .upsert(.route(let spec)): upsert(spec)
         case .upsert(.bridgeEntry(let spec)): upsert(spec, &state)
         case .upsert(.label(let spec)): upsert(spec, &state)
         case .upsert(.vni(let spec)): upsert(spec, &state)
@@ -239,7 +250,7 @@ public final class Router: @unchecked Sendable {
         case .delete(.vif(let id)): deleteVif(id, &state)
         case .delete(.vrf(let id)): deleteVRF(id, &state)
         case .delete(.nextHop(let id)): deleteNextHop(id, &state)
-        case .delete(.route(let vrf, let prefix)): deleteRoute(vrf, prefix, &state)
+        case .delete(.route(let vrf, let prefix)): deleteRoute(vrf, prefix)
         case .delete(.bridgeEntry(let vrf, let mac)): deleteBridgeEntry(vrf, mac, &state)
         case .delete(.label(let label)): deleteLabel(label, &state)
         case .delete(.vni(let vni)): deleteVNI(vni, &state)

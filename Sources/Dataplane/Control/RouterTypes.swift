@@ -1,9 +1,10 @@
 public import NetTypes
 
-/// What `Router.apply` takes and answers.
+/// What `Router.apply` takes and answers. Objects that come by the hundred thousand lie in the value itself; the large and few in a box of their own, so that an array
+/// of routes is no larger than its routes.
 public enum RouterObject: Hashable, Sendable {
-    case port(PortSpec), vif(VifSpec), vrf(VRFSpec), nextHop(NextHopSpec), route(RouteSpec), bridgeEntry(BridgeEntrySpec)
-    case label(LabelSpec), vni(VNISpec), flow(FlowSpec), forwardingClass(ForwardingClassSpec), qosMap(QoSMapSpec), mirror(MirrorSpec)
+    indirect case port(PortSpec), vif(VifSpec), vrf(VRFSpec), nextHop(NextHopSpec), flow(FlowSpec), qosMap(QoSMapSpec), mirror(MirrorSpec)
+    case route(RouteSpec), bridgeEntry(BridgeEntrySpec), label(LabelSpec), vni(VNISpec), forwardingClass(ForwardingClassSpec)
 }
 
 public enum RouterKey: Hashable, Sendable {

@@ -118,12 +118,12 @@ extension Router {
             }
             entry.file = file
         }
-        if let nextHop = spec.nextHop { reference(nextHop, &state) }
+        if let nextHop = spec.nextHop { reference(nextHop) }
         state.observers.mirrors[spec.id] = entry
         publishObservers(&state)
         if let old {
             stop(old)
-            if let nextHop = old.spec.nextHop { dereference(nextHop, &state) }
+            if let nextHop = old.spec.nextHop { dereference(nextHop) }
         }
         return .ok
     }
@@ -132,7 +132,7 @@ extension Router {
         guard let old = state.observers.mirrors.removeValue(forKey: id) else { return .notFound("mirror \(id): does not exist") }
         publishObservers(&state)
         stop(old)
-        if let nextHop = old.spec.nextHop { dereference(nextHop, &state) }
+        if let nextHop = old.spec.nextHop { dereference(nextHop) }
         return .ok
     }
 

@@ -18,6 +18,8 @@ final class ForwardingTables: @unchecked Sendable {
     private let controlReader: Int
     let vifs: SlotTable<Vif>
     let nextHops: SlotTable<NextHop>
+    /// How many objects name a next hop. Under the router's lock.
+    let references: ReferenceCounts
     let routes: RouteTable
     let leaves: RouteLeaves
     let bridge: BridgeTable
@@ -53,6 +55,7 @@ final class ForwardingTables: @unchecked Sendable {
         controlReader = configuration.cores.count
         vifs = SlotTable(capacity: configuration.vifCapacity, quiescence: quiescence)
         nextHops = SlotTable(capacity: configuration.nextHopCapacity, quiescence: quiescence)
+        references = ReferenceCounts(capacity: configuration.nextHopCapacity)
         routes = RouteTable(quiescence: quiescence)
         leaves = RouteLeaves(quiescence: quiescence)
         endpoints = TunnelEndpoints(quiescence: quiescence)

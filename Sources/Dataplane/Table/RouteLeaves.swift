@@ -32,11 +32,11 @@ final class RouteLeaves: @unchecked Sendable {
     private let quiescence: Quiescence
     private var limbo = Limbo()
     private var free: [UInt32] = []
-    private var buckets = [UInt32](repeating: 0, count: 64)
+    @exclusivity(unchecked) private var buckets = [UInt32](repeating: 0, count: 64)
     private var used: UInt32 = 1
     private let capacity: UInt32
     private let seed = randomSeed()
-    private(set) var count = 0
+    @exclusivity(unchecked) private(set) var count = 0
 
     init(quiescence: Quiescence, capacity: Int = 1 << 22) {
         self.quiescence = quiescence

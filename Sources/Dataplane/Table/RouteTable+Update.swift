@@ -1,3 +1,5 @@
+import CPlatform
+
 // Insertion and removal. Control thread only.
 extension RouteTable {
     /// What happens to the list of prefixes of a node while it is rebuilt.
@@ -60,6 +62,28 @@ extension RouteTable {
             }
             depth += 1
         }
+    }
+
+    // MARK: Prefetching
+
+    /// For routes that are about to be inserted: what decides where their nodes are.
+    @inline(__always) func prefetchFront(_ root: UInt32, _ key: RouteKey) {
+        guard Int(root) < maximumRoots else { return }
+        let number = roots.load32(Int(root) &* 8 &+ 4)
+        if number == 0 { return }
+        let entry = Int(truncatingIfNeeded: key.high &>> 48)
+        vr_prefetch(fronts + (Int(number &- 1) &* FrontPool.size &+ entry &* 4))
+    }
+
+    /// And then the nodes.
+    @inline(__always) func prefetchNode(_ root: UInt32, _ key: RouteKey) {
+        guard Int(root) < maximumRoots else { return }
+        var next = reader.front(root, key.high)
+        if next < RouteNode.childBit { next = node(first(root)).value(key.high &>> 56) }
+        guard next >= RouteNode.childBit else { return }
+        let base = node(next).base
+        vr_prefetch(base)
+        vr_prefetch(base + 64)
     }
 
     /// The leaf of exactly this prefix; 0: no such route.

@@ -40,8 +40,9 @@ final class RouteTable: @unchecked Sendable {
     static let none = UInt32.max
 
     let quiescence: Quiescence
-    var arena: RouteArena
-    var limbo = Limbo()
+    // What insertions change is one thread's, and no call here passes one of these on while it uses it: that needs no check at run time, of which there would be a dozen per route.
+    @exclusivity(unchecked) var arena: RouteArena
+    @exclusivity(unchecked) var limbo = Limbo()
     /// Per root: arena index of its first node, then number of its front, 0 none; UInt32 each.
     private let rootMemory: ReservedMemory
     private let frontMemory: ReservedMemory
@@ -52,15 +53,15 @@ final class RouteTable: @unchecked Sendable {
     let maximumRoots: Int
     /// Routes from which on a trie has a front.
     let frontThreshold: Int
-    var frontPool = FrontPool()
+    @exclusivity(unchecked) var frontPool = FrontPool()
     /// Set by an update that moved nodes other than those on the way to its prefix.
-    var shapeChanged = false
-    var counts: [Int32] = []
+    @exclusivity(unchecked) var shapeChanged = false
+    @exclusivity(unchecked) var counts: [Int32] = []
     var freeRoots: [UInt32] = []
     var rootLimbo = Limbo()
     /// Where the new state of a node is built.
     let scratch: RouteNode
-    var routeCount = 0
+    @exclusivity(unchecked) var routeCount = 0
 
     init(quiescence: Quiescence, maximumRoots: Int = 1 << 17, maximumBytes: Int = 1 << 30, frontThreshold: Int = 2048) {
         self.quiescence = quiescence

@@ -63,6 +63,8 @@ struct RouteLoad {
         batches.append(operations)
         let empty = memory(router), resident = vb_resident()
         var figure = Figure(id: "W10", variant: variant, title: title)
+        var watch = Stopwatch()
+        watch.begin()
         let begun = threadSeconds()
         var refused: RouterOutcome?
         for batch in batches {
@@ -70,6 +72,8 @@ struct RouteLoad {
             if refused == nil { refused = outcomes.first { $0 != .ok } }
         }
         let seconds = threadSeconds() - begun
+        watch.mark(prefixes.count * vrfs)
+        watch.finish(&figure, floor: nil)
         if let refused { throw refuse("a route was refused: \(refused)") }
         let count = prefixes.count * vrfs
         guard let usage = router.status().tables.first(where: { $0.name == "route" }), usage.used == count else {
@@ -89,6 +93,8 @@ struct RouteLoad {
         figure.nanoseconds = seconds / Double(count) * 1e9
         figure.cycles = figure.nanoseconds * Double(vr_tsc_hz()) / 1e9
         figure.median = figure.cycles
+        figure.packets = 0
+        figure.ratioToFloor = 0
         return figure
     }
 
