@@ -19,8 +19,9 @@ LAB_WORKLOAD_MTU=${LAB_WORKLOAD_MTU:-9000}
 LAB_NODES="node1 node2"
 declare -A NODE_ADDRESS=([node1]=10.0.0.11 [node2]=10.0.0.12)
 declare -A NODE_WORKLOADS=([node1]="blue1 blue2" [node2]="blue3 red1")
-# What each learns from the other: of each workload in a network that it has, too, the IPv4 and IPv6 route and the MAC with either address.
-declare -A NODE_ROUTES=([node1]=4 [node2]=8)
+# What each learns from the other: of each workload in a network that it has, too, the IPv4 and IPv6 route and, where the network bridges, the MAC with either
+# address; and of each such network that the other wants copies of broadcasts.
+declare -A NODE_ROUTES=([node1]=5 [node2]=9)
 declare -A WORKLOAD_MAC=([blue1]=02:00:00:00:01:11 [blue2]=02:00:00:00:01:12 [blue3]=02:00:00:00:01:13 [red1]=02:00:00:00:02:11)
 declare -A WORKLOAD_IPV4=([blue1]=10.1.0.11 [blue2]=10.1.0.12 [blue3]=10.1.0.13 [red1]=10.2.0.11)
 declare -A WORKLOAD_IPV6=([blue1]=fd00:1::11 [blue2]=fd00:1::12 [blue3]=fd00:1::13 [red1]=fd00:2::11)

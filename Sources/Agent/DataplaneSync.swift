@@ -53,15 +53,23 @@ struct DataplaneSync: Sendable {
     func plan(desired: [TableKey: TableObject], sweeps: Bool, now: Duration) -> [TableOperation] {
         guard instance != nil else { return [] }
         var coming: Set<TableKey> = []
-        return Difference.operations(desired: desired, actual: actual, sweeps: sweeps).filter { operation in
-            if let refusal = refused[operation.key], refusal.object == operation.object, refusal.retryAt > now { return false }
-            guard let object = operation.object else { return true }
+        return Difference.operations(desired: desired, actual: actual, sweeps: sweeps).compactMap { planned in
+            var operation = planned
+            // A composite does not wait for all its members: those that are missing come in when they are there. It does wait for the first local one.
+            if let object = operation.object, object.isComposite {
+                let present = object.keepingMembers { actual[$0] != nil || coming.contains($0) }
+                if present.hasNoLocalMember, !object.hasNoLocalMember { return nil }
+                if actual[operation.key]?.satisfies(present) == true { return nil }
+                operation.object = present
+            }
+            if let refusal = refused[operation.key], refusal.object == operation.object, refusal.retryAt > now { return nil }
+            guard let object = operation.object else { return operation }
             for dependency in object.dependencies where actual[dependency] == nil && !coming.contains(dependency) {
                 // What the agent does not make itself (next hop 0, the fabric's VRF) is the data plane's to have.
-                if desired[dependency] != nil { return false }
+                if desired[dependency] != nil { return nil }
             }
             coming.insert(operation.key)
-            return true
+            return operation
         }
     }
 
@@ -98,7 +106,11 @@ struct DataplaneSync: Sendable {
 
     /// Forgets refusals of what is no longer wanted.
     mutating func forgetRefusals(desired: [TableKey: TableObject]) {
-        refused = refused.filter { $0.value.object == nil ? desired[$0.key] == nil && actual[$0.key] != nil : desired[$0.key] == $0.value.object }
+        refused = refused.filter { key, refusal in
+            guard let object = refusal.object else { return desired[key] == nil && actual[key] != nil }
+            // A composite is sent with the members that are there: not always the object that is wanted in the end.
+            return object.isComposite ? desired[key] != nil : desired[key] == object
+        }
     }
 
     /// The connection is lost. What is there stays there; it is read again before anything is sent.

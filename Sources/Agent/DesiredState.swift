@@ -8,7 +8,8 @@ import SwiftProtobuf
 ///
 /// Layout: VRF 0 is the fabric; vif 0 the fabric interface, vif 1 the host's, workloads from 3 on. Per network a VRF, its VNI, and per
 /// subnet the gateway (received) and the prefix (discarded, unless a longer route matches). Per local port a vif, next hops, a
-/// label, host routes and its MAC. Per remote route a tunnel next hop, once its neighbour on the fabric is resolved.
+/// label, host routes and its MAC. Per remote route a tunnel next hop, once its neighbour on the fabric is resolved. Per network that bridges and has a local
+/// port, where its broadcasts go (`DesiredState+Flood.swift`).
 ///
 /// Thread-safety: values.
 struct DesiredState: Sendable {
@@ -36,7 +37,7 @@ struct DesiredState: Sendable {
 
     private(set) var objects: [TableKey: TableObject] = [:]
     private(set) var ports: [PortState] = []
-    private(set) var exports: [Export] = []
+    var exports: [Export] = []
     /// Networks with a VRF here, to subscribe to. The VRF's number is the instance id.
     private(set) var vrfs: [String: VRFID] = [:]
     /// Tunnel endpoints to resolve.
@@ -44,7 +45,9 @@ struct DesiredState: Sendable {
     /// Routes that cannot be programmed yet because their endpoint is not resolved.
     private(set) var unresolvedRoutes = 0
     /// Received routes that this router cannot use: no IPv4 endpoint, or a label out of range.
-    private(set) var unusableRoutes = 0
+    var unusableRoutes = 0
+    /// By network: the next hops that take a frame as it is to a local port.
+    private(set) var bridgedPorts: [String: [NextHopID]] = [:]
 
     static let fabricVif = VifID(0)
     static let hostVif = VifID(1)
@@ -67,9 +70,10 @@ struct DesiredState: Sendable {
             }
         }
         addRemoteRoutes(inputs, &allocator)
+        addFlooding(inputs, &allocator)
     }
 
-    private mutating func add(_ object: TableObject) { if let key = TableKey(object) { objects[key] = object } }
+    mutating func add(_ object: TableObject) { if let key = TableKey(object) { objects[key] = object } }
 
     // MARK: - The node itself
 
@@ -114,7 +118,7 @@ struct DesiredState: Sendable {
         }
         vrfs[network.name] = vrf
         let bridges = network.forwarding == .l2l3
-        add(.vrf(vrf, name: network.name))
+        add(.vrf(vrf, name: network.name, floodsUnknownUnicast: bridges && network.floodUnknownUnicast))
         if network.encapsulation == .vxlan, let vni = network.vni {
             add(
                 .nextHop(
@@ -191,6 +195,7 @@ struct DesiredState: Sendable {
                             $0.vif = vif.rawValue; $0.sourceAddress = .gateway
                         })))
             add(.bridgeEntry(vrf, port.mac, nextHop: bridged))
+            bridgedPorts[network.name, default: []].append(bridged)
         }
         ports.append(PortState(binding: binding, vif: vif))
         addExports(port, network: network, vrf: vrf, label: label, vif: vif, inputs)
@@ -227,8 +232,10 @@ struct DesiredState: Sendable {
         var macs: [TableKey: (route: RouteAdvertisement, prefixes: [IPPrefix])] = [:]
         for (key, route) in inputs.routes {
             guard case .evpn(let mac, let prefix) = key.destination, let vrf = vrfs[key.vrf], inputs.networks[key.vrf]?.forwarding == .l2l3,
-                objects[.bridge(vrf, mac)] == nil
+                objects[.bridge(vrf, mac)] == nil, !key.destination.isInclusiveMulticast
             else { continue }
+            // A group has many places, and only the one of all groups is told here.
+            guard !mac.isMulticast else { unusableRoutes += 1; continue }
             let entry = macs[.bridge(vrf, mac)]
             let isBetter = entry.map { RouteStore.precedes(route, $0.route) ?? false } ?? true
             macs[.bridge(vrf, mac)] = (isBetter ? route : entry?.route ?? route, (entry?.prefixes ?? []) + [prefix].compactMap { $0 })
@@ -251,7 +258,7 @@ struct DesiredState: Sendable {
     }
 
     /// The tunnel next hop of a received route, and the label or VNI to push. Counts and skips what cannot be used.
-    private mutating func tunnel(
+    mutating func tunnel(
         _ route: RouteAdvertisement, _ network: VirtualNetwork, _ inputs: Inputs, _ allocator: inout IdentifierAllocator
     ) -> ((id: NextHopID, encapsulation: RouteAdvertisement.Encapsulation), UInt32)? {
         let own = inputs.configuration.fabric.address

@@ -19,6 +19,9 @@ struct TableOperation: Hashable, Sendable {
 /// is changed in place before anything else learns of it. Then what is no longer wanted, in the reverse order, when nothing refers
 /// to it any more. An object that is as wanted is not touched.
 ///
+/// A composite next hop names others of its kind: it is made after them and deleted before them. Until it is known what is stale (`sweeps`), one that is there
+/// keeps the members it has beside those that are wanted.
+///
 /// One exception: a port cannot change its driver, MTU or queues in place. It is closed first, with all that stands on it, and all of
 /// that is made again.
 enum Difference {
@@ -26,14 +29,22 @@ enum Difference {
     static func operations(desired: [TableKey: TableObject], actual: [TableKey: TableObject], sweeps: Bool) -> [TableOperation] {
         let closed = replacedPorts(desired, actual)
         let kept = closed.isEmpty ? actual : actual.filter { !closed.contains($0.key) }
-        let closing = closed.sorted { $1 < $0 }.map { TableOperation(key: $0, object: nil) }
-        var operations: [TableOperation] = []
-        for (key, object) in desired where kept[key]?.satisfies(object) != true {
-            operations.append(TableOperation(key: key, object: object))
+        func isLater(_ a: TableKey, _ b: TableKey) -> Bool {
+            let left = actual[a]?.isComposite == true, right = actual[b]?.isComposite == true
+            return a.rank == b.rank && left != right ? left : b < a
         }
-        operations.sort { $0.key < $1.key }
+        let closing = closed.sorted(by: isLater).map { TableOperation(key: $0, object: nil) }
+        var operations: [TableOperation] = []
+        for (key, wanted) in desired {
+            let object = sweeps ? wanted : wanted.keepingMembers(of: kept[key])
+            if kept[key]?.satisfies(object) != true { operations.append(TableOperation(key: key, object: object)) }
+        }
+        operations.sort { a, b in
+            let left = a.object?.isComposite == true, right = b.object?.isComposite == true
+            return a.key.rank == b.key.rank && left != right ? right : a.key < b.key
+        }
         guard sweeps else { return closing + operations }
-        let unwanted = kept.filter { desired[$0.key] == nil && $0.value.isOwn }.keys.sorted { $1 < $0 }
+        let unwanted = kept.filter { desired[$0.key] == nil && $0.value.isOwn }.keys.sorted(by: isLater)
         return closing + operations + unwanted.map { TableOperation(key: $0, object: nil) }
     }
 

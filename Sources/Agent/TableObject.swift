@@ -17,7 +17,7 @@ extension Dataplane_V1_Object {
                     $0.name = x.name; $0.driver = x.driver; $0.mtu = x.mtu; $0.queues = x.queues; $0.cookie = x.cookie
                 }
             }
-        case .vrf(let x): .vrf(VRFID(x.id), name: x.name, cookie: x.cookie)
+        case .vrf(let x): .vrf(VRFID(x.id), name: x.name, floodsUnknownUnicast: x.floodsUnknownUnicast, cookie: x.cookie)
         case .vif(let x):
             .with {
                 $0.vif = .with {
@@ -105,10 +105,13 @@ extension Dataplane_V1_Object {
             }
         }
     }
-    static func vrf(_ id: VRFID, name: String, cookie: UInt64 = agentCookie) -> Self {
+    static func vrf(_ id: VRFID, name: String, floodsUnknownUnicast: Bool = false, cookie: UInt64 = agentCookie) -> Self {
         with {
             $0.vrf = .with {
-                $0.id = id.rawValue; $0.name = name; $0.cookie = cookie
+                $0.id = id.rawValue
+                $0.name = name
+                $0.floodsUnknownUnicast = floodsUnknownUnicast
+                $0.cookie = cookie
             }
         }
     }

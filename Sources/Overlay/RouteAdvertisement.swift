@@ -80,6 +80,13 @@ extension RouteAdvertisement.Destination: CustomStringConvertible {
 
     static let noAddress = "0.0.0.0/32"
 
+    /// That this tunnel end wants a copy of every broadcast, unknown unicast and multicast frame of the VRF: EVPN route type 3 (RFC 7432 section 7.3) in
+    /// OpenSDN's form, the broadcast address with the originator's: `ff:ff:ff:ff:ff:ff,10.0.0.11/32`.
+    public static func inclusiveMulticast(of originator: IPAddress) -> Self { .evpn(.broadcast, IPPrefix(host: originator)) }
+
+    /// Whether it is such a route, whoever's.
+    public var isInclusiveMulticast: Bool { if case .evpn(.broadcast, _) = self { true } else { false } }
+
     /// From an item id. Nil when it is not one of this family.
     public init?(_ text: String, family: RouteFamily) {
         switch family {

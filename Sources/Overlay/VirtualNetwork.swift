@@ -24,6 +24,8 @@ public struct VirtualNetwork: Hashable, Sendable {
     public var forwarding: Forwarding
     /// What workloads should use, in octets of IP packet.
     public var mtu: Int?
+    /// Frames to MAC addresses that nobody told go to every port of the network, and are not dropped.
+    public var floodUnknownUnicast: Bool
 
     public var name: String { metadata.name }
     public var uid: String? { metadata.uid }
@@ -31,7 +33,7 @@ public struct VirtualNetwork: Hashable, Sendable {
 
     public init(
         metadata: ObjectMetadata, subnets: [Subnet], vni: VNI? = nil, encapsulation: Encapsulation = .vxlan, forwarding: Forwarding? = nil,
-        mtu: Int? = nil
+        mtu: Int? = nil, floodUnknownUnicast: Bool = false
     ) {
         self.metadata = metadata
         self.subnets = subnets
@@ -39,6 +41,7 @@ public struct VirtualNetwork: Hashable, Sendable {
         self.encapsulation = encapsulation
         self.forwarding = forwarding ?? Self.defaultForwarding(encapsulation)
         self.mtu = mtu
+        self.floodUnknownUnicast = floodUnknownUnicast
     }
 
     static func defaultForwarding(_ encapsulation: Encapsulation) -> Forwarding { encapsulation == .vxlan ? .l2l3 : .l3 }
@@ -47,7 +50,7 @@ public struct VirtualNetwork: Hashable, Sendable {
     public func subnet(of address: IPAddress) -> Subnet? { subnets.first { $0.prefix.contains(address) } }
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu"])
+        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast"])
         let items = try fields.required("subnets")
         var subnets: [Subnet] = []
         for item in try items.list() {
@@ -64,11 +67,15 @@ public struct VirtualNetwork: Hashable, Sendable {
         if forwarding == .l2l3, encapsulation == .mplsOverUDP, let at = fields["forwarding"] {
             throw at.error("l2l3 needs encapsulation vxlan: MPLS over UDP carries IP packets only; use l3, or encapsulation: vxlan")
         }
+        let floods = try fields["floodUnknownUnicast"]?.boolean() ?? false
+        if floods, forwarding ?? Self.defaultForwarding(encapsulation) != .l2l3, let at = fields["floodUnknownUnicast"] {
+            throw at.error("a network that only routes floods nothing; remove this, or use forwarding: l2l3")
+        }
         // 68 (RFC 791) to what fits one IP packet; IPv6 asks for 1280 (RFC 8200 section 5).
         let least = subnets.contains { !$0.prefix.isIPv4 } ? 1280 : 68
         self.init(
             metadata: metadata, subnets: subnets, vni: vni.map { VNI(UInt32($0)) }, encapsulation: encapsulation, forwarding: forwarding,
-            mtu: try fields["mtu"]?.integer(in: least...65535))
+            mtu: try fields["mtu"]?.integer(in: least...65535), floodUnknownUnicast: floods)
     }
 
     var spec: ConfigValue {
@@ -81,6 +88,7 @@ public struct VirtualNetwork: Hashable, Sendable {
         fields.append(.init("encapsulation", .string(encapsulation.rawValue)))
         fields.append(.init("forwarding", .string(forwarding.rawValue)))
         if let mtu { fields.append(.init("mtu", .integer(mtu))) }
+        if floodUnknownUnicast { fields.append(.init("floodUnknownUnicast", .boolean(true))) }
         return .map(fields)
     }
 }

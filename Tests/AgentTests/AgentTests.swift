@@ -100,13 +100,13 @@ import FoundationNetworking
     static let remote = Fixture.route("blue", "10.1.0.12/32", label: 5001)
     static let blueKeys: Set<String> = [
         "1/1/blue/10.1.0.10/32", "2/1/blue/fd00:1::10/128", "25/242/blue/02:00:00:00:01:0a,10.1.0.10/32",
-        "25/242/blue/02:00:00:00:01:0a,fd00:1::10/128",
+        "25/242/blue/02:00:00:00:01:0a,fd00:1::10/128", "25/242/blue/ff:ff:ff:ff:ff:ff,10.0.0.11/32",
     ]
 
     func configureBlue(_ world: World) {
         world.controller.state.withLock {
             $0.config = [.virtualNetwork(Fixture.blue), .port(Fixture.blueA)]
-            $0.routes = ["blue": [Self.remote]]
+            $0.routes = ["blue": [Self.remote, Fixture.inclusive("blue", label: 5001)]]
         }
         world.dataplane.state.withLock { $0.neighbours = [Fixture.peer: Fixture.peerMAC] }
     }
@@ -116,6 +116,7 @@ import FoundationNetworking
             case .tunnel(let tunnel)? = world.dataplane.objects.nextHop(route.nextHop)
         else { return false }
         return route.label == 5001 && tunnel.destinationMac == Fixture.peerMAC.octets
+            && world.dataplane.objects.flood(VRFID(1))?.evpn.map(\.nextHop) == [route.nextHop]
     }
 
     @Test func programsPublishesAndResolves() async throws {
@@ -135,13 +136,14 @@ import FoundationNetworking
                 #expect(
                     status.dataplane.connected && status.dataplane.instance == "first"
                         && status.config == .init(networks: 1, ports: 1, endOfConfig: true))
-                #expect(status.controllers.map(\.state) == ["up"] && status.controllers.first?.routesReceived == 1 && status.refused.isEmpty)
+                #expect(status.controllers.map(\.state) == ["up"] && status.controllers.first?.routesReceived == 2 && status.refused.isEmpty)
                 #expect(status.neighbours == [.init(address: "10.0.0.12", mac: "02:00:00:00:00:12", state: "reachable")])
                 let health = try await world.http("GET", "/healthz")
                 #expect(health.status == 200)
 
                 // Withdrawn at the controller, gone from the table, and the tunnel with it.
                 world.controller.withdraw(Self.remote)
+                world.controller.withdraw(Fixture.inclusive("blue", label: 5001))
                 try await eventually("the remote route goes") {
                     !world.dataplane.objects.values.contains { if case .tunnel? = $0.nextHop.kind { true } else { false } }
                 }
@@ -197,7 +199,7 @@ import FoundationNetworking
                 // While it is away one route goes and another comes.
                 let other = Fixture.route("blue", "10.1.0.13/32", label: 5001)
                 world.controller.state.withLock {
-                    $0.routes = ["blue": [other]]; $0.requests = []
+                    $0.routes = ["blue": [other, Fixture.inclusive("blue", label: 5001)]]; $0.requests = []
                 }
                 world.controller.state.withLock { $0.session }?.close()
                 try await eventually("it is connected again, with the new route and without the old") {

@@ -34,7 +34,7 @@ import Testing
         var sync = DataplaneSync()
         let desired = desired()
         sync.readBack([], instance: "1")
-        // The port is refused, and for want of it the vif, its next hops, label, routes and bridge entry.
+        // The port is refused, and for want of it the vif, its next hops, label, routes and bridge entry, and what floods to it.
         let port = TableKey.port("tap-blue-a")
         let first = sync.plan(desired: desired, sweeps: true, now: .zero)
         var missing: Set<TableKey> = [port]
@@ -45,7 +45,7 @@ import Testing
             return refusal(.notFound, "it is not there")
         }
         sync.acknowledged(first, answers, now: .zero)
-        #expect(missing.count == 8 && !sync.needsAudit)
+        #expect(missing.count == 10 && !sync.needsAudit)
         // While it waits none of them is sent, and the one reason is what is shown.
         let second = sync.plan(desired: desired, sweeps: true, now: .zero)
         #expect(second.isEmpty)
@@ -57,6 +57,42 @@ import Testing
                 && third.contains { $0.key == .bridge(VRFID(1), Fixture.blueA.mac) })
         sync.acknowledged(third, third.map { _ in ok }, now: .zero)
         #expect(sync.refused.isEmpty && sync.plan(desired: desired, sweeps: true, now: .zero).isEmpty)
+    }
+
+    /// One tunnel that is refused costs its node the broadcasts, and nobody else.
+    @Test func aCompositeTakesTheMembersThatAreThere() throws {
+        let other = IPv4Address(10, 0, 0, 13)
+        let desired = desired(
+            Fixture.inputs(
+                routes: [Fixture.inclusive("blue", label: 5001), Fixture.inclusive("blue", label: 5001, via: other)],
+                neighbours: [Fixture.peer: Fixture.peerMAC, other: MACAddress("02:00:00:00:00:13")!]))
+        let flood = try #require(desired.flood(VRFID(1)))
+        let bad = TableKey.nextHop(NextHopID(try #require(flood.evpn.first).nextHop))
+        var sync = DataplaneSync()
+        sync.readBack([], instance: "1")
+        let first = sync.plan(desired: desired, sweeps: true, now: .zero)
+        let composite = try #require(first.first { $0.object?.isComposite == true })
+        sync.acknowledged(
+            first,
+            first.map { operation in
+                if operation.key == bad { return refusal(.tableFull, "full") }
+                return operation.key == composite.key || operation.key == .bridge(VRFID(1), .broadcast) ? refusal(.notFound, "it is not there") : ok
+            }, now: .zero)
+        // What succeeded ended the pause; the member is refused again, and the rest goes without it.
+        let again = TableOperation(key: bad, object: desired[bad])
+        sync.acknowledged([again], [refusal(.tableFull, "full")], now: .zero)
+        let second = sync.plan(desired: desired, sweeps: true, now: .zero)
+        #expect(second.map(\.key) == [composite.key, .bridge(VRFID(1), .broadcast)])
+        #expect(second.first?.object?.nextHop.multicast.evpn.map(\.nextHop) == [flood.evpn[1].nextHop])
+        #expect(second.first?.object?.nextHop.multicast.local == flood.local)
+        sync.acknowledged(second, second.map { _ in ok }, now: .zero)
+        sync.acknowledged([again], [refusal(.tableFull, "full")], now: .zero)
+        #expect(sync.plan(desired: desired, sweeps: true, now: .zero).isEmpty, "nothing is said twice")
+        // It is there after all: the composite is completed in the same plan.
+        let third = sync.plan(desired: desired, sweeps: true, now: DataplaneSync.longestPause)
+        #expect(third.map(\.key) == [bad, composite.key])
+        sync.acknowledged(third, third.map { _ in ok }, now: .zero)
+        #expect(sync.actual.flood(VRFID(1)) == flood)
     }
 
     @Test func pausesGrow() {

@@ -91,7 +91,85 @@ import Testing
                 .init(vrf: "blue", destination: .inet(IPPrefix("fd00:1::10/128")!), nextHops: [blueHop]),
                 .init(vrf: "blue", destination: .evpn(Fixture.blueA.mac, IPPrefix("fd00:1::10/128")!), nextHops: [blueHop]),
                 .init(vrf: "red", destination: .inet(IPPrefix("10.2.0.10/32")!), nextHops: [redHop]),
+                .init(
+                    vrf: "blue", destination: .evpn(.broadcast, IPPrefix("10.0.0.11/32")!),
+                    nextHops: [.init(address: IPAddress("10.0.0.11")!, label: 5001, encapsulations: [.vxlan])]),
             ])
+    }
+
+    // MARK: - Broadcast, unknown unicast, multicast
+
+    static let blueB = Overlay.Port(
+        metadata: .init(name: "blue-b"), network: "blue", node: "node1", mac: MACAddress("02:00:00:00:01:0b")!, addresses: [IPAddress("10.1.0.11")!],
+        interface: "tap-blue-b")
+
+    /// Each local port as it is, each node that asked through its tunnel, under the VNI it asked for.
+    @Test func broadcastsGoToLocalPortsAndToNodesThatWantThem() throws {
+        let third = IPv4Address(10, 0, 0, 13), thirdMAC = MACAddress("02:00:00:00:00:13")!
+        let state = desired(
+            Fixture.inputs(
+                ports: [Fixture.blueA, Self.blueB, Fixture.redA],
+                routes: [
+                    Fixture.inclusive("blue", label: 5001), Fixture.inclusive("blue", label: 5001, via: third),
+                    Fixture.evpn("blue", "02:00:00:00:01:0c", nil, label: 5001),
+                ], neighbours: [Fixture.peer: Fixture.peerMAC, third: thirdMAC]))
+        let flood = try #require(state.objects.flood(blue))
+        #expect(flood.vrf == 1 && flood.fabric.isEmpty && flood.vni == 0)
+        #expect(
+            flood.local.map { state.objects.nextHop($0) }
+                == ([3, 4] as [UInt32]).map { vif in
+                    .encap(
+                        .with {
+                            $0.vif = vif; $0.sourceAddress = .gateway
+                        })
+                })
+        let far = flood.evpn.map { member -> String in
+            guard case .tunnel(let tunnel)? = state.objects.nextHop(member.nextHop) else { return "no tunnel" }
+            return "\(tunnel.destinationAddress.map(\.description) ?? "") \(member.label)"
+        }
+        #expect(far == ["10.0.0.12 5001", "10.0.0.13 5001"])
+        // One tunnel serves broadcasts and known unicast.
+        #expect(state.objects[.bridge(blue, MACAddress("02:00:00:00:01:0c")!)]?.bridgeEntry.nextHop == flood.evpn.first?.nextHop)
+        #expect(state.objects.flood(red) == nil, "a network that only routes floods nothing")
+        #expect(state.unusableRoutes == 0 && state.unresolvedRoutes == 0)
+    }
+
+    @Test func aNodeIsLeftOutUntilItIsResolved() throws {
+        let third = IPv4Address(10, 0, 0, 13)
+        let routes = [Fixture.inclusive("blue", label: 5001), Fixture.inclusive("blue", label: 5001, via: third)]
+        let state = desired(Fixture.inputs(routes: routes))
+        #expect(try #require(state.objects.flood(blue)).evpn.count == 1)
+        #expect(state.unresolvedRoutes == 1 && state.endpoints == [Fixture.peer, third])
+    }
+
+    /// Without a local port nothing is flooded, and no copies are asked for.
+    @Test func theLastPortTakesTheBroadcastEntryAndTheRouteWithIt() {
+        let routes = [Fixture.inclusive("blue", label: 5001)]
+        let state = desired(Fixture.inputs(ports: [Fixture.redA], routes: routes))
+        #expect(
+            state.vrfs["blue"] != nil && state.objects.flood(blue) == nil && !state.exports.contains { $0.route.destination.isInclusiveMulticast })
+        #expect(desired(Fixture.inputs(routes: routes)).exports.count { $0.route.destination.isInclusiveMulticast } == 1)
+    }
+
+    @Test func whatCannotBeFloodedToIsCounted() throws {
+        let udp = RouteAdvertisement(
+            vrf: "blue", destination: .inclusiveMulticast(of: .v4(Fixture.peer)),
+            nextHops: [.init(address: .v4(Fixture.peer), label: 20, encapsulations: [.mplsOverUDP])])
+        let own = Fixture.inclusive("blue", label: 5001, via: IPv4Address(10, 0, 0, 11))
+        let group = Fixture.evpn("blue", "01:00:5e:00:00:05", nil, label: 5001)
+        let state = desired(Fixture.inputs(routes: [udp, own, group]))
+        #expect(state.unusableRoutes == 3)
+        #expect(try #require(state.objects.flood(blue)).evpn.isEmpty)
+        #expect(state.objects[.bridge(blue, MACAddress("01:00:5e:00:00:05")!)] == nil)
+    }
+
+    @Test func unknownUnicastIsFloodedWhereTheNetworkSaysSo() {
+        #expect(desired(Fixture.inputs()).objects[.vrf(blue)]?.vrf.floodsUnknownUnicast == false)
+        var flooding = Fixture.blue
+        flooding.floodUnknownUnicast = true
+        #expect(desired(Fixture.inputs(networks: [flooding])).objects[.vrf(blue)]?.vrf.floodsUnknownUnicast == true)
+        flooding.forwarding = .l3
+        #expect(desired(Fixture.inputs(networks: [flooding])).objects[.vrf(blue)]?.vrf.floodsUnknownUnicast == false)
     }
 
     @Test func remoteRoutes() throws {
@@ -189,7 +267,10 @@ import Testing
     /// Everything an object names is in the desired state itself, except what is always there.
     @Test func isClosed() {
         let state = desired(
-            Fixture.inputs(routes: [Fixture.route("blue", "10.1.0.12/32", label: 5001), Fixture.evpn("blue", "02:00:00:00:01:0c", nil, label: 5001)]))
+            Fixture.inputs(routes: [
+                Fixture.route("blue", "10.1.0.12/32", label: 5001), Fixture.evpn("blue", "02:00:00:00:01:0c", nil, label: 5001),
+                Fixture.inclusive("blue", label: 5001),
+            ]))
         for (key, object) in state.objects {
             for dependency in object.dependencies where dependency != .nextHop(.discard) {
                 #expect(state.objects[dependency] != nil, "\(key) names \(dependency)")

@@ -19,6 +19,7 @@ import Testing
             Fixture.route("blue", "10.1.0.12/32", label: 5001, via: endpoint), Fixture.route("blue", "fd00:1::12/128", label: 5001, via: endpoint),
             Fixture.evpn("blue", "02:00:00:00:01:0c", "10.1.0.12/32", label: 5001, via: endpoint),
             Fixture.route("red", "10.2.0.12/32", label: UInt32.random(in: 16...19, using: &generator), via: endpoint, .mplsOverUDP),
+            Fixture.inclusive("blue", label: 5001, via: endpoint),
         ])
         return Fixture.inputs(
             networks: maybe([blue, Fixture.red]), ports: maybe([Fixture.blueA, Fixture.redA]), routes: routes,
@@ -76,6 +77,36 @@ import Testing
         let operations = Difference.operations(desired: desired, actual: actual, sweeps: true)
         #expect(!operations.isEmpty && operations.allSatisfy { $0.object == nil })
         #expect(operations.map(\.key.rank) == operations.map(\.key.rank).sorted(by: >))
+    }
+
+    /// Another node asks for broadcasts, and one stops: the composite follows in place, after the tunnel it needs and before the one it no longer names.
+    @Test func aCompositeFollowsItsMembersInOrder() {
+        var allocator = IdentifierAllocator()
+        let other = IPv4Address(10, 0, 0, 13)
+        let neighbours = [Fixture.peer: Fixture.peerMAC, other: MACAddress("02:00:00:00:00:13")!]
+        let before = DesiredState(
+            Fixture.inputs(routes: [Fixture.inclusive("blue", label: 5001)], neighbours: neighbours), allocator: &allocator
+        ).objects
+        let after = DesiredState(
+            Fixture.inputs(routes: [Fixture.inclusive("blue", label: 5001, via: other)], neighbours: neighbours), allocator: &allocator
+        ).objects
+        let operations = Difference.operations(desired: after, actual: before, sweeps: true)
+        Self.checkOrder(operations, actual: before)
+        #expect(operations.map { "\($0.object == nil ? "-" : "+")\($0.object?.isComposite == true ? "*" : "")" } == ["+", "+*", "-"])
+        // All of it new, and all of it gone: the composite has a lower number than a tunnel that came later, and still comes after it.
+        Self.checkOrder(Difference.operations(desired: after, actual: [:], sweeps: true), actual: [:])
+        Self.checkOrder(Difference.operations(desired: [:], actual: after, sweeps: true), actual: after)
+    }
+
+    /// After a restart routes come in one by one: nobody loses broadcasts for that.
+    @Test func aCompositeKeepsItsMembersUntilStaleOnesMayGo() throws {
+        var allocator = IdentifierAllocator()
+        let before = DesiredState(Fixture.inputs(routes: [Fixture.inclusive("blue", label: 5001)]), allocator: &allocator).objects
+        let after = DesiredState(Fixture.inputs(), allocator: &allocator).objects
+        #expect(Difference.operations(desired: after, actual: before, sweeps: false).isEmpty)
+        var actual = before
+        actual.apply(Difference.operations(desired: after, actual: before, sweeps: true))
+        #expect(actual == after && after.flood(VRFID(1))?.evpn.isEmpty == true)
     }
 
     @Test func aMovedNeighbourChangesOneNextHopAndNoRoute() {

@@ -42,6 +42,12 @@ enum Fixture {
             vrf: vrf, destination: .inet(IPPrefix(prefix)!), nextHops: [.init(address: .v4(address), label: label, encapsulations: [encapsulation])],
             sequence: sequence, localPreference: preference)
     }
+    /// That the node at `address` wants a copy of every broadcast.
+    static func inclusive(_ vrf: String, label: UInt32, via address: IPv4Address = peer) -> RouteAdvertisement {
+        RouteAdvertisement(
+            vrf: vrf, destination: .inclusiveMulticast(of: .v4(address)),
+            nextHops: [.init(address: .v4(address), label: label, encapsulations: [.vxlan])])
+    }
     static func evpn(_ vrf: String, _ mac: String, _ prefix: String?, label: UInt32, via address: IPv4Address = peer, sequence: UInt32 = 0)
         -> RouteAdvertisement
     {
@@ -52,6 +58,11 @@ enum Fixture {
 }
 
 extension [TableKey: TableObject] {
+    /// Where the broadcasts of a VRF go.
+    func flood(_ vrf: VRFID) -> Dataplane_V1_MulticastNextHop? {
+        guard let entry = self[.bridge(vrf, .broadcast)]?.bridgeEntry, case .multicast(let composite)? = nextHop(entry.nextHop) else { return nil }
+        return composite
+    }
     mutating func apply(_ operations: [TableOperation]) { for operation in operations { self[operation.key] = operation.object } }
     func nextHop(_ id: UInt32) -> Dataplane_V1_NextHop.OneOf_Kind? { self[.nextHop(NextHopID(id))]?.nextHop.kind }
 }

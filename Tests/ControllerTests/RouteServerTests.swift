@@ -47,6 +47,22 @@ func route(_ prefix: String, via address: String, vrf: String = "blue", label: U
         #expect(server.routeCount == 1 && server.publishedCount(of: "n1") == 1)
     }
 
+    /// Each agent's wish for broadcasts is a route of its own: every other agent hears of each, and they are not joined into one.
+    @Test func inclusiveMulticastRoutesStandSideBySide() {
+        func wish(_ address: String) -> RouteAdvertisement {
+            RouteAdvertisement(
+                vrf: "blue", destination: .inclusiveMulticast(of: IPAddress(address)!),
+                nextHops: [.init(address: IPAddress(address)!, label: 5001, encapsulations: [.vxlan])])
+        }
+        var server = three()
+        #expect(text(server.publish("n1", wish("10.0.0.1"))) == ["n2,n3: +ff:ff:ff:ff:ff:ff,10.0.0.1/32 via 10.0.0.1"])
+        #expect(text(server.publish("n2", wish("10.0.0.2"))) == ["n1,n3: +ff:ff:ff:ff:ff:ff,10.0.0.2/32 via 10.0.0.2"])
+        #expect(text(server.withdraw("n1", vrf: "blue", wish("10.0.0.1").destination)) == ["n2,n3: -ff:ff:ff:ff:ff:ff,10.0.0.1/32"])
+        _ = server.connected("n4")
+        let dump = server.subscribe("n4", vrf: "blue", instanceID: nil).deliveries
+        #expect(text(dump) == ["n4: +ff:ff:ff:ff:ff:ff,10.0.0.2/32 via 10.0.0.2"])
+    }
+
     @Test func dumpsAtSubscriptionAndEndsWhenQuiet() {
         var server = three()
         _ = server.publish("n1", route("10.1.0.11/32", via: "10.0.0.1"))

@@ -9,7 +9,7 @@ extension EndToEnd {
                 name: "tunnel", config: "Tests/EndToEndTests/Inputs/mpls.yaml",
                 prelude: """
                     NODE_WORKLOADS=([node1]="blue1 red2" [node2]="blue3 red1")
-                    NODE_ROUTES=([node1]=6 [node2]=6)
+                    NODE_ROUTES=([node1]=7 [node2]=7)
                     WORKLOAD_MAC[red2]=02:00:00:00:02:12 WORKLOAD_IPV4[red2]=10.2.0.12 WORKLOAD_IPV6[red2]=fd00:2::12
                     """)))
     struct Tunnel {

@@ -73,6 +73,22 @@ import XMPP
         }
     }
 
+    /// EVPN type 3 as OpenSDN has it: the broadcast address, and the originator's.
+    @Test func inclusiveMulticast() throws {
+        let route = RouteAdvertisement(
+            vrf: "blue", destination: .inclusiveMulticast(of: IPAddress("10.0.0.11")!),
+            nextHops: [.init(address: IPAddress("10.0.0.11")!, label: 5001, encapsulations: [.vxlan])])
+        #expect(route.node == "25/242/blue/ff:ff:ff:ff:ff:ff,10.0.0.11/32")
+        #expect(RouteNode(route.node)?.destination?.isInclusiveMulticast == true)
+        #expect(
+            route.entry.serialized()
+                == "<entry><nlri><af>25</af><safi>242</safi><ethernet-tag>0</ethernet-tag><mac>ff:ff:ff:ff:ff:ff</mac><address>10.0.0.11/32</address></nlri><next-hops><next-hop><af>1</af><address>10.0.0.11</address><label>5001</label><tunnel-encapsulation-list><tunnel-encapsulation>vxlan</tunnel-encapsulation></tunnel-encapsulation-list></next-hop></next-hops><sequence-number>0</sequence-number><local-preference>100</local-preference></entry>"
+        )
+        #expect(try RouteAdvertisement(entry: route.entry, vrf: "blue") == route)
+        #expect(!Self.inet.destination.isInclusiveMulticast)
+        #expect(!RouteAdvertisement.Destination.evpn(MACAddress("02:00:00:00:01:11")!, nil).isInclusiveMulticast)
+    }
+
     @Test func tableNodesAndBadNodes() {
         #expect(RouteNode("1/1/default-domain:admin:vn-A:vn-A")?.vrf == "default-domain:admin:vn-A:vn-A")
         #expect(RouteNode("1/1/blue")?.destination == nil)

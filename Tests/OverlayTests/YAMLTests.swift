@@ -2,6 +2,7 @@ import NetTypes
 import Overlay
 import StrictYAML
 import Testing
+import XMPP
 
 let blue = """
     kind: VirtualNetwork
@@ -32,6 +33,23 @@ let blue = """
         #expect(network.vni == VNI(5001) && network.encapsulation == .vxlan && network.forwarding == .l2l3 && network.mtu == 1450)
         #expect(node.address == IPAddress("10.0.0.11"))
         #expect(port.mac.description == "02:00:00:00:01:0a" && port.addresses.count == 2 && port.interface == "tap-blue-a")
+    }
+
+    /// Said only where it is so; false is what a network has without it.
+    @Test func unknownUnicastIsFloodedOnRequest() throws {
+        func network(_ more: String) throws -> VirtualNetwork? {
+            let text = "kind: VirtualNetwork\nmetadata: {name: b}\nspec: {subnets: [{prefix: 10.2.0.0/24}]\(more)}"
+            guard case .virtualNetwork(let network)? = try YAMLDocuments.parse(text: text, source: "x").first else { return nil }
+            return network
+        }
+        #expect(try network("")?.floodUnknownUnicast == false)
+        #expect(try network(", floodUnknownUnicast: false")?.floodUnknownUnicast == false)
+        let flooding = try #require(try network(", floodUnknownUnicast: true"))
+        #expect(flooding.floodUnknownUnicast)
+        let object = ConfigObject.virtualNetwork(flooding)
+        #expect(object.json.hasSuffix(#""forwarding":"l2l3","floodUnknownUnicast":true}}"#))
+        #expect(try ConfigObject(json: object.json) == object)
+        #expect(try ConfigObject(element: object.element) == object)
     }
 
     @Test func forwardingFollowsEncapsulation() throws {
@@ -113,6 +131,12 @@ let blue = """
         Bad(
             network("  subnets: [{prefix: 10.1.0.0/24}]\n  encapsulation: mplsOverUDP\n  forwarding: l2l3"), 6, 15, "spec.forwarding",
             "l2l3 needs encapsulation vxlan"),
+        Bad(
+            network("  subnets: [{prefix: 10.1.0.0/24}]\n  floodUnknownUnicast: yes"), 5, 24, "spec.floodUnknownUnicast",
+            "expected true or false, found 'yes'"),
+        Bad(
+            network("  subnets: [{prefix: 10.1.0.0/24}]\n  forwarding: l3\n  floodUnknownUnicast: true"), 6, 24, "spec.floodUnknownUnicast",
+            "only routes floods nothing"),
         Bad(network("  subnets: [{prefix: \"fd00::/64\"}]\n  mtu: 1000"), 5, 8, "spec.mtu", "from 1280 to 65535"),
         Bad(port("  mac: 02:00:00:00:01\n  addresses: [10.0.0.1]"), 6, 8, "spec.mac", "expected a MAC address"),
         Bad(port("  mac: 01:00:5e:00:00:01\n  addresses: [10.0.0.1]"), 6, 8, "spec.mac", "multicast"),
