@@ -114,7 +114,7 @@ extension Worker {
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
         if vif.pointee.flags.contains(.antispoof), !isFromWorkload(&packet) { return packet.settle(.drop(.invalidSource)) }
         if packet.family == .ipv6, packet.proto == IPProtocol.icmpv6.rawValue, packet.l4 != 0, neighbourReply(&packet) { return }
-        if ethernet.isMulticast, isForControlProgram(packet) { return packet.settle(.trap(.l3Protocol)) }
+        if ethernet.isMulticast, isForControlProgram(packet) { return forControlProgram(&packet) }
         if ethernet.destination == vif.pointee.mac {
             packet.flags.insert([.routed, .lowersTTL])
             packet.next = .route
