@@ -80,14 +80,18 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         let stack = laneStacks + lane * Self.laneLimit
         var free = lanes[lane].count.load(ordering: .relaxed)
         var filled = 0
+        let tailroom = UInt32(truncatingIfNeeded: stride &- Self.dataOffset)
         while filled < count {
             if free == 0 {
                 free = refill(stack)
                 if free == 0 { break }
             }
-            free &-= 1
-            frames[filled] = handOut(stack[free])
-            filled &+= 1
+            let end = filled &+ min(count &- filled, free)
+            while filled < end {
+                free &-= 1
+                frames[filled] = Self.handOut(stack[free], tailroom: tailroom)
+                filled &+= 1
+            }
         }
         lanes[lane].count.store(free, ordering: .relaxed)
         return filled
@@ -97,11 +101,16 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
         precondition(lane >= 0 && lane < BufferPool.laneCount, "there is no lane of that number")
         let stack = laneStacks + lane * Self.laneLimit
         var free = lanes[lane].count.load(ordering: .relaxed)
-        for index in 0..<max(count, 0) {
-            let buffer = takeBack(frames[index].buffer)
+        let region = UInt(bitPattern: region), size = UInt(bitPattern: regionSize)
+        var taken = 0
+        while taken < count {
             if free == laneCapacity { free = spill(stack) }
-            stack[free] = buffer
-            free &+= 1
+            let end = taken &+ min(count &- taken, laneCapacity &- free)
+            while taken < end {
+                stack[free] = takeBack(frames[taken].buffer, region, size)
+                taken &+= 1
+                free &+= 1
+            }
         }
         lanes[lane].count.store(free, ordering: .relaxed)
     }
@@ -113,23 +122,21 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
     }
 
     /// The empty frame of a free buffer.
-    private func handOut(_ buffer: UnsafeMutableRawPointer) -> vr_frame {
+    @inline(__always) private static func handOut(_ buffer: UnsafeMutableRawPointer, tailroom: UInt32) -> vr_frame {
         let mark = buffer.assumingMemoryBound(to: UInt.self)
         precondition(mark.pointee == 0, "a free packet buffer was written to")
         mark.pointee = UInt(bitPattern: buffer)
         return vr_frame(
-            buffer: buffer, data: (buffer + Self.dataOffset).assumingMemoryBound(to: UInt8.self), length: 0,
-            headroom: UInt32(truncatingIfNeeded: Self.dataOffset &- Self.markSize), tailroom: UInt32(truncatingIfNeeded: stride &- Self.dataOffset),
-            hash: 0)
+            buffer: buffer, data: (buffer + dataOffset).assumingMemoryBound(to: UInt8.self), length: 0,
+            headroom: UInt32(truncatingIfNeeded: dataOffset &- markSize), tailroom: tailroom, hash: 0)
     }
 
-    @inline(__always) private func takeBack(_ buffer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer {
-        // The mark is the buffer's own address: what is not a buffer of this pool, or is a free one, does not bear it.
-        guard let buffer, UInt(bitPattern: buffer) &- UInt(bitPattern: region) < UInt(bitPattern: regionSize),
-            buffer.loadUnaligned(as: UInt.self) == UInt(bitPattern: buffer)
-        else { refuse(buffer) }
-        buffer.storeBytes(of: 0, as: UInt.self)
-        return buffer
+    @inline(__always) private func takeBack(_ buffer: UnsafeMutableRawPointer?, _ region: UInt, _ size: UInt) -> UnsafeMutableRawPointer {
+        // The mark is the buffer's own address: what is not a buffer of this pool, or is a free one, does not bear it. Null is no address of the region.
+        let address = unsafeBitCast(buffer, to: UInt.self)
+        guard address &- region < size, buffer.unsafelyUnwrapped.loadUnaligned(as: UInt.self) == address else { refuse(buffer) }
+        buffer.unsafelyUnwrapped.storeBytes(of: 0, as: UInt.self)
+        return buffer.unsafelyUnwrapped
     }
 
     @inline(never) private func refuse(_ buffer: UnsafeMutableRawPointer?) -> Never {

@@ -80,6 +80,18 @@ struct Packet {
         flags = []
     }
 
+    /// Everything that parsing does not say: `frame`, `l4`, `proto` and `family` are there already.
+    @inline(__always) mutating func begin(ingress: UnsafePointer<Vif>, vrf: UInt32, next: Next, flags: Flags) {
+        self.ingress = ingress
+        self.vrf = vrf
+        nextHop = 0
+        label = Packet.noLabel
+        flow = Packet.noFlow
+        self.next = next
+        reason = DropReason.misc.rawValue
+        self.flags = flags
+    }
+
     /// Hash of the 5-tuple: from the flow lookup, else from the port; 0 until computed.
     var hash: UInt32 {
         get { frame.hash }
@@ -120,11 +132,7 @@ struct Packet {
     }
 
     /// Cuts the frame to `length` octets (Ethernet padding, trailing garbage).
-    mutating func trim(to length: Int) {
-        guard length < self.length else { return }
-        frame.tailroom &+= frame.length &- UInt32(truncatingIfNeeded: length)
-        frame.length = UInt32(truncatingIfNeeded: length)
-    }
+    mutating func trim(to length: Int) { frame.trim(to: length) }
 
     /// Nothing more is to be found out about it.
     var isSettled: Bool { next.rawValue >= Next.forward.rawValue }
@@ -150,6 +158,13 @@ struct Packet {
 extension vr_frame {
     /// `data`, which is never null in a frame that has a buffer.
     @inline(__always) var start: UnsafeMutableRawPointer { UnsafeMutableRawPointer(data.unsafelyUnwrapped) }
+
+    /// Cuts it to `length` octets; one that is not longer stays as it is.
+    mutating func trim(to length: Int) {
+        guard length < Int(self.length) else { return }
+        tailroom &+= self.length &- UInt32(truncatingIfNeeded: length)
+        self.length = UInt32(truncatingIfNeeded: length)
+    }
 }
 
 /// What becomes of a packet. Counted, and the buffer given on or freed, in one place: `Worker.settle`.

@@ -11,7 +11,7 @@ import Synchronization
 ///   invalidSource, interfaceTransmitDiscard.
 extension Worker {
     func nextHopOutput(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
-        let tables = tables, nextHops = tables.nextHops, vifs = tables.vifs
+        let tables = tables, nextHops = tables.nextHops.reader, vifs = tables.vifs.reader
         // Read before the lookups: what they found is remembered as of then.
         let generation = tableGeneration
         var lane = TransmitLane()

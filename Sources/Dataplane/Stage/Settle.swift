@@ -102,7 +102,7 @@ extension Worker {
             lane.vif = vif
             lane.buffer = transmitBuffer(vif)
         }
-        guard let buffer = lane.buffer else { return }
+        let buffer = lane.buffer.unsafelyUnwrapped
         if buffer.pointee.count == TransmitBuffer.capacity { transmit(Int(vif.pointee.port)) }
         buffer.pointee.append(packet.pointee.frame, vif.pointee.id)
     }
@@ -121,17 +121,23 @@ extension Worker {
 
     /// Frames of one vif mostly lie side by side: its counters are touched once for each run of them.
     private func countTransmitted(_ vifs: UnsafeMutablePointer<UInt32>, _ frames: UnsafeMutablePointer<vr_frame>, _ count: Int) {
-        var index = 0
-        while index < count {
-            let vif = vifs[index], first = index
-            var bytes: UInt64 = 0
-            while index < count, vifs[index] == vif {
-                bytes &+= UInt64(frames[index].length)
-                index &+= 1
+        guard count > 0 else { return }
+        var vif = vifs[0], first = 0, bytes: UInt64 = 0
+        for index in 0..<count {
+            if vifs[index] != vif {
+                countTransmitted(vif, index &- first, bytes)
+                vif = vifs[index]
+                first = index
+                bytes = 0
             }
-            vifCounters.add(vif, .transmittedPackets, UInt64(truncatingIfNeeded: index &- first))
-            vifCounters.add(vif, .transmittedBytes, bytes)
+            bytes &+= UInt64(frames[index].length)
         }
+        countTransmitted(vif, count &- first, bytes)
+    }
+
+    private func countTransmitted(_ vif: UInt32, _ packets: Int, _ bytes: UInt64) {
+        vifCounters.add(vif, .transmittedPackets, UInt64(truncatingIfNeeded: packets))
+        vifCounters.add(vif, .transmittedBytes, bytes)
     }
 
     /// End of a loop turn: everything staged goes out.

@@ -64,32 +64,42 @@ extension Worker {
 
     /// Nearly every packet is plain IPv4 from one address to one address, and needs no second look; what else there is goes through `workloadPacket`.
     @inline(__always) private func workloadInput(_ count: Int, _ vif: UnsafePointer<Vif>) {
-        let mac = vif.pointee.mac, flags = vif.pointee.flags
-        let isSimple = flags.isDisjoint(with: [.unfinishedChecksums, .oversizedSegments]), bridges = flags.contains(.bridges)
-        let asksSource = flags.contains(.antispoof), source = vif.pointee.workloadMAC
-        let packets = burst, frames = frames
+        let flags = vif.pointee.flags, packets = burst, frames = frames
+        guard flags.isDisjoint(with: [.unfinishedChecksums, .oversizedSegments]) else {
+            for index in 0..<count {
+                packets[index] = Packet(frame: frames[index], ingress: vif)
+                workloadPacket(&packets[index])
+            }
+            return
+        }
+        let bridges = flags.contains(.bridges), asksSource = flags.contains(.antispoof), source = vif.pointee.workloadMAC, vrf = vif.pointee.vrf
+        // The first eight octets, as they lie in memory: the destination, and two of the source. The group bits are the lowest of each first octet.
+        let router = (vif.pointee.mac &<< 16).bigEndian, routerMask = UInt64(0xFFFF_FFFF_FFFF_0100).bigEndian
+        let groups = UInt64(0x0100_0000_0000_0100).bigEndian
         for index in 0..<count {
             let packet = packets + index
-            packet.initialize(to: Packet(frame: frames[index], ingress: vif))
-            guard isSimple, parsePlainIPv4(&packet.pointee) || parsePlainIPv6(&packet.pointee) else {
-                workloadPacket(&packet.pointee)
-                continue
+            packet.pointee.frame = frames[index]
+            let p = packet.pointee.data
+            if parsePlainIPv4(&packet.pointee) || parsePlainIPv6(&packet.pointee),
+                !asksSource || p.word48(6) == source && isFromWorkload(packet.pointee.network, packet.pointee.family, vif)
+            {
+                let addresses = p.loadUnaligned(as: UInt64.self)
+                if addresses & routerMask == router {
+                    packet.pointee.begin(ingress: vif, vrf: vrf, next: .route, flags: [.routed, .lowersTTL])
+                    continue
+                }
+                if bridges, addresses & groups == 0 {
+                    packet.pointee.begin(ingress: vif, vrf: vrf, next: .bridge, flags: [])
+                    continue
+                }
             }
-            if asksSource, packet.pointee.data.word48(6) != source || !isFromWorkload(&packet.pointee) {
-                workloadPacket(&packet.pointee)
-                continue
-            }
-            // The destination, and the first two octets of the source: the group bits are the lowest of each first octet.
-            let addresses = packet.pointee.data.word64(0)
-            if addresses &>> 16 == mac, addresses & 0x0100 == 0 {
-                packet.pointee.flags = [.routed, .lowersTTL]
-                packet.pointee.next = .route
-            } else if bridges, addresses & 0x0100_0000_0000_0100 == 0 {
-                packet.pointee.next = .bridge
-            } else {
-                workloadPacket(&packet.pointee)
-            }
+            workloadFrame(packet, vif)
         }
+    }
+
+    @inline(never) private func workloadFrame(_ packet: UnsafeMutablePointer<Packet>, _ vif: UnsafePointer<Vif>) {
+        packet.initialize(to: Packet(frame: packet.pointee.frame, ingress: vif))
+        workloadPacket(&packet.pointee)
     }
 
     @inline(never) func workloadPacket(_ packet: inout Packet) {
@@ -112,7 +122,7 @@ extension Worker {
             return
         }
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-        if vif.pointee.flags.contains(.antispoof), !isFromWorkload(&packet) { return packet.settle(.drop(.invalidSource)) }
+        if vif.pointee.flags.contains(.antispoof), !isFromWorkload(packet.network, packet.family, vif) { return packet.settle(.drop(.invalidSource)) }
         if packet.family == .ipv6, packet.proto == IPProtocol.icmpv6.rawValue, packet.l4 != 0, neighbourReply(&packet) { return }
         if ethernet.isMulticast, isForControlProgram(packet) { return forControlProgram(&packet) }
         if ethernet.destination == vif.pointee.mac {
@@ -127,12 +137,12 @@ extension Worker {
         }
     }
 
-    @inline(__always) private func isFromWorkload(_ packet: inout Packet) -> Bool {
-        switch packet.family {
-        case .ipv4: return packet.ingress.pointee.isWorkloadAddress(Vif.mapped(IPv4(packet.network).source))
+    @inline(__always) private func isFromWorkload(_ network: UnsafeMutableRawPointer, _ family: Packet.Family, _ vif: UnsafePointer<Vif>) -> Bool {
+        switch family {
+        case .ipv4: return vif.pointee.isWorkloadAddress(Vif.mapped(IPv4(network).source))
         case .ipv6:
-            let source = IPv6(packet.network).source
-            return source.isLinkLocal || source.isUnspecified || packet.ingress.pointee.isWorkloadAddress(source)
+            let source = IPv6(network).source
+            return source.isLinkLocal || source.isUnspecified || vif.pointee.isWorkloadAddress(source)
         case .none: return false
         }
     }
@@ -175,33 +185,26 @@ extension Worker {
         return nil
     }
 
-    /// The common packet, checked in one go: IPv4 without options, whole, no fragment, checksum right, from and to addresses that are forwarded. False:
-    /// something else, or wrong; `parseAny` finds out what.
-    @inline(__always) func parsePlainIPv4(_ packet: inout Packet) -> Bool {
-        let length = packet.length, p = packet.data
-        guard length >= Ethernet.size + IPv4.size, p.word32(12) &>> 8 == 0x080045 else { return false }
-        let ip = IPv4(p + Ethernet.size)
+    /// The common packet, checked in one go: IPv4 without options, whole, no fragment, checksum right, from and to addresses that are forwarded; Ethernet padding is
+    /// cut. Of the packet, `frame` is read, and `family`, `proto` and `l4` are written. False: something else, or wrong; `parseAny` finds out what.
+    @inline(__always) private func parsePlainIPv4(_ packet: inout Packet) -> Bool {
+        let length = packet.length, p = packet.data, ip = IPv4(p + Ethernet.size)
+        guard length >= Ethernet.size + IPv4.size, Ethernet(p).type == .ipv4, ip.isPlain else { return false }
         let total = ip.totalLength
-        guard UInt(bitPattern: total &- IPv4.size) <= UInt(bitPattern: length &- (Ethernet.size + IPv4.size)), !ip.isFragment,
-            ip.hasValidPlainChecksum, addressClasses.allows(source: p.octet(26), destination: p.octet(30))
+        guard UInt(bitPattern: total &- IPv4.size) <= UInt(bitPattern: length &- (Ethernet.size + IPv4.size)), ip.hasValidPlainChecksum,
+            addressClasses.allows(source: p.octet(26), destination: p.octet(30))
         else { return false }
-        let proto = ip.proto.rawValue, available = total &- IPv4.size
-        packet.family = .ipv4
+        let proto = ip.proto.rawValue, transport = Ethernet.size + IPv4.size
+        packet.l4 = hasTransport(proto, p + transport, total &- IPv4.size) ? UInt16(transport) : 0
         packet.proto = proto
+        packet.family = .ipv4
         if length != Ethernet.size &+ total { packet.trim(to: Ethernet.size &+ total) }
-        let transport = Ethernet.size + IPv4.size
-        if proto == IPProtocol.udp.rawValue {
-            packet.l4 = available >= UDP.size ? UInt16(transport) : 0
-        } else {
-            packet.l4 = hasTransport(proto, p + transport, available) ? UInt16(transport) : 0
-        }
         return true
     }
 
     /// The same for IPv6: TCP or UDP right behind the fixed header, whole, from and to addresses that are forwarded.
     @inline(__always) private func parsePlainIPv6(_ packet: inout Packet) -> Bool {
-        let length = packet.length, p = packet.data
-        let transport = Ethernet.size + IPv6.size
+        let length = packet.length, p = packet.data, transport = Ethernet.size + IPv6.size
         guard length >= transport + UDP.size, p.word32(12) & 0xFFFF_F000 == 0x86DD_6000 else { return false }
         let ip = IPv6(p + Ethernet.size)
         let available = ip.payloadLength, proto = ip.nextHeader.rawValue
@@ -211,10 +214,10 @@ extension Worker {
         else { return false }
         // A multicast source (RFC 4291 section 2.7), and :: and ::1 as destinations, which lie in the first /64.
         guard p.octet(Ethernet.size + 8) != 0xFF, p.word64(Ethernet.size + 24) != 0 else { return false }
-        packet.family = .ipv6
-        packet.proto = proto
-        if length != transport &+ available { packet.trim(to: transport &+ available) }
         packet.l4 = UInt16(transport)
+        packet.proto = proto
+        packet.family = .ipv6
+        if length != transport &+ available { packet.trim(to: transport &+ available) }
         return true
     }
 
@@ -286,11 +289,12 @@ extension Worker {
     }
 
     @inline(__always) private func hasTransport(_ proto: UInt8, _ p: UnsafeMutableRawPointer, _ available: Int) -> Bool {
-        switch proto {
-        case IPProtocol.tcp.rawValue: TCP.check(p, available: available)
-        case IPProtocol.udp.rawValue: available >= UDP.size
-        case IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue: available >= ICMPv4.size
-        default: false
-        }
+        if proto == IPProtocol.udp.rawValue { return available >= UDP.size }
+        if proto == IPProtocol.tcp.rawValue { return TCP.check(p, available: available) }
+        return hasOtherTransport(proto, available)
+    }
+
+    @inline(never) private func hasOtherTransport(_ proto: UInt8, _ available: Int) -> Bool {
+        (proto == IPProtocol.icmp.rawValue || proto == IPProtocol.icmpv6.rawValue) && available >= ICMPv4.size
     }
 }

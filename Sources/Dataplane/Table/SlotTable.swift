@@ -5,17 +5,28 @@
 /// Readers: any online worker, `load` alone; the pointer is good until the worker quiesces. Writer and iteration: the control thread.
 final class SlotTable<Record>: @unchecked Sendable {
     private let memory: ReservedMemory
-    /// The memory's first octet, which never changes: readers need not ask its owner.
-    private let slots: UnsafeMutableRawPointer
+    let reader: Reader
+    private var slots: UnsafeMutableRawPointer { reader.slots }
     private let quiescence: Quiescence
     private var ids: IndexSet
-    let capacity: Int
+    var capacity: Int { reader.capacity }
+
+    /// Where the slots lie, which never changes: trivial, so that a worker may keep it at hand for a burst.
+    struct Reader {
+        fileprivate let slots: UnsafeMutableRawPointer
+        fileprivate let capacity: Int
+
+        /// The record, nil when there is none; any id is safe. Complexity: one load.
+        @inline(__always) func load(_ id: UInt32) -> UnsafePointer<Record>? {
+            guard Int(id) < capacity else { return nil }
+            return UnsafePointer(bitPattern: UInt(slots.load64(Int(id) &* 8)))
+        }
+    }
 
     init(capacity: Int, quiescence: Quiescence) {
-        self.capacity = capacity
         self.quiescence = quiescence
         memory = ReservedMemory(size: max(capacity, 1) * 8)
-        slots = memory.base
+        reader = Reader(slots: memory.base, capacity: capacity)
         ids = IndexSet(capacity: capacity)
     }
 
@@ -28,10 +39,7 @@ final class SlotTable<Record>: @unchecked Sendable {
     }
 
     /// The record, nil when there is none; any id is safe. Complexity: one load.
-    @inline(__always) func load(_ id: UInt32) -> UnsafePointer<Record>? {
-        guard Int(id) < capacity else { return nil }
-        return UnsafePointer(bitPattern: UInt(slots.load64(Int(id) &* 8)))
-    }
+    @inline(__always) func load(_ id: UInt32) -> UnsafePointer<Record>? { reader.load(id) }
 
     private func mutable(_ id: UInt32) -> UnsafeMutablePointer<Record>? {
         UnsafeMutablePointer(bitPattern: UInt(slots.load64(Int(id) * 8)))

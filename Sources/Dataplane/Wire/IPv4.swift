@@ -121,6 +121,11 @@ struct IPv4 {
     var payload: UnsafeMutableRawPointer { p + headerLength }
     var payloadLength: Int { totalLength &- headerLength }
 
+    /// Version 4, without options, and no fragment. 8 octets are read.
+    @inline(__always) var isPlain: Bool {
+        p.loadUnaligned(as: UInt64.self) & UInt64(0xFF00_0000_0000_3FFF).bigEndian == UInt64(0x4500_0000_0000_0000).bigEndian
+    }
+
     @inline(__always) var hasValidChecksum: Bool {
         headerLength == IPv4.size ? hasValidPlainChecksum : Checksum.finish(Checksum.sum(p, headerLength)) == 0
     }
@@ -140,12 +145,14 @@ struct IPv4 {
         checksum = 0
         checksum = Checksum.finish(Checksum.sum(p, headerLength))
     }
-    /// One hop less, checksum kept right (RFC 1624): TTL, protocol and checksum are one word, and 0x0100 less in it is 0x0100 more in the checksum, with
-    /// end-around carry. The TTL must not be 0.
+    /// One hop less, checksum kept right (RFC 1624). The TTL must not be 0.
+    ///
+    /// TTL, protocol and checksum are one word, read with its octets in reverse, which a sum with end-around carry does not notice (RFC 1071 section 2 B): 1 less in
+    /// its lowest octet, the TTL, is 1 more in its upper half, the checksum.
     @inline(__always) func decrementTimeToLive() {
-        let word = p.word32(Offset.timeToLive)
-        let sum = (word & 0xFFFF) &+ 0x0100
-        p.set(Offset.timeToLive, word32: (word & 0xFFFF_0000) &- 0x0100_0000 | (sum &+ (sum >= 0xFFFF ? 1 : 0)) & 0xFFFF)
+        let word = UInt32(littleEndian: p.loadUnaligned(fromByteOffset: Offset.timeToLive, as: UInt32.self))
+        let carry: UInt32 = word >= 0xFFFE_0000 ? 0x1_0000 : 0
+        p.storeBytes(of: (word &+ 0xFFFF &+ carry).littleEndian, toByteOffset: Offset.timeToLive, as: UInt32.self)
     }
     /// Multicast (224/4).
     @inline(__always) static func isMulticast(_ address: UInt32) -> Bool { address >> 28 == 0xE }
@@ -180,24 +187,23 @@ struct IPv4 {
     }
 }
 
-/// What the first octet of an IPv4 address says about it, by table: one load where several comparisons would be. 256 octets; trivial.
+/// What the first octet of an IPv4 address says about it, by table: one load where several comparisons would be. 512 octets; trivial.
 struct IPv4AddressClasses {
-    private static let notSource: UInt8 = 1, notDestination: UInt8 = 2
+    /// Not 0: no source, then, for each octet, no destination.
     private let classes: UnsafeMutablePointer<UInt8>
 
     /// The owner calls `free` at its end.
     init() {
-        classes = .allocate(capacity: 256)
+        classes = .allocate(capacity: 512)
         for first in 0..<256 {
             // Loopback never is on a wire (RFC 1122 section 3.2.1.3); "this network" is no destination, and neither multicast nor class E is a source.
-            classes[first] = (first >= 224 || first == 127 ? Self.notSource : 0) | (first == 127 || first == 0 ? Self.notDestination : 0)
+            classes[first] = first >= 224 || first == 127 ? 1 : 0
+            classes[256 + first] = first == 127 || first == 0 ? 1 : 0
         }
     }
 
     func free() { classes.deallocate() }
 
     /// Whether packets from and to addresses with these first octets may be forwarded without a closer look.
-    @inline(__always) func allows(source: UInt8, destination: UInt8) -> Bool {
-        classes[Int(source)] & Self.notSource | classes[Int(destination)] & Self.notDestination == 0
-    }
+    @inline(__always) func allows(source: UInt8, destination: UInt8) -> Bool { classes[Int(source)] | classes[256 &+ Int(destination)] == 0 }
 }
