@@ -188,7 +188,7 @@ let package = Package(
 
         .testTarget(name: "NetTypesTests", dependencies: ["NetTypes"], swiftSettings: swift),
         .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML", "NetTypes"], swiftSettings: swift),
-        .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "NetTypes"], swiftSettings: swift),
+        .testTarget(name: "DataplaneTests", dependencies: ["CPlatform", "Dataplane", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "BudgetTests", dependencies: ["CRuntimeCounters", "Dataplane", "NetTypes"], swiftSettings: swift),
         .testTarget(name: "PcapPortTests", dependencies: ["PcapPort", "CPlatform", "Dataplane"], swiftSettings: swift),
         .testTarget(name: "DPDKPortTests", dependencies: ["DPDKPort", "CPlatform", "Dataplane"], swiftSettings: swift),

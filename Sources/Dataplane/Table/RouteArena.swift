@@ -1,4 +1,4 @@
-/// The memory of every node of every trie: one block of reserved address space cut into granules of 32 octets, with one list of free blocks per size.
+/// The memory of every node of every trie: one block of reserved address space cut into granules of 16 octets, with one list of free blocks per size.
 ///
 /// A wanted size is taken from the smallest free block that holds it; only when there is none does the arena touch new memory. A block that comes back is joined with free
 /// neighbours, so the small blocks that a growing node leaves behind become large ones again. A free block is linked both ways through its first two
@@ -7,8 +7,8 @@
 /// # Thread-safety
 /// Control thread only; what it hands out is read by workers. A block comes back here only after a grace period (`RouteTable` holds it in limbo until then).
 struct RouteArena: ~Copyable {
-    /// Free blocks are not joined beyond this many granules: the largest node needs 82.
-    private static let largest = 127
+    /// Free blocks are not joined beyond this many granules: the largest node needs 163.
+    private static let largest = 255
     private let memory: ReservedMemory
     private let sizes: ReservedMemory
     private let capacity: Int
@@ -16,16 +16,17 @@ struct RouteArena: ~Copyable {
     /// By size in granules: first free block, 0 none.
     private var heads = [UInt32](repeating: 0, count: RouteArena.largest + 1)
     /// Bit n: a block of n granules is free.
-    private var available: (UInt64, UInt64) = (0, 0)
+    private var available: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     private(set) var freeUnits = 0
 
     init(maximumBytes: Int) {
-        capacity = min(max(maximumBytes / RouteNode.unit, 4096), 1 << 30)
-        memory = ReservedMemory(size: capacity * RouteNode.unit, hugePages: true)
+        capacity = min(max(maximumBytes / RouteNode.unit, 8192), Int(RouteReader.indexMask))
+        // A bag is read in steps of 64 octets, also the last one.
+        memory = ReservedMemory(size: capacity * RouteNode.unit + 64, hugePages: true)
         sizes = ReservedMemory(size: capacity)
         // Index 0 is the node that every root points to that is not in use: one run, no route.
         RouteNode(base: memory.base).initializeEmpty()
-        next = 2
+        next = RouteNode.emptyUnits
     }
 
     var base: UnsafeMutableRawPointer { memory.base }
@@ -84,7 +85,7 @@ struct RouteArena: ~Copyable {
         if head != 0 { base.store32(Int(head) * RouteNode.unit + 4, UInt32(block)) }
         heads[units] = UInt32(block)
         setSize(block, units, to: units)
-        if units < 64 { available.0 |= 1 << UInt64(units) } else { available.1 |= 1 << UInt64(units - 64) }
+        setAvailable(units, true)
         freeUnits += units
     }
 
@@ -92,20 +93,30 @@ struct RouteArena: ~Copyable {
         let following = base.load32(block * RouteNode.unit), previous = base.load32(block * RouteNode.unit + 4)
         if following != 0 { base.store32(Int(following) * RouteNode.unit + 4, previous) }
         if previous != 0 { base.store32(Int(previous) * RouteNode.unit, following) } else { heads[units] = following }
-        if heads[units] == 0 {
-            if units < 64 { available.0 &= ~(1 << UInt64(units)) } else { available.1 &= ~(1 << UInt64(units - 64)) }
-        }
+        if heads[units] == 0 { setAvailable(units, false) }
         setSize(block, units, to: 0)
         freeUnits -= units
     }
 
-    private func smallestFree(from units: Int) -> Int {
-        if units < 64 {
-            let low = available.0 & (~0 << UInt64(units))
-            if low != 0 { return low.trailingZeroBitCount }
-            return available.1 != 0 ? 64 + available.1.trailingZeroBitCount : 0
+    private mutating func setAvailable(_ units: Int, _ value: Bool) {
+        let bit: UInt64 = 1 &<< UInt64(units & 63)
+        func set(_ word: inout UInt64) { word = value ? word | bit : word & ~bit }
+        switch units >> 6 {
+        case 0: set(&available.0)
+        case 1: set(&available.1)
+        case 2: set(&available.2)
+        default: set(&available.3)
         }
-        let high = available.1 & (~0 << UInt64(units - 64))
-        return high != 0 ? 64 + high.trailingZeroBitCount : 0
+    }
+
+    private func smallestFree(from units: Int) -> Int {
+        var word = units >> 6, mask: UInt64 = ~0 &<< UInt64(units & 63)
+        while word < 4 {
+            let bits = (word == 0 ? available.0 : word == 1 ? available.1 : word == 2 ? available.2 : available.3) & mask
+            if bits != 0 { return word << 6 | bits.trailingZeroBitCount }
+            mask = ~0
+            word += 1
+        }
+        return 0
     }
 }

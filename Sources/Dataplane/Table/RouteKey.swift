@@ -36,6 +36,9 @@ struct RouteKey: Hashable, Comparable, Sendable {
         Int(truncatingIfNeeded: (index < 8 ? high &>> UInt64(56 &- 8 &* index) : low &>> UInt64(120 &- 8 &* index)) & 0xFF)
     }
 
+    /// The octet that the prefix ends in.
+    @inline(__always) var terminal: Int { length == 0 ? 0 : (Int(length) &- 1) / 8 }
+
     static func < (a: RouteKey, b: RouteKey) -> Bool {
         a.high != b.high ? a.high < b.high : a.low != b.low ? a.low < b.low : a.length < b.length
     }

@@ -3,7 +3,7 @@ import CPlatform
 /// One node of the route trie: a view over arena memory. See `RouteTable` for what it means; this is its layout.
 ///
 ///      0  4 × UInt64  bit s is set when a run of equal values begins at slot s; bit 0 always is
-///     32  UInt32      cover: the longest of the *parent's* own prefixes that holds the slot leading here; 0 none
+///     32  UInt32      cover: the longest of the *parent's* own prefixes that holds the slot or lane leading here; 0 none
 ///     36  4 × UInt8   runs that begin before slot 64, 128, 192; number of shorter prefixes
 ///     40  UInt64      path compression: up to 6 octets, first in the top one; bits 15…4 number of exact prefixes; bits 2…0 number of octets
 ///     48  UInt32 each values of the runs: a child (`childBit` | arena index), a leaf, or 0
@@ -19,7 +19,7 @@ struct RouteNode {
     static let valuesOffset = 48
     static let maximumPath = 6
     /// Arena granule in octets; a node takes as many as it needs.
-    static let unit = 32
+    static let unit = 16
     /// Of a node with 256 runs, 256 exact and 255 shorter prefixes.
     static let maximumSize = valuesOffset + 256 * 4 + 256 + 255 * 5
 
@@ -65,9 +65,12 @@ struct RouteNode {
     static func units(_ size: Int) -> Int { (size + unit - 1) / unit }
     var units: Int { Self.units(Self.size(runs: runCount, shorter: shorterCount, exact: exactCount)) }
 
-    /// One run of no leaf, no prefix, no path, no cover: two granules.
+    /// Granules of a node without prefixes and at most four runs.
+    static let emptyUnits = units(size(runs: 4, shorter: 0, exact: 0))
+
+    /// One run of no leaf, no prefix, no path, no cover: `emptyUnits`.
     func initializeEmpty() {
-        base.initializeMemory(as: UInt8.self, repeating: 0, count: Self.valuesOffset + 4)
+        base.initializeMemory(as: UInt8.self, repeating: 0, count: Self.emptyUnits * Self.unit)
         base.store64(0, 1)
         base.store32(36, 0x01_01_01)
     }
@@ -92,24 +95,17 @@ struct RouteNode {
         return nil
     }
 
-    /// The only child, when the node has no prefix of its own; nil when it has several or none.
-    var onlyChild: (slot: Int, reference: UInt32)? {
-        guard prefixCount == 0, runCount <= 3 else { return nil }
-        var found: (slot: Int, reference: UInt32)?
-        for index in 0..<runCount where values[index] != 0 {
-            guard found == nil else { return nil }
-            found = (start(ofRun: index), values[index])
+    /// Calls `body` with the first slot and the value of every run.
+    func forEachRun(_ body: (_ slot: Int, _ value: UInt32) -> Void) {
+        var run = 0
+        for word in 0..<4 {
+            var bits = base.load64(word * 8)
+            while bits != 0 {
+                body(word << 6 | bits.trailingZeroBitCount, values[run])
+                run += 1
+                bits &= bits - 1
+            }
         }
-        return found
-    }
-
-    private func start(ofRun run: Int) -> Int {
-        var left = run
-        for slot in 0..<256 where bit(slot) {
-            if left == 0 { return slot }
-            left -= 1
-        }
-        return 0
     }
 
     /// The octets of a path as the node stores them, its number of exact prefixes untouched.

@@ -14,7 +14,7 @@ extension RouteReader {
         var isFromFront: Bool
     }
 
-    /// A node's header and its first four values are in these two lines, whatever its alignment.
+    /// A node's header and its first values, or a bag of up to eight routes, are in these two lines, whatever the alignment.
     @inline(__always) private func prefetch(_ reference: UInt32) {
         let base = node(reference).base
         vr_prefetch(base)
@@ -81,21 +81,28 @@ extension RouteReader {
             var kept = 0
             for index in 0..<left {
                 var step = steps[index]
-                let node = RouteNode(base: nodes + Int(step.node & ~RouteNode.childBit) &* RouteNode.unit)
-                let cover = node.cover, path = node.path
-                if cover != 0 { step.best = cover }
-                let length = RouteNode.pathLength(path)
+                let memory = nodes + Int(step.node & Self.indexMask) &* RouteNode.unit
                 var value: UInt32 = 0
-                if length == 0 || step.skip(path, length) {
-                    value = node.value(UInt64(step.key &>> 24))
-                    if value >= RouteNode.childBit {
-                        prefetch(value)
-                        step.node = value
+                if step.node >= RouteBag.first {
+                    let bag = RouteBag(base: memory)
+                    value = bag.value(&step.key)
+                    // A leaf is deeper than any cover.
+                    if value &- 1 >= RouteNode.childBit &- 1, case let cover = bag.cover, cover != 0 { step.best = cover }
+                } else {
+                    let node = RouteNode(base: memory), cover = node.cover, path = node.path
+                    if cover != 0 { step.best = cover }
+                    let length = RouteNode.pathLength(path)
+                    if length == 0 || step.skip(path, length) {
+                        value = node.value(UInt64(step.key &>> 24))
                         step.key &<<= 8
-                        steps[kept] = step
-                        kept &+= 1
-                        continue
                     }
+                }
+                if value >= RouteNode.childBit {
+                    prefetch(value)
+                    step.node = value
+                    steps[kept] = step
+                    kept &+= 1
+                    continue
                 }
                 let packet = Int(step.packet & ~Step.fromFront)
                 var leaf = value != 0 ? value : step.best
@@ -173,6 +180,20 @@ extension RouteReader {
                     var kept = 0
                     for index in 0..<left {
                         var walk = walks[index]
+                        if walk.node >= RouteBag.first {
+                            let bag = self.bag(walk.node), value = bag.value(&walk.high, &walk.low)
+                            // A leaf is deeper than any cover.
+                            if value &- 1 >= RouteNode.childBit &- 1, case let cover = bag.cover, cover != 0 { walk.best = cover }
+                            if value < RouteNode.childBit {
+                                finish(walk, value != 0 ? value : walk.best)
+                            } else {
+                                prefetch(value)
+                                walk.node = value
+                                walks[kept] = walk
+                                kept &+= 1
+                            }
+                            continue
+                        }
                         let node = self.node(walk.node)
                         let cover = node.cover, path = node.path
                         if cover != 0 { walk.best = cover }

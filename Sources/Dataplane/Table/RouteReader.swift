@@ -11,9 +11,19 @@ struct RouteReader {
     let fronts: UnsafeMutableRawPointer
     let maximumRoots: Int
 
-    @inline(__always) func node(_ reference: UInt32) -> RouteNode {
-        RouteNode(base: nodes + Int(reference & ~RouteNode.childBit) &* RouteNode.unit)
+    /// Of a reference, what says where in the arena it leads; the rest says to what.
+    static let indexMask = ~RouteBag.first
+
+    @inline(__always) private func memory(_ reference: UInt32) -> UnsafeMutableRawPointer {
+        nodes + Int(reference & Self.indexMask) &* RouteNode.unit
     }
+    @inline(__always) func node(_ reference: UInt32) -> RouteNode { RouteNode(base: memory(reference)) }
+    @inline(__always) func bag(_ reference: UInt32) -> RouteBag { RouteBag(base: memory(reference)) }
+
+    /// The cover of a child of either kind.
+    func cover(_ child: UInt32) -> UInt32 { child >= RouteBag.first ? bag(child).cover : node(child).cover }
+    /// Control thread.
+    func setCover(_ child: UInt32, _ cover: UInt32) { memory(child).store32(child >= RouteBag.first ? 0 : 32, cover) }
 
     /// Arena index of a root's first node; the empty node for an id that is not a root.
     @inline(__always) func first(_ root: UInt32) -> UInt32 { Int(root) < maximumRoots ? roots.load32(Int(root) &* 8) : 0 }
@@ -41,10 +51,22 @@ struct RouteReader {
     }
 
     @inline(__always) private func walkIPv4(_ start: UInt32, _ key: UInt64) -> UInt32 {
-        var node = self.node(start)
+        var reference = start
         var key = key
         var best: UInt32 = 0
         while true {
+            if reference >= RouteBag.first {
+                let bag = bag(reference)
+                var rest = UInt32(truncatingIfNeeded: key &>> 32)
+                reference = bag.value(&rest)
+                if reference &- 1 < RouteNode.childBit &- 1 { return reference }
+                let cover = bag.cover
+                if cover != 0 { best = cover }
+                if reference == 0 { return best }
+                key = UInt64(rest) &<< 32
+                continue
+            }
+            let node = self.node(reference)
             let cover = node.cover, path = node.path
             if cover != 0 { best = cover }
             let length = RouteNode.pathLength(path)
@@ -54,7 +76,7 @@ struct RouteReader {
             }
             let value = node.value(key &>> 56)
             if value < RouteNode.childBit { return value != 0 ? value : best }
-            node = self.node(value)
+            reference = value
             key &<<= 8
         }
     }
@@ -70,10 +92,20 @@ struct RouteReader {
     }
 
     @inline(__always) func walkIPv6(_ start: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 {
-        var node = self.node(start)
+        var reference = start
         var high = high, low = low
         var best: UInt32 = 0
         while true {
+            if reference >= RouteBag.first {
+                let bag = bag(reference)
+                reference = bag.value(&high, &low)
+                if reference &- 1 < RouteNode.childBit &- 1 { return reference }
+                let cover = bag.cover
+                if cover != 0 { best = cover }
+                if reference == 0 { return best }
+                continue
+            }
+            let node = self.node(reference)
             let cover = node.cover, path = node.path
             if cover != 0 { best = cover }
             let length = RouteNode.pathLength(path)
@@ -84,7 +116,7 @@ struct RouteReader {
             }
             let value = node.value(high &>> 56)
             if value < RouteNode.childBit { return value != 0 ? value : best }
-            node = self.node(value)
+            reference = value
             high = high &<< 8 | low &>> 56
             low &<<= 8
         }

@@ -79,11 +79,12 @@ extension RouteTable {
 
     private func offset(_ number: UInt32, _ entry: Int) -> Int { Int(number - 1) * FrontPool.size + entry * 4 }
 
-    /// Where two nodes lead for these first 16 bits; 0 when they do not, or when the second one has a path.
+    /// Where two nodes lead for these first 16 bits; 0 when they do not, or when the second one has a path or is a bag.
     private func lead(_ root: UInt32, _ entry: Int) -> UInt32 {
         let value = node(first(root)).value(UInt64(entry >> 8))
         // A leaf here costs a lookup one node: not worth a part of the front.
         guard value >= RouteNode.childBit else { return 0 }
+        guard value < RouteBag.first else { return 0 }
         let second = node(value)
         guard second.pathCount == 0 else { return 0 }
         let next = second.value(UInt64(entry & 255))

@@ -27,40 +27,53 @@ extension RouteTable {
         collectIfDue()
         guard hasRoomForUpdate() else { return Self.none }
         shapeChanged = false
-        let terminal = key.length == 0 ? 0 : (Int(key.length) - 1) / 8
-        var link = roots + Int(root) * 8
+        let old = insert(below: roots + Int(root) * 8, key, leaf: leaf)
+        if old == 0 {
+            counts[Int(root)] += 1
+            routeCount += 1
+        }
+        updateFront(root, key)
+        return old
+    }
+
+    private func insert(below root: UnsafeMutableRawPointer, _ key: RouteKey, leaf: UInt32) -> UInt32 {
+        let terminal = key.terminal
+        var link = root
         var depth = 0
         while true {
-            var node = self.node(link.load32(0))
+            let reference = link.load32(0)
+            if reference >= RouteBag.first {
+                switch insert(intoBag: link, key, depth: depth, leaf: leaf) {
+                case .done(let old): return old
+                case .below(let lane, let octets):
+                    link = UnsafeMutableRawPointer(bag(reference).values + lane)
+                    depth += octets
+                }
+                continue
+            }
+            let node = self.node(reference)
             let path = node.pathCount
             var matched = 0
             while matched < path, depth + matched < terminal, key.octet(depth + matched) == node.pathOctet(matched) { matched += 1 }
             if matched < path {
-                split(link, node, at: matched)
-                node = self.node(link.load32(0))
+                split(link, node, at: matched, key, depth: depth, leaf: leaf)
+                return 0
             }
-            depth += matched
-            if depth == terminal {
-                let old = addPrefix(link, node, key, leaf: leaf)
-                if old == 0 {
-                    counts[Int(root)] += 1
-                    routeCount += 1
-                }
-                updateFront(root, key)
-                return old
-            }
+            depth += path
+            if depth == terminal { return addPrefix(link, node, key, leaf: leaf) }
             let slot = key.octet(depth)
             let run = node.run(UInt64(slot))
             let value = node.values[run]
-            if value < RouteNode.childBit {
-                let child = makeBranch(key, from: depth + 1, terminal: terminal, cover: value)
-                rebuild(link, node, slot...slot, .value(child), .none)
-                // Down into what was just made: the last node of the branch is where the prefix ends.
-                continueInto(&link, slot: slot)
-            } else {
-                link = UnsafeMutableRawPointer(node.values + run)
-            }
             depth += 1
+            if value < RouteNode.childBit {
+                let child = withItems { items in
+                    items.append(Self.item(key, after: depth, value: leaf))
+                    return build(items.base, 1, cover: value)
+                }
+                rebuild(link, node, slot...slot, .value(child), .none)
+                return 0
+            }
+            link = UnsafeMutableRawPointer(node.values + run)
         }
     }
 
@@ -84,65 +97,154 @@ extension RouteTable {
         let base = node(next).base
         vr_prefetch(base)
         vr_prefetch(base + 64)
+        vr_prefetch(base + 128)
     }
+
+    // MARK: Removal
 
     /// The leaf of exactly this prefix; 0: no such route.
     func exact(_ root: UInt32, _ key: RouteKey) -> UInt32 {
         guard Int(root) < counts.count else { return 0 }
-        let terminal = key.length == 0 ? 0 : (Int(key.length) - 1) / 8
-        var reference = first(root)
-        var depth = 0
-        while true {
-            let node = self.node(reference)
-            for index in 0..<node.pathCount {
-                guard depth + index < terminal, key.octet(depth + index) == node.pathOctet(index) else { return 0 }
+        return withUnsafeTemporaryAllocation(of: Step.self, capacity: Self.maximumSteps) { steps in
+            var count = 0
+            switch find(root, key, steps, &count) {
+            case .nothing: return 0
+            case .lane(let lane): return bag(steps[count - 1].link.load32(0)).values[lane]
+            case .prefix(let found): return found.leaf
             }
-            depth += node.pathCount
-            if depth == terminal { return find(node, key)?.leaf ?? 0 }
-            reference = node.value(UInt64(key.octet(depth)))
-            guard reference >= RouteNode.childBit else { return 0 }
-            depth += 1
         }
     }
 
     /// Deletes a route; what it hid becomes visible again. Returns its leaf, 0 when there was no such route.
     func remove(_ root: UInt32, _ key: RouteKey) -> UInt32 {
         guard Int(root) < counts.count, first(root) != 0 else { return 0 }
-        let terminal = key.length == 0 ? 0 : (Int(key.length) - 1) / 8
-        var links: [(link: UnsafeMutableRawPointer, slot: Int)] = []
+        // Now, as nodes on the way may not move afterwards.
+        collectIfDue()
+        return withUnsafeTemporaryAllocation(of: Step.self, capacity: Self.maximumSteps) { steps in
+            var count = 0
+            let place = find(root, key, steps, &count)
+            if case .nothing = place { return 0 }
+            shapeChanged = false
+            counts[Int(root)] -= 1
+            routeCount -= 1
+            let last = steps[count - 1], leaf: UInt32
+            if case .prefix(let found) = place {
+                leaf = found.leaf
+                let node = self.node(last.link.load32(0))
+                if node.prefixCount == 1, count > 1, !hasChildren(node) {
+                    vanish(steps, count - 1)
+                } else {
+                    let background = background(node, slot: found.slots.lowerBound, shorterThan: found.length)
+                    let change: PrefixChange = found.length == 8 ? .removeExact(index: found.index) : .removeShorter(index: found.index)
+                    rebuild(last.link, node, found.slots, .leaf(background, keep: longer(node, than: found)), change)
+                    tidy(steps, count - 1)
+                }
+            } else if case .lane(let lane) = place {
+                leaf = bag(last.link.load32(0)).values[lane]
+                removeLane(lane, steps, count - 1)
+            } else {
+                leaf = 0
+            }
+            updateFront(root, key)
+            return leaf
+        }
+    }
+
+    /// One node or bag on the way to a prefix.
+    private struct Step {
+        /// What refers to it.
+        var link: UnsafeMutableRawPointer
+        /// Octets of the address before its path.
+        var depth: Int
+        /// The slot or lane that the way goes on by; in the last one without meaning.
+        var way: Int
+    }
+
+    /// A node for each octet of an IPv6 address, and no more.
+    private static let maximumSteps = 17
+
+    private enum Place {
+        case nothing
+        /// A lane of the bag that the last step leads to.
+        case lane(Int)
+        /// A prefix of the node that the last step leads to.
+        case prefix(Found)
+    }
+
+    /// The way to exactly this prefix.
+    private func find(_ root: UInt32, _ key: RouteKey, _ steps: UnsafeMutableBufferPointer<Step>, _ count: inout Int) -> Place {
+        let terminal = key.terminal
         var link = roots + Int(root) * 8
         var depth = 0
         while true {
-            let node = self.node(link.load32(0))
+            let reference = link.load32(0)
+            (steps.baseAddress.unsafelyUnwrapped + count).initialize(to: Step(link: link, depth: depth, way: 0))
+            count += 1
+            if reference >= RouteBag.first {
+                let bag = bag(reference), path = bag.pathCount, lanes = bag.lanes, values = bag.values, lanesCount = bag.count
+                var item = Self.item(key, after: depth, value: 0)
+                guard item.bits > 8 * path, path == 0 || (item.high ^ bag.path) & RouteNode.pathMask(UInt64(path)) == 0 else { return .nothing }
+                item.drop(8 * path)
+                let prefix = UInt32(truncatingIfNeeded: item.high >> 32)
+                var at = 0, below = false
+                while at < lanesCount, values[at] >= RouteNode.childBit {
+                    let bits = RouteBag.bits(lanes[at])
+                    if item.bits > bits, (prefix ^ lanes[at]) >> UInt32(32 - bits) == 0 {
+                        steps[count - 1].way = at
+                        link = UnsafeMutableRawPointer(values + at)
+                        depth += path + bits / 8
+                        below = true
+                        break
+                    }
+                    at += 1
+                }
+                if below { continue }
+                guard item.bits <= RouteBag.bits else { return .nothing }
+                let lane = RouteBag.lane(prefix, bits: item.bits)
+                while at < lanesCount {
+                    if lanes[at] == lane { return .lane(at) }
+                    at += 1
+                }
+                return .nothing
+            }
+            let node = self.node(reference)
             for index in 0..<node.pathCount {
-                guard depth + index < terminal, key.octet(depth + index) == node.pathOctet(index) else { return 0 }
+                guard depth + index < terminal, key.octet(depth + index) == node.pathOctet(index) else { return .nothing }
             }
             depth += node.pathCount
-            let slot = key.octet(depth)
-            links.append((link, slot))
-            if depth == terminal { break }
-            let run = node.run(UInt64(slot))
-            guard node.values[run] >= RouteNode.childBit else { return 0 }
+            if depth == terminal { return find(node, key).map { .prefix($0) } ?? .nothing }
+            let slot = key.octet(depth), run = node.run(UInt64(slot))
+            steps[count - 1].way = slot
+            guard node.values[run] >= RouteNode.childBit else { return .nothing }
             link = UnsafeMutableRawPointer(node.values + run)
             depth += 1
         }
-        let node = self.node(link.load32(0))
-        guard let found = find(node, key) else { return 0 }
-        collectIfDue()
-        shapeChanged = false
-        counts[Int(root)] -= 1
-        routeCount -= 1
-        let isAlone = node.prefixCount == 1 && !hasChildren(node)
-        if isAlone, links.count > 1 {
-            detach(links)
-        } else {
-            let background = background(node, slot: key.octet(terminal), shorterThan: found.length)
-            let change: PrefixChange = found.length == 8 ? .removeExact(index: found.index) : .removeShorter(index: found.index)
-            rebuild(link, node, found.slots, .leaf(background, keep: longer(node, than: found)), change)
-            if links.count > 1 { collapse(link) }
-        }
-        updateFront(root, key)
-        return found.leaf
+    }
+
+    /// Takes a lane out of the bag at step `index`, and the bag away when it was the last.
+    private func removeLane(_ lane: Int, _ steps: UnsafeMutableBufferPointer<Step>, _ index: Int) {
+        let link = steps[index].link
+        if bag(link.load32(0)).count == 1 { return vanish(steps, index) }
+        remove(lane: lane, fromBag: link, depth: steps[index].depth)
+        if index > 0 { tidy(steps, index - 1) }
+    }
+
+    /// Takes away the node or bag at step `index`, which has no prefix left, and what was there only for it.
+    private func vanish(_ steps: UnsafeMutableBufferPointer<Step>, _ index: Int) {
+        let going = steps[index].link.load32(0), above = steps[index - 1]
+        defer { retire(going) }
+        if above.depth <= 1 { shapeChanged = true }
+        if above.link.load32(0) >= RouteBag.first { return removeLane(above.way, steps, index - 1) }
+        let node = self.node(above.link.load32(0))
+        if index > 1, node.prefixCount == 0, !hasChildren(node, besides: above.way) { return vanish(steps, index - 1) }
+        rebuild(above.link, node, above.way...above.way, .value(reader.cover(going)), .none)
+        tidy(steps, index - 1)
+    }
+
+    /// After something has gone below step `index`: nodes that have become small become bags.
+    private func tidy(_ steps: UnsafeMutableBufferPointer<Step>, _ index: Int) {
+        var at = index
+        while at > 0, steps[at].link.load32(0) < RouteBag.first, gather(steps[at].link, depth: steps[at].depth) { at -= 1 }
     }
 
     // MARK: Finding a prefix in its node
@@ -169,7 +271,7 @@ extension RouteTable {
         if length == 8 {
             guard let index = node.exactIndex(slots.lowerBound) else { return nil }
             let value = node.value(UInt64(slots.lowerBound))
-            return Found(index: index, leaf: value < RouteNode.childBit ? value : self.node(value).cover, length: 8, slots: slots)
+            return Found(index: index, leaf: value < RouteNode.childBit ? value : reader.cover(value), length: 8, slots: slots)
         }
         guard let index = node.shorterIndex(1 << length | slots.lowerBound >> (8 - length)) else { return nil }
         return Found(index: index, leaf: node.shorterLeaves[index], length: length, slots: slots)
@@ -212,8 +314,9 @@ extension RouteTable {
         return mask
     }
 
-    private func hasChildren(_ node: RouteNode) -> Bool {
-        for index in 0..<node.runCount where node.values[index] >= RouteNode.childBit { return true }
+    private func hasChildren(_ node: RouteNode, besides slot: Int = -1) -> Bool {
+        let spared = slot < 0 ? -1 : node.run(UInt64(slot))
+        for index in 0..<node.runCount where index != spared && node.values[index] >= RouteNode.childBit { return true }
         return false
     }
 
@@ -233,83 +336,20 @@ extension RouteTable {
         return 0
     }
 
-    /// Empty nodes that lead from octet `depth` of the key to its octet `terminal`, paths filled; returns the reference of the first.
-    private func makeBranch(_ key: RouteKey, from depth: Int, terminal: Int, cover: UInt32) -> UInt32 {
-        let path = min(terminal - depth, RouteNode.maximumPath)
-        var octets: UInt64 = 0
-        for index in 0..<path { octets |= UInt64(key.octet(depth + index)) << UInt64(56 - 8 * index) }
-        let reference = allocateOrTrap(2)
-        let node = self.node(reference)
-        node.initializeEmpty()
-        node.base.store32(32, cover)
-        node.base.store64(40, RouteNode.path(octets, count: path, exact: 0))
-        return reference | RouteNode.childBit
-    }
-
-    /// Moves a link to where it points to next, through `slot` of the node it points to now.
-    private func continueInto(_ link: inout UnsafeMutableRawPointer, slot: Int) {
-        let node = self.node(link.load32(0))
-        link = UnsafeMutableRawPointer(node.values + node.run(UInt64(slot)))
-    }
-
-    /// Puts a new node before `node` that takes the first `count` octets of its path; the next octet becomes the new node's slot.
-    private func split(_ link: UnsafeMutableRawPointer, _ node: RouteNode, at count: Int) {
-        shapeChanged = true
-        let units = node.units, path = node.path, length = node.pathCount
-        let slot = node.pathOctet(count)
-        let lower = allocateOrTrap(units), upper = allocateOrTrap(2)
-        let below = self.node(lower), above = self.node(upper)
+    /// A route that leaves the path of a node after `count` octets, or ends there: a bag takes its place, with the node below.
+    private func split(_ link: UnsafeMutableRawPointer, _ node: RouteNode, at count: Int, _ key: RouteKey, depth: Int, leaf: UInt32) {
+        let units = node.units, length = node.pathCount, path = node.path & RouteNode.pathMask(UInt64(length))
+        let lower = allocateOrTrap(units), below = self.node(lower)
         below.base.copyMemory(from: node.base, byteCount: units * RouteNode.unit)
         below.base.store32(32, 0)
         below.base.store64(40, RouteNode.path(path << UInt64(8 * (count + 1)), count: length - count - 1, exact: node.exactCount))
-        above.initializeEmpty()
-        above.base.store32(32, node.cover)
-        above.base.store64(40, RouteNode.path(path, count: count, exact: 0))
-        // Up to three runs: none before the slot, the child, none after. Two granules hold four.
-        let values = above.values
-        var runs = 0
-        func begin(_ at: Int, _ value: UInt32) {
-            let word = (at >> 6) * 8
-            above.base.store64(word, above.base.load64(word) | 1 << UInt64(at & 63))
-            values[runs] = value
-            runs += 1
+        withItems { items in
+            items.append(
+                RouteItem(high: path & RouteNode.pathMask(UInt64(count + 1)), low: 0, bits: 8 * (count + 1), value: lower | RouteNode.childBit))
+            items.append(Self.item(key, after: depth, value: leaf))
+            items.sort()
+            replace(link, build(items.base, 2, cover: node.cover), depth: depth)
         }
-        if slot > 0 { begin(0, 0) }
-        begin(slot, lower | RouteNode.childBit)
-        if slot < 255 { begin(slot + 1, 0) }
-        writeCounts(above, shorter: 0)
-        publish(link, upper, retiring: node)
-    }
-
-    /// Removes the last node of the way, and those above it that were there only for it.
-    private func detach(_ links: [(link: UnsafeMutableRawPointer, slot: Int)]) {
-        var last = links.count - 1
-        while last > 1, node(links[last - 1].link.load32(0)).onlyChild != nil { last -= 1 }
-        let going = links[last...].map { $0.link.load32(0) }
-        let (link, slot) = links[last - 1]
-        rebuild(link, node(link.load32(0)), slot...slot, .value(node(going[0]).cover), .none)
-        for reference in going { retire(reference) }
-        if last - 1 > 0 { collapse(link) }
-    }
-
-    /// Joins a node (not a root) that has one child and no prefix with that child, when the paths fit into one.
-    private func collapse(_ link: UnsafeMutableRawPointer) {
-        let node = self.node(link.load32(0))
-        guard let (slot, reference) = node.onlyChild else { return }
-        let child = self.node(reference)
-        let length = node.pathCount + 1 + child.pathCount
-        guard length <= RouteNode.maximumPath, arena.untouchedUnits >= 128 else { return }
-        shapeChanged = true
-        let units = child.units
-        let index = allocateOrTrap(units)
-        let joined = self.node(index)
-        joined.base.copyMemory(from: child.base, byteCount: units * RouteNode.unit)
-        joined.base.store32(32, node.cover)
-        let upper = RouteNode.path(node.path, count: node.pathCount, exact: 0) & ~0xFFFF
-        let octets = upper | UInt64(slot) << UInt64(56 - 8 * node.pathCount) | (child.path & ~0xFFFF) >> UInt64(8 * (node.pathCount + 1))
-        joined.base.store64(40, RouteNode.path(octets, count: length, exact: child.exactCount))
-        publish(link, index, retiring: node)
-        retire(reference)
     }
 
     // MARK: Building a node
@@ -372,7 +412,7 @@ extension RouteTable {
                 if keep.contains(slot) {
                     emit(slot, current)
                 } else if current >= RouteNode.childBit {
-                    self.node(current).base.store32(32, leaf)
+                    reader.setCover(current, leaf)
                     emit(slot, current)
                 } else {
                     emit(slot, leaf)
@@ -426,7 +466,7 @@ extension RouteTable {
     }
 
     /// Sets the word of counts from the bitmap.
-    private func writeCounts(_ node: RouteNode, shorter: Int) {
+    func writeCounts(_ node: RouteNode, shorter: Int) {
         let first = node.base.load64(0).nonzeroBitCount
         let second = first + node.base.load64(8).nonzeroBitCount
         let third = second + node.base.load64(16).nonzeroBitCount
@@ -441,15 +481,15 @@ extension RouteTable {
 
     // MARK: Memory
 
-    /// More than one update can take: two nodes of the largest size and a branch. Kept free of insertions, so that removals always find room.
+    /// More than one update can take: two nodes of the largest size, and three bags for every route of a full one. Kept free of insertions, so that removals always find room.
     private func hasRoomForUpdate() -> Bool {
-        if arena.untouchedUnits >= 1024 { return true }
+        if arena.untouchedUnits >= 2048 { return true }
         quiescence.synchronize()
         collect()
-        return arena.untouchedUnits + arena.freeUnits / 4 >= 1024
+        return arena.untouchedUnits + arena.freeUnits / 4 >= 2048
     }
 
-    private func allocateOrTrap(_ units: Int) -> UInt32 {
+    func allocateOrTrap(_ units: Int) -> UInt32 {
         let index = allocate(units)
         precondition(index != 0, "route arena full in spite of its reserve")
         return index

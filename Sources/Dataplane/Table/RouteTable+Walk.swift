@@ -11,6 +11,7 @@ extension RouteTable {
     private func visit(
         _ reference: UInt32, high: UInt64, low: UInt64, depth: Int, after: RouteKey?, _ body: (RouteKey, UInt32) -> Bool
     ) -> Bool {
+        if reference >= RouteBag.first { return visit(bag(reference), high: high, low: low, depth: depth, after: after, body) }
         let node = self.node(reference)
         var high = high, low = low
         for index in 0..<node.pathCount { Self.set(&high, &low, octet: depth + index, node.pathOctet(index)) }
@@ -33,7 +34,7 @@ extension RouteTable {
             let value = node.values[run]
             if exact.contains(slot) {
                 let key = RouteKey(high: slotHigh, low: slotLow, length: UInt8(depth * 8 + 8))
-                let leaf = value < RouteNode.childBit ? value : self.node(value).cover
+                let leaf = value < RouteNode.childBit ? value : reader.cover(value)
                 if after.map({ $0 < key }) ?? true, !body(key, leaf) { return false }
             }
             if value >= RouteNode.childBit, !isBefore(slotHigh, slotLow, octets: depth + 1, after) {
@@ -41,6 +42,31 @@ extension RouteTable {
             }
         }
         return true
+    }
+
+    private func visit(_ bag: RouteBag, high: UInt64, low: UInt64, depth: Int, after: RouteKey?, _ body: (RouteKey, UInt32) -> Bool) -> Bool {
+        withItems { items in
+            read(bag, &items)
+            items.sort()
+            for index in 0..<items.count {
+                let item = items.base[index], shift = UInt64(8 * depth)
+                // Swift's shifts are smart: by 64 and more, everything goes.
+                let itemHigh = high | item.high >> shift
+                let itemLow = low | item.low >> shift | (depth <= 8 ? item.high << (64 - shift) : item.high >> (shift - 64))
+                if item.isChild {
+                    let octets = depth + item.bits / 8
+                    if !isBefore(itemHigh, itemLow, octets: octets, after),
+                        !visit(item.value, high: itemHigh, low: itemLow, depth: octets, after: after, body)
+                    {
+                        return false
+                    }
+                } else {
+                    let key = RouteKey(high: itemHigh, low: itemLow, length: UInt8(8 * depth + item.bits))
+                    if after.map({ $0 < key }) ?? true, !body(key, item.value) { return false }
+                }
+            }
+            return true
+        }
     }
 
     /// Every address that starts with the first `octets` octets is below `after`.

@@ -21,9 +21,9 @@ import Testing
     @Test func refusesWhenFull() {
         var arena = RouteArena(maximumBytes: 0)
         var count = 0
-        while arena.allocate(82) != 0 { count += 1 }
-        #expect(count == (4096 - 2) / 82)
-        #expect(arena.allocate(82) == 0)
+        while arena.allocate(163) != 0 { count += 1 }
+        #expect(count == (8192 - RouteNode.emptyUnits) / 163)
+        #expect(arena.allocate(163) == 0)
     }
 
     /// Blocks never overlap, and when all have come back every granule is free.
@@ -35,7 +35,7 @@ import Testing
         var expected = 0, collisions = 0
         for step in 1...60_000 {
             if random.below(100) < (step / 10_000 % 2 == 0 ? 60 : 40) || held.isEmpty {
-                let units = random.below(20) == 0 ? 2 + random.below(81) : 2 + random.below(4)
+                let units = random.below(20) == 0 ? 1 + random.below(163) : 1 + random.below(4)
                 let block = arena.allocate(units)
                 guard block != 0 else { continue }
                 for granule in Int(block)..<(Int(block) + units) {
@@ -58,8 +58,8 @@ import Testing
             }
         }
         #expect(collisions == 0)
-        #expect(arena.usedBytes == (expected + 2) * RouteNode.unit)
+        #expect(arena.usedBytes == (expected + RouteNode.emptyUnits) * RouteNode.unit)
         for (block, units) in held { arena.free(block, units) }
-        #expect(arena.usedBytes == 2 * RouteNode.unit)
+        #expect(arena.usedBytes == RouteNode.emptyUnits * RouteNode.unit)
     }
 }

@@ -99,13 +99,14 @@ import Testing
         var before = table.nodeBytes
         _ = table.insert(root, try key("10.1.2.3/32"), leaf: 1)
         table.collect()
-        #expect(table.nodeBytes - before == 64)
+        // One lane of 24 bits.
+        #expect(table.nodeBytes - before == 16)
         before = table.nodeBytes
         let root6 = table.createRoot()
         _ = table.insert(root6, try key("fd00:1::10/128"), leaf: 2)
         table.collect()
-        // The root and three nodes of six octets of path and one of slot, two and one, one.
-        #expect(table.nodeBytes - before == 64 + 3 * 64)
+        // The root, and two bags of six octets of path, the second three octets behind the first.
+        #expect(table.nodeBytes - before == 64 + 2 * 32)
         #expect(table.lookupIPv6(root6, 0xFD00_0001_0000_0000, 0x10) == 2)
         #expect(table.lookupIPv6(root6, 0xFD00_0001_0000_0000, 0x11) == 0)
         #expect(table.lookupIPv6(root6, 0xFD00_0001_0000_0001, 0x10) == 0)
@@ -232,6 +233,8 @@ import Testing
         ]
         var routes: [RouteKey: UInt32] = [:]
         var fromFront = 0
+        // As many as no bag holds, so that there is a node for 10.0.0.0/8.
+        for second in 0..<40 { _ = table.insert(root, RouteKey(ipv4: 0x0A80_0000 | UInt32(second) << 16, length: 24), leaf: 77) }
         for (text, leaf) in steps {
             let key = try key(text)
             if leaf == 0 { _ = table.remove(root, key) } else { _ = table.insert(root, key, leaf: leaf) }
