@@ -10,7 +10,7 @@ extension Router {
                 PortReading(
                     spec: $0.spec, statistics: $0.port.statistics(), device: $0.port.device, driver: $0.port.driver, mtu: $0.port.mtu,
                     link: $0.port.link(), receiveQueues: $0.port.receiveQueueCount, transmitQueues: $0.port.transmitQueueCount,
-                    traits: $0.port.traits)
+                    traits: $0.port.traits, isSpread: $0.ways.contains { $0?.isSpread ?? false })
             }
         }
     }
@@ -130,6 +130,7 @@ extension Router {
             var totals = RouterCounters()
             var drops: [UInt64] = Array(repeating: 0, count: 256)
             var readings: [WorkerReading] = []
+            let queues = queueReadings(state)
             for worker in workers {
                 let values = worker.counters.read()
                 func field(_ field: WorkerCounters.Field) -> UInt64 { values[field.rawValue] }
@@ -151,13 +152,16 @@ extension Router {
                     WorkerReading(
                         id: worker.id, core: worker.core, counters: counters, polls: field(.polls), idlePolls: field(.idlePolls),
                         sleeps: field(.sleeps),
-                        busyCycles: field(.busyCycles), bursts: field(.bursts), spread: field(.spread),
+                        busyCycles: field(.busyCycles), bursts: field(.bursts), spread: field(.spread), pinError: worker.pinError,
+                        queues: queues[worker.id],
                         drops: DropReason.allCases.map { ($0, values[WorkerCounters.dropBase + Int($0.rawValue)]) }.filter { $0.1 > 0 }))
             }
             return RouterStatus(
                 uptimeNanoseconds: uptimeNanoseconds, totals: totals, workers: readings,
                 drops: DropReason.allCases.map { ($0, drops[Int($0.rawValue)] &- state.dropBaseline[Int($0.rawValue)]) }, tables: usage(state),
-                buffersInUse: pool.inUse, buffersCapacity: pool.capacity, tscHz: vr_tsc_hz(), learning: learningStatistics(state))
+                buffersInUse: pool.inUse, buffersCapacity: pool.capacity, tscHz: vr_tsc_hz(), learning: learningStatistics(state),
+                rebalance: RebalanceReading(
+                    policy: mesh == nil ? nil : configuration.rebalance, moves: state.balance.moves, latest: state.balance.latest))
         }
     }
 

@@ -39,14 +39,20 @@ extension Router {
         return owners
     }
 
-    /// Gives a receive queue to another worker. Loses no packet and keeps the order of every flow.
-    public func assign(port name: String, queue: Int, worker: Int) -> RouterOutcome {
+    /// Gives a receive queue to a worker and keeps it there; nil: lets the router choose again, from the next look at the loads on. Loses no packet and keeps
+    /// the order of every flow.
+    public func assign(port name: String, queue: Int, worker: Int?) -> RouterOutcome {
         state.withLock { state in
             guard let entry = state.ports[name] else { return .notFound("port \(name): does not exist") }
             guard entry.receiveWorkers.indices.contains(queue) else {
                 return .notFound("port \(name): has no receive queue \(queue); it has \(entry.receiveWorkers.count)")
             }
+            guard let worker else {
+                state.ports[name]?.fixedQueues.remove(queue)
+                return .ok
+            }
             guard workers.indices.contains(worker) else { return .notFound("worker \(worker): does not exist; there are \(workers.count)") }
+            state.ports[name]?.fixedQueues.insert(queue)
             guard entry.receiveWorkers[queue] != worker else { return .ok }
             state.ports[name]?.receiveWorkers[queue] = worker
             publishPlans(&state)
@@ -99,7 +105,7 @@ extension Router {
                     WorkerPlan.ReceiveQueue(
                         port: .passUnretained(entry.port), queue: queue, vif: vifByPort[entry.spec.name] ?? WorkerPlan.noVif,
                         descriptor: entry.port.pollDescriptor(queue: queue), isSpread: way.isSpread,
-                        hashes: entry.port.traits.contains(.receiveHash), cycles: entry.loads.cycles + queue))
+                        hashes: entry.port.traits.contains(.receiveHash), load: entry.loads.load(queue)))
             }
         }
         let ports = state.portSlots.compactMap { $0 }
@@ -143,22 +149,5 @@ extension Router {
             }
             synchronizeWorkers()
         }
-    }
-}
-
-/// Cycles that each receive queue of a port has cost, written by the worker that polls it.
-final class QueueLoads: @unchecked Sendable {
-    let cycles: UnsafeMutablePointer<Atomic<UInt64>>
-    let count: Int
-
-    init(count: Int) {
-        self.count = count
-        cycles = .allocate(capacity: max(count, 1))
-        for queue in 0..<max(count, 1) { (cycles + queue).initialize(to: Atomic(0)) }
-    }
-
-    deinit {
-        cycles.deinitialize(count: max(count, 1))
-        cycles.deallocate()
     }
 }

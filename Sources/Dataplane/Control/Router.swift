@@ -46,6 +46,7 @@ public final class Router: @unchecked Sendable {
         var qosMaps: [UInt8: QoSMapSpec] = [:]
         var learning = Learning()
         var plans: [WorkerPlan] = []
+        var balance = Balance()
         /// What `clearCounters` subtracts.
         var dropBaseline: [UInt64] = Array(repeating: 0, count: WorkerCounters.count)
         var observers = Observers()
@@ -59,6 +60,8 @@ public final class Router: @unchecked Sendable {
         var index: Int
         /// The worker that each receive queue is to have.
         var receiveWorkers: [Int]
+        /// Receive queues that stay with their worker because somebody said so.
+        var fixedQueues: Set<Int> = []
         /// The way of each receive queue's packets in the plans in force; nil: nobody polls it while it changes hands.
         var ways: [QueueWay?] = []
         /// The worker that alone sends on each transmit queue; empty: each worker has its own.
@@ -100,17 +103,20 @@ public final class Router: @unchecked Sendable {
 
     // MARK: - Running
 
-    /// Starts one thread per worker, pinned where a core was given, and the thread that hands traps on.
+    /// Starts one thread per worker, pinned where a core was given, and the thread that hands traps on. A worker that could not be pinned runs all the same, on any core;
+    /// `status()` says why (`WorkerReading.pinError`).
     public func start() {
         threads.withLock { threads in
             for worker in workers {
                 threads.append(
                     startThread { [worker] in
                         vr_name_thread("worker-\(worker.id)")
-                        if let core = worker.core { _ = vr_pin_thread(Int32(core)) }
+                        worker.pin()
                         worker.run()
                     })
             }
+            var patience = Patience()
+            for worker in workers { while worker.pinResult.load(ordering: .acquiring) < 0 { patience.wait() } }
         }
         trapThread.withLock {
             $0 = startThread { [self] in
@@ -201,6 +207,7 @@ public final class Router: @unchecked Sendable {
         state.withLock { state in
             tables.learnClock.store(milliseconds / 1000, ordering: .relaxed)
             ageLearned(&state)
+            rebalanceIfDue(&state)
             tables.quiescence.reclaim()
             _ = tables.flows.age(lane: workers.count, now: milliseconds, budget: 0)
         }

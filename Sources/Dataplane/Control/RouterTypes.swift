@@ -51,6 +51,8 @@ public struct RouterConfiguration: Sendable {
     public var dropLogCapacity = 200
     /// Upper bounds of tables that otherwise grow; 0: bounded by memory and the size of the key alone.
     public var routeCapacity = 0, bridgeCapacity = 0, labelCapacity = 0, vniCapacity = 0
+    /// When receive queues are given to other workers by their load; nil: only when told so.
+    public var rebalance: RebalancePolicy? = RebalancePolicy()
     /// Datagrams whose fragments are tracked at one time, per worker.
     public var fragmentCapacity = 1024
     public var fragmentPolicy = FragmentPolicy.forward
@@ -79,6 +81,8 @@ public struct VifCounters: Hashable, Sendable {
 public struct PortReading: Sendable {
     public var spec: PortSpec; public var statistics: PortStatistics; public var device: String; public var driver: String; public var mtu: Int
     public var link: PortLink; public var receiveQueues: Int; public var transmitQueues: Int; public var traits: PortTraits
+    /// Received packets are spread over the workers at the moment.
+    public var isSpread: Bool
 }
 public struct VifReading: Sendable { public var spec: VifSpec; public var counters: VifCounters }
 public struct VRFReading: Sendable { public var spec: VRFSpec; public var ipv4Routes: Int; public var ipv6Routes: Int; public var bridgeEntries: Int }
@@ -122,8 +126,39 @@ public struct WorkerReading: Sendable {
     public var polls: UInt64, idlePolls: UInt64, sleeps: UInt64, busyCycles: UInt64, bursts: UInt64
     /// Packets received here and given to other workers to process.
     public var spread: UInt64
+    /// Why the worker is not on its core; nil: it is, or has none, or does not run.
+    public var pinError: String?
+    /// Those that it polls.
+    public var queues: [QueueReading] = []
     /// Those that are not zero, since the start.
     public var drops: [(reason: DropReason, packets: UInt64)] = []
+}
+
+/// A receive queue, at the worker that polls it.
+public struct QueueReading: Hashable, Sendable {
+    public var port: String
+    public var queue: Int
+    /// Received, since the port is there, whoever polled.
+    public var packets: UInt64
+    /// TSC cycles for them, up to the transmit buffers; of a queue that is spread: for receiving and distributing. 0 with a single worker: not measured.
+    public var cycles: UInt64
+    public var isSpread: Bool
+    /// It stays with its worker because somebody said so.
+    public var isFixed: Bool
+}
+
+/// A receive queue that went from one worker to another to even out their load.
+public struct QueueMove: Hashable, Sendable {
+    public var port: String, queue: Int, from: Int, to: Int
+    public var uptimeNanoseconds: UInt64
+}
+
+public struct RebalanceReading: Sendable {
+    /// nil: queues stay where they are.
+    public var policy: RebalancePolicy?
+    public var moves: UInt64
+    /// The latest, oldest first, at most `RebalancePolicy.remembered`.
+    public var latest: [QueueMove]
 }
 
 public struct TableUsage: Sendable { public var name: String; public var used: Int; public var capacity: Int; public var memoryBytes: Int }
@@ -139,6 +174,7 @@ public struct RouterStatus: Sendable {
     public var buffersCapacity: Int
     public var tscHz: UInt64
     public var learning: LearningStatistics
+    public var rebalance: RebalanceReading
 }
 
 /// A packet handed to the control program.

@@ -44,6 +44,8 @@ final class Worker: @unchecked Sendable {
     /// Wakes the worker when it sleeps.
     let bell = Doorbell()
     let isStopping = Atomic<Bool>(false)
+    /// What came of pinning the worker's thread: 0 or an error number; below 0: it has not been tried yet.
+    let pinResult = Atomic<Int32>(-1)
     /// Unretained pointer to the `WorkerPlan` in force; the router keeps it alive.
     let plan: Atomic<UnsafeMutableRawPointer?>
 
@@ -124,6 +126,9 @@ final class Worker: @unchecked Sendable {
 
     // MARK: - The loop
 
+    /// Binds the calling thread to the worker's core, where it has one.
+    func pin() { pinResult.store(core.map { vr_pin_thread(Int32(clamping: $0)) } ?? 0, ordering: .releasing) }
+
     /// Until `isStopping`: take bursts, announce quiescence, rest when there is nothing to do.
     func run() {
         var idleTurns = 0
@@ -162,9 +167,15 @@ final class Worker: @unchecked Sendable {
             }
             if count > 0 {
                 worked = true
-                let kept = queue.isSpread ? spread(count, queue) : count
-                if kept > 0 { receive(kept, vif: queue.vif) }
-                if mesh != nil { mark = queue.count(since: mark) }
+                if queue.isSpread {
+                    let kept = spread(count, queue)
+                    _ = queue.load.pointee.count(count, since: mark)
+                    if kept > 0 { receive(kept, vif: queue.vif) }
+                    mark = vr_tsc()
+                } else {
+                    receive(count, vif: queue.vif)
+                    if mesh != nil { mark = queue.load.pointee.count(count, since: mark) } else { queue.load.pointee.count(count) }
+                }
             }
         }
         if pendingCount > 0 { transmitPending() }

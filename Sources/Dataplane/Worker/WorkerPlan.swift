@@ -15,15 +15,8 @@ final class WorkerPlan: @unchecked Sendable {
         var isSpread: Bool
         /// The port hashes what it receives.
         var hashes: Bool
-        /// What the queue has cost; kept alive by `loads`.
-        var cycles: UnsafeMutablePointer<Atomic<UInt64>>
-
-        /// Adds what was spent since `mark` (TSC); returns the time.
-        @inline(__always) func count(since mark: UInt64) -> UInt64 {
-            let now = vr_tsc()
-            cycles.pointee.store(cycles.pointee.load(ordering: .relaxed) &+ (now &- mark), ordering: .relaxed)
-            return now
-        }
+        /// What the queue has brought and cost; kept alive by `loads`.
+        var load: UnsafeMutablePointer<QueueLoad>
     }
     struct TransmitQueue {
         var port: Unmanaged<Port>
