@@ -29,6 +29,8 @@ final class SequenceSource: Port, @unchecked Sendable {
     private let sink: SequenceSink
     let sent = Atomic<Int>(0)
     let isOpen = Atomic<Bool>(false)
+    /// Packets that may have been sent so far.
+    let allowance = Atomic<Int>(.max)
     /// Receive calls that found another in progress: two workers at one queue.
     let collisions = Atomic<Int>(0)
     private let isBusy = Atomic<Bool>(false)
@@ -47,7 +49,8 @@ final class SequenceSource: Port, @unchecked Sendable {
         guard isOpen.load(ordering: .acquiring) else { return 0 }
         let next = sent.load(ordering: .relaxed)
         let room = window - (next - sink.count.load(ordering: .acquiring))
-        let count = pool.allocate(lane: lane, into: frames, count: max(0, min(capacity, room, total - next)))
+        let limit = min(total, allowance.load(ordering: .relaxed))
+        let count = pool.allocate(lane: lane, into: frames, count: max(0, min(capacity, room, limit - next)))
         frame.withUnsafeBytes { bytes in
             for index in 0..<count {
                 let start = frames[index].start, flow = (next + index) % flows, number = (next + index) / flows
@@ -108,21 +111,21 @@ struct SequenceLab {
 
     init(
         total: Int, flows: Int = 64, window: Int = 256, workers: Int, spread: Bool? = nil, idle: RouterConfiguration.IdlePolicy = .adaptive,
-        keepsFlows: Bool = true
+        keepsFlows: Bool = true, buffers: Int = 4096, other: @escaping @Sendable (String) -> Port = { TestPort($0) }
     )
         throws
     {
         let sink = SequenceSink("sink", flows: flows), source = SequenceSource("source", total: total, flows: flows, window: window, to: sink)
         self.sink = sink
         self.source = source
-        pool = try HeapBufferPool(bufferSize: 2048, capacity: 4096)
+        pool = try HeapBufferPool(bufferSize: 2048, capacity: buffers)
         router = Router(
             RouterConfiguration(cores: Array(repeating: nil, count: workers), idle: idle, flowCapacity: 1 << 17), pool: pool
         ) { spec throws(PortError) in
             switch spec.name {
             case "source": source
             case "sink": sink
-            default: TestPort(spec.name)
+            default: other(spec.name)
             }
         }
         self.spread = spread

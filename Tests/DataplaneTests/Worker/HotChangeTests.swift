@@ -52,10 +52,71 @@ import Testing
             change()
             #expect(lab.router.status().totals.isBalanced)
         }
-        while changes < total / 1_000_000 * Self.changesPerMillion { change() }
+        while changes < total * Self.changesPerMillion / 1_000_000 { change() }
         lab.router.stop()
         finish(lab, total: total)
         #expect(changes >= total * Self.changesPerMillion / 1_000_000, "\(changes) changes")
+    }
+
+    /// What happens in a second of a million packets: ten thousand changes of every kind, among them ports that have traffic of their own and come and go with it, vifs, queues that
+    /// change hands and spreading that is switched, the measured traffic's own too. The packets are let through in step with the changes, so that it is the same on a slow machine.
+    @Test(arguments: [(1, nil), (2, false), (2, true), (3, nil)] as [(Int, Bool?)])
+    func aMillionPacketsBesideTenThousandChanges(workers: Int, spread: Bool?) async throws {
+        #if DEBUG
+        let total = 200_000
+        #else
+        let total = 1_000_000
+        #endif
+        let wanted = total * Self.changesPerMillion / 1_000_000, perChange = total / wanted
+        let noise = NoisePorts()
+        // Fewer buffers than a ring between two workers has places: the noise can make the router drop nothing for want of room.
+        let lab = try SequenceLab(total: total, workers: workers, spread: spread, buffers: 480, other: noise.port)
+        lab.router.start()
+        #expect(lab.router.apply(lab.objects + noise.objects).allSatisfy { $0 == .ok })
+        var round: UInt32 = 0, changes = 0
+        func change() {
+            var batch = unrelated(round)
+            let extra = "extra\(round % 3)", vif = VifID(10 + round % 3)
+            batch += [
+                .upsert(.port(PortSpec(name: extra, driver: .loopback))),
+                .upsert(.vif(VifSpec(id: vif, name: extra, kind: .virtual, port: extra, vrf: .init(1), mac: .gateway, mtu: Int(1000 + round % 500)))),
+            ]
+            if round % 2 == 1 { batch += [.delete(.vif(vif)), .delete(.port(extra))] }
+            // Under its own traffic: what it brings is forwarded while it is whole, and dropped while it has no vif.
+            let loud = "noise\(round / 4 % 2)", loudVif = VifID(20 + round / 4 % 2)
+            switch round % 4 {
+            case 0: batch.append(.upsert(.port(PortSpec(name: loud, driver: .loopback, spread: [nil, true, false][Int(round / 4 % 3)]))))
+            case 1: batch.append(.upsert(.vif(VifSpec(id: loudVif, name: loud, kind: .virtual, port: loud, vrf: .init(1), mac: .gateway))))
+            case 2: batch.append(.delete(.vif(loudVif)))
+            default: batch.append(.delete(.port(loud)))
+            }
+            if round % 16 == 5 {
+                batch.append(.upsert(.port(PortSpec(name: "source", driver: .loopback, spread: [spread, nil][Int(round / 16 % 2)]))))
+            }
+            let outcomes = lab.router.apply(batch)
+            if !outcomes.allSatisfy({ $0 == .ok }) { Issue.record("\(outcomes.filter { $0 != .ok }.prefix(3))") }
+            changes += batch.count
+            for port in ["source", "sink", "drain"] where workers > 1 && (round + UInt32(port.count)) % 8 == 0 {
+                #expect(lab.router.assign(port: port, queue: 0, worker: Int(round / 8) % workers) == .ok)
+                changes += 1
+            }
+            round += 1
+            lab.source.allowance.store(changes * perChange, ordering: .relaxed)
+        }
+        lab.source.allowance.store(0, ordering: .relaxed)
+        lab.source.isOpen.store(true, ordering: .releasing)
+        let deadline = ContinuousClock.now + .seconds(60)
+        while changes < wanted || lab.sink.count.load(ordering: .acquiring) < total, ContinuousClock.now < deadline {
+            change()
+            if round % 16 == 0 { #expect(lab.router.status().totals.isBalanced) }
+            // In step, both ways: the changes wait for the packets that they let through.
+            while lab.sink.count.load(ordering: .acquiring) < min(total, changes * perChange), ContinuousClock.now < deadline { await Task.yield() }
+        }
+        lab.router.stop()
+        #expect(changes >= wanted)
+        let heard = noise.received, drained = Int(noise.drain.statistics().transmittedPackets)
+        #expect(heard > 0)
+        finish(lab, total: total, heard: heard, drained: drained)
     }
 
     /// Ports and vifs come and go, queues change hands and spreading is switched, the source's and the sink's own among them.
@@ -88,15 +149,47 @@ import Testing
         #expect(moves >= 2)
     }
 
-    private func finish(_ lab: SequenceLab, total: Int, _ location: SourceLocation = #_sourceLocation) {
+    private func finish(_ lab: SequenceLab, total: Int, heard: Int = 0, drained: Int = 0, _ location: SourceLocation = #_sourceLocation) {
         let status = lab.router.status()
         #expect(lab.sink.count.load(ordering: .acquiring) == total, sourceLocation: location)
         #expect(lab.sink.disorder.load(ordering: .relaxed) == 0, sourceLocation: location)
         #expect(lab.source.collisions.load(ordering: .relaxed) == 0 && lab.sink.collisions.load(ordering: .relaxed) == 0, sourceLocation: location)
         #expect(
-            status.totals.isBalanced && status.totals.received == UInt64(total) && status.totals.forwarded == UInt64(total)
+            status.totals.isBalanced && status.totals.received == UInt64(total + heard) && status.totals.forwarded == UInt64(total + drained)
                 && status.totals.handedOver == status.totals.takenOver, "\(status.totals) \(status.drops.filter { $0.packets > 0 })",
             sourceLocation: location)
         #expect(status.workers.allSatisfy { $0.counters.isBalanced } && status.buffersInUse == 0, sourceLocation: location)
     }
+}
+
+/// Endless traffic beside the measured one: replay ports noise… that send to a port drain, and quiet ports for every other name.
+private final class NoisePorts: Sendable {
+    let drain = CountingPort(name: "drain")
+    private let loud = Mutex<[ReplayPort]>([])
+    private let frames = (0..<64).map { flow in
+        var frame = SequenceFrame.make(destinationSubnet: 4)
+        frame[35] = UInt8(flow)
+        return frame
+    }
+
+    @Sendable func port(_ name: String) -> Port {
+        if name == "drain" { return drain }
+        guard name.hasPrefix("noise") else { return LoopbackPort(name: name) }
+        let port = ReplayPort(name: name, frames: frames)
+        loud.withLock { $0.append(port) }
+        return port
+    }
+
+    var objects: [RouterOperation] {
+        [
+            .upsert(.port(PortSpec(name: "drain", driver: .sink))),
+            .upsert(.vif(VifSpec(id: .init(5), name: "drain", kind: .virtual, port: "drain", vrf: .init(1), mac: .gateway))),
+            .upsert(.nextHop(NextHopSpec(id: .init(2), kind: .encap(vif: .init(5), destination: Frames.mac, source: .gateway)))),
+            .upsert(.route(RouteSpec(vrf: .init(1), prefix: IPPrefix("10.4.0.0/16")!, nextHop: .init(2)))),
+        ]
+    }
+    private enum Frames { static let mac = MACAddress(rawValue: 0x0200_0000_0333) }
+
+    /// By every port of the run. Ask when no worker runs.
+    var received: Int { loud.withLock { $0.reduce(0) { $0 + $1.receivedCount } } }
 }
