@@ -33,6 +33,15 @@ public struct AgentConfiguration: Hashable, Sendable {
         case dpdk(template: String)
     }
 
+    /// How a port's packets come to the workers of the data plane.
+    public struct Receive: Hashable, Sendable {
+        /// Receive queues to ask for; 0: one.
+        public var queues = 0
+        /// Whether packets are spread over the workers; nil: where there are fewer queues than workers, as the data plane sees fit.
+        public var spread: Bool?
+        public init() {}
+    }
+
     public struct Fabric: Hashable, Sendable {
         public var interface: String
         public var driver: Driver
@@ -45,6 +54,7 @@ public struct AgentConfiguration: Hashable, Sendable {
         public var mtu: Int
         /// nil: the interface's own, from the kernel.
         public var mac: MACAddress?
+        public var receive = Receive()
     }
 
     public struct Host: Hashable, Sendable {
@@ -62,6 +72,7 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var fabric: Fabric
     public var host: Host?
     public var workloadDriver: Driver
+    public var workloadReceive = Receive()
     /// Workload vifs check source MAC and address.
     public var antispoof: Bool
     /// Directory of the POSTed ports.
@@ -101,8 +112,9 @@ extension AgentConfiguration {
             host = Host(interface: try section.required("interface").string(), driver: try Driver(section["driver"]))
             guard host?.interface != fabric.interface else { throw section.error("interface", "is the fabric's own interface") }
         }
-        let workloads = try top["workloads"]?.mapping(keys: ["driver", "antispoof"])
+        let workloads = try top["workloads"]?.mapping(keys: ["driver", "antispoof", "queues", "spread"])
         workloadDriver = try Driver(workloads?["driver"])
+        workloadReceive = try Receive(workloads, workloadDriver)
         if let at = workloads?["driver"], case .dpdk(let template) = workloadDriver {
             // Every workload has the same template: without these the second device would collide with the first.
             for part in ["{interface}", "{index}"] where !template.contains(part) {
@@ -157,9 +169,19 @@ extension AgentConfiguration.Driver {
     }
 }
 
+extension AgentConfiguration.Receive {
+    fileprivate init(_ section: ConfigMapping?, _ driver: AgentConfiguration.Driver) throws(ConfigError) {
+        queues = try section?["queues"]?.integer(in: 1...64) ?? 0
+        if let at = section?["queues"], queues > 1, driver == .pcap {
+            throw at.error("a pcap port has one receive queue; use a DPDK driver, or `spread: true`")
+        }
+        spread = try section?["spread"]?.boolean()
+    }
+}
+
 extension AgentConfiguration.Fabric {
     fileprivate init(_ node: ConfigNode) throws(ConfigError) {
-        let section = try node.mapping(keys: ["interface", "driver", "address", "gateway", "mtu", "mac"])
+        let section = try node.mapping(keys: ["interface", "driver", "address", "gateway", "mtu", "mac", "queues", "spread"])
         interface = try section.required("interface").string()
         driver = try AgentConfiguration.Driver(section["driver"])
         let at = try section.required("address")
@@ -178,6 +200,7 @@ extension AgentConfiguration.Fabric {
         mac = try section["mac"]?.value("a unicast MAC address, as in 02:00:00:00:00:11") { text in
             MACAddress(text).flatMap { $0.isMulticast || $0 == .zero ? nil : $0 }
         }
+        receive = try AgentConfiguration.Receive(section, driver)
     }
 
     private static func interfaceAddress(_ text: String) -> (IPAddress, length: Int)? {

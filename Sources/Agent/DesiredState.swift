@@ -80,7 +80,7 @@ struct DesiredState: Sendable {
     private mutating func addNode(_ inputs: Inputs) {
         let configuration = inputs.configuration, fabric = configuration.fabric
         add(.vrf(Self.fabricVRF, name: Self.fabricVRFName))
-        add(.port(fabric.interface, driver: fabric.driver, index: Self.fabricVif, mtu: fabric.mtu))
+        add(.port(fabric.interface, driver: fabric.driver, index: Self.fabricVif, mtu: fabric.mtu, receive: fabric.receive))
         add(
             .with {
                 $0.vif.id = Self.fabricVif.rawValue
@@ -156,7 +156,7 @@ struct DesiredState: Sendable {
             return
         }
         let bridges = network.forwarding == .l2l3
-        add(.port(interface, driver: inputs.configuration.workloadDriver, index: vif))
+        add(.port(interface, driver: inputs.configuration.workloadDriver, index: vif, receive: inputs.configuration.workloadReceive))
         add(
             .with {
                 $0.vif.id = vif.rawValue

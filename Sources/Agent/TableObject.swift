@@ -15,6 +15,7 @@ extension Dataplane_V1_Object {
             .with {
                 $0.port = .with {
                     $0.name = x.name; $0.driver = x.driver; $0.mtu = x.mtu; $0.queues = x.queues; $0.cookie = x.cookie
+                    if x.hasSpread { $0.spread = x.spread }
                 }
             }
         case .vrf(let x): .vrf(VRFID(x.id), name: x.name, floodsUnknownUnicast: x.floodsUnknownUnicast, cookie: x.cookie)
@@ -93,11 +94,15 @@ extension Dataplane_V1_Object {
 
 /// Builders for the objects an agent makes; each carries the agent's cookie.
 extension Dataplane_V1_Object {
-    static func port(_ name: String, driver: AgentConfiguration.Driver, index: VifID, mtu: Int = 0) -> Self {
+    static func port(_ name: String, driver: AgentConfiguration.Driver, index: VifID, mtu: Int = 0, receive: AgentConfiguration.Receive = .init())
+        -> Self
+    {
         with {
             $0.port.name = name
             $0.port.mtu = UInt32(clamping: mtu)
             $0.port.cookie = agentCookie
+            $0.port.queues = UInt32(clamping: receive.queues)
+            if let spread = receive.spread { $0.port.spread = spread }
             switch driver {
             case .pcap: $0.port.pcap.interface = name
             case .dpdk(let template):

@@ -115,6 +115,16 @@ public final class DataplaneClient: Sendable {
         _ = try await call { try await $0.clearCounters(request) }
     }
 
+    /// Gives a receive queue to a worker, for good; `worker` nil: lets the router choose again.
+    public func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws(DataplaneError) -> Dataplane_V1_Result {
+        var request = Dataplane_V1_AssignQueueRequest()
+        request.port = port
+        request.queue = queue
+        if let worker { request.worker = worker }
+        let message = request
+        return try await call { try await $0.assignQueue(message) }
+    }
+
     /// The drop log, batch by batch; with `follow`, until the task is cancelled or `handler` throws.
     public func dropLog(
         worker: UInt32? = nil, follow: Bool = false, handler: @escaping @Sendable ([Dataplane_V1_DroppedPacket]) async throws -> Void

@@ -12,6 +12,7 @@ struct RouterService: Service {
     func run() async throws {
         let cores = configured.configuration.router.cores
         configured.router.start()
+        for fault in configured.router.status().workers.compactMap(\.pinError) { logger.error("\(fault)") }
         logger.info(
             "forwarding",
             metadata: [

@@ -55,6 +55,7 @@ struct VRouter: DaemonCommand {
         do { configuration = try read() } catch { throw DaemonFailure.badConfiguration("\(error)") }
         if checkConfig {
             do { try ConfiguredRouter.check(configuration) } catch { throw DaemonFailure.badConfiguration("\(error)") }
+            for warning in configuration.warnings { print("\(config): warning: \(warning)") }
             print("\(config): OK: \(counted(configuration.router.cores.count, "worker")), \(counted(configuration.objects.count, "object"))")
             return
         }
@@ -62,6 +63,7 @@ struct VRouter: DaemonCommand {
         if let socket = configuration.socket {
             do { listener = try SocketListener(path: socket) } catch { throw DaemonFailure.failed("\(error)") }
         }
+        for warning in configuration.warnings { logger.warning("\(warning)") }
         let configured: ConfiguredRouter
         do { configured = try ConfiguredRouter(configuration) } catch {
             listener?.abandon()
@@ -76,8 +78,10 @@ struct VRouter: DaemonCommand {
     }
 
     private func read() throws(ConfigError) -> VRouterConfiguration {
-        var configuration = try VRouterConfiguration.load(config)
-        if let workers { try configuration.setWorkers(workers, source: "--workers") }
+        let machine = Machine.current
+        // Cores that the option replaces need not be there.
+        var configuration = try VRouterConfiguration.load(config, machine: workers == nil ? machine : nil)
+        if let workers { try configuration.setWorkers(workers, source: "--workers", machine: machine) }
         if let socket { configuration.socket = socket == "none" ? nil : socket }
         return configuration
     }

@@ -1,3 +1,4 @@
+import DataplaneAPI
 import Foundation
 import Logging
 import NetTypes
@@ -36,8 +37,27 @@ import Testing
         #expect(configuration.host == .init(interface: "vhost0-vr", driver: .pcap))
         #expect(configuration.workloadDriver == .dpdk(template: "net_tap{index},iface={interface}"))
         #expect(configuration.antispoof)
+        #expect(configuration.fabric.receive == .init() && configuration.workloadReceive == .init())
         #expect(configuration.stateDirectory == "/tmp/ports")
         #expect(configuration.logLevel == .debug)
+    }
+
+    /// What is said about queues and spreading reaches the ports; what is not said is left to the data plane, and a change of it is a difference.
+    @Test func queuesAndSpreading() throws {
+        let text = Self.good.replacing("gateway: 10.0.0.1,", with: "gateway: 10.0.0.1, queues: 4, spread: false,")
+            .replacing("antispoof: true}", with: "antispoof: true, queues: 2, spread: true}")
+        let configuration = try AgentConfiguration(yaml: text, source: "agent.yaml")
+        #expect(configuration.fabric.receive.queues == 4 && configuration.fabric.receive.spread == false)
+        #expect(configuration.workloadReceive.queues == 2 && configuration.workloadReceive.spread == true)
+        let plain = TableObject.port("p", driver: .pcap, index: VifID(3))
+        let spread = TableObject.port("p", driver: configuration.workloadDriver, index: VifID(3), receive: configuration.workloadReceive)
+        #expect(spread.port.queues == 2 && spread.port.hasSpread && spread.port.spread && !plain.port.hasSpread && plain.port.queues == 0)
+        var read = plain
+        read.port.isSpread = true
+        read.port.stats.rxPackets = 4
+        #expect(read.withoutOutput.satisfies(plain))
+        read.port.spread = true
+        #expect(!read.withoutOutput.satisfies(plain) && read.withoutOutput.port.spread)
     }
 
     @Test func thePasswordIsNotPrinted() throws {
@@ -103,6 +123,14 @@ import Testing
         (
             "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\nlog: loud\n",
             "a.yaml:4:6: log: 'loud' is not one of trace, debug, info, notice, warning, error, critical"
+        ),
+        (
+            "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24, queues: 2}\n",
+            "a.yaml:3:54: fabric.queues: a pcap port has one receive queue; use a DPDK driver, or `spread: true`"
+        ),
+        (
+            "node: n\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\nworkloads: {spread: 1}\n",
+            "a.yaml:4:21: workloads.spread: expected true or false, found '1'"
         ),
     ]
 

@@ -76,6 +76,13 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
         }
     }
 
+    func assignQueue(request: Dataplane_V1_AssignQueueRequest, context: ServerContext) async throws -> Dataplane_V1_Result {
+        .with {
+            $0.code = .unsupported
+            $0.message = "there are no workers here"
+        }
+    }
+
     func getStatus(request: Dataplane_V1_GetStatusRequest, context: ServerContext) async throws -> Dataplane_V1_GetStatusResponse {
         state.withLock { state in
             .with {

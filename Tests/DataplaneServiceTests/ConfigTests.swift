@@ -19,6 +19,7 @@ import Testing
         let configuration = try VRouterConfiguration.parse(
             """
             workers: [0, 3]
+            rebalance: {interval: 30, leastGain: 25, leastLoad: 0, mostMoves: 8}
             idle: poll
             api: {socket: /tmp/s}
             dpdk: {eal: ["--no-huge", "-m", "256"]}
@@ -28,6 +29,11 @@ import Testing
             capacities: {nextHops: 64, vifs: 8, vrfs: 4}
             """, source: "f")
         #expect(configuration.router.cores == [0, 3])
+        var policy = RebalancePolicy()
+        (policy.interval, policy.leastGain, policy.leastLoad, policy.mostMoves) = (30, 0.25, 0, 8)
+        #expect(configuration.router.rebalance == policy)
+        #expect(try VRouterConfiguration.parse("rebalance: none", source: "f").router.rebalance == nil)
+        #expect(try VRouterConfiguration.parse("rebalance: {}", source: "f").router.rebalance == RebalancePolicy())
         #expect(configuration.router.idle == .poll)
         #expect(configuration.socket == "/tmp/s")
         #expect(configuration.dpdkArguments == ["--no-huge", "-m", "256"])
@@ -93,10 +99,10 @@ import Testing
                 - {name: c, pcapFile: {output: out.pcap}}
                 - {name: d, dpdk: {device: "net_tap0,iface=tap0"}}
                 - {name: e, loopback: {}, cookie: 0xffffffffffffffff}
-                - {name: f, dpdk: {device: "net_bonding0,mode=1", members: ["net_tap1,iface=t1", "0000:04:00.0"]}, queues: 4}
+                - {name: f, dpdk: {device: "net_bonding0,mode=1", members: ["net_tap1,iface=t1", "0000:04:00.0"]}, queues: 4, spread: false}
                 - {name: g, replay: {file: trace.pcap}}
                 - {name: h, replay: {file: trace.pcap, count: 1000000}}
-                - {name: i, sink: {}, mtu: 9000}
+                - {name: i, sink: {}, mtu: 9000, spread: true}
             """, source: "f")
         var expected = sampleObjects.filter { if case .flow = $0 { false } else if case .mirror = $0 { false } else { true } }
         // In the file's order of sections VRFs come before vifs.
@@ -113,7 +119,7 @@ import Testing
         ("workes: 1", "f:1:1: workes: unknown field 'workes'; did you mean 'workers'?"),
         (
             "idle: adaptive\nqueue: 1",
-            "f:2:1: queue: unknown field 'queue'; known here: workers, idle, api, dpdk, buffers, flows, fragments, capacities, objects"
+            "f:2:1: queue: unknown field 'queue'; known here: workers, rebalance, idle, api, dpdk, buffers, flows, fragments, capacities, objects"
         ),
         ("workers: 0", "f:1:10: workers: expected a number from 1 to 64, found '0'"),
         ("workers: two", "f:1:10: workers: expected a number from 1 to 64, found 'two'"),
@@ -121,6 +127,10 @@ import Testing
         ("workers: []", "f:1:10: workers: there is no core in the list"),
         ("workers: [1, 2, 1]", "f:1:17: workers[2]: core 1 is given twice; one worker per core"),
         ("workers: [-1]", "f:1:11: workers[0]: expected a number from 0 to 1023, found '-1'"),
+        ("rebalance: 5", "f:1:12: rebalance: expected a mapping of interval, leastGain, leastLoad, mostMoves, found '5'"),
+        ("rebalance: {interval: 0}", "f:1:23: rebalance.interval: expected a number from 1 to 3600, found '0'"),
+        ("rebalance: {leastGain: 0}", "f:1:24: rebalance.leastGain: expected a number from 1 to 100, found '0'"),
+        ("objects: {ports: [{name: a, sink: {}, spread: maybe}]}", "f:1:47: objects.ports[0].spread: expected true or false, found 'maybe'"),
         ("idle: lazy", "f:1:7: idle: 'lazy' is not one of poll, adaptive, sleep"),
         ("idle:", "f:1:6: idle: expected one of poll, adaptive, sleep, found nothing"),
         ("api: off", "f:1:6: api: expected a mapping of socket, found 'off'"),
@@ -135,7 +145,7 @@ import Testing
             "f:1:54: objects.ports[0].replay.count: expected a number from 1 to 9223372036854775807, found '0'"
         ),
         ("dpdk: {eal: --no-huge}", "f:1:13: dpdk.eal: expected a list, found '--no-huge'"),
-        ("- a", "f:1:1: expected a mapping of workers, idle, api, dpdk, buffers, flows, fragments, capacities, objects, found a list"),
+        ("- a", "f:1:1: expected a mapping of workers, rebalance, idle, api, dpdk, buffers, flows, fragments, capacities, objects, found a list"),
         ("idle: poll\nidle: sleep", "f:1:1: the key 'idle' is given twice"),
         ("objects: {route: []}", "f:1:11: objects.route: unknown field 'route'; did you mean 'routes'?"),
         ("objects:\n  ports:\n    - {name: a}", "f:3:7: objects.ports[0]: give one of pcap, pcapFile, dpdk, loopback, replay, sink"),
@@ -197,6 +207,35 @@ import Testing
     @Test func aMissingFileIsNamed() {
         let error = #expect(throws: ConfigError.self) { try VRouterConfiguration.load("/nonexistent/vrouter.yaml") }
         #expect(error?.description == "/nonexistent/vrouter.yaml: cannot be read: no such file")
+    }
+
+    /// Cores that are not there, not ours, too many, and more workers than there are cores for.
+    @Test func workersOnAMachine() throws {
+        let machine = Machine(present: [0, 1, 2, 3, 8], permitted: [1, 2, 3])
+        func parse(_ text: String) throws -> VRouterConfiguration { try VRouterConfiguration.parse(text, source: "f", machine: machine) }
+        #expect(try parse("workers: [3, 1]").router.cores == [3, 1])
+        for (text, message) in [
+            ("workers: [1, 4]", "f:1:14: workers[1]: core 4 does not exist or is switched off; there are 0-3,8"),
+            ("workers: [8]", "f:1:11: workers[0]: core 8 is not permitted to this process (taskset, cpuset); permitted are 1-3"),
+            ("workers: [1, 2, 1]", "f:1:17: workers[2]: core 1 is given twice; one worker per core"),
+        ] {
+            let error = #expect(throws: ConfigError.self) { try parse(text) }
+            #expect(error?.description == message)
+        }
+        let many = "workers: [\((0...64).map(String.init).joined(separator: ", "))]"
+        let error = #expect(throws: ConfigError.self) { try VRouterConfiguration.parse(many, source: "f") }
+        #expect(error?.description == "f:1:257: workers[64]: is one core too many; there are at most 64 workers")
+        #expect(try parse("workers: 3").warnings.isEmpty)
+        #expect(
+            try parse("workers: 4\nidle: poll").warnings == [
+                "workers: 4 workers share 3 cores (1-3): packets wait while another worker has the core, always with `idle: poll`; give at most as many workers as there are cores"
+            ])
+        var configuration = try parse("workers: 4")
+        #expect(configuration.warnings.count == 1)
+        try configuration.setWorkers("2", source: "--workers", machine: machine)
+        #expect(configuration.warnings.isEmpty)
+        let refused = #expect(throws: ConfigError.self) { try configuration.setWorkers("[0]", source: "--workers", machine: machine) }
+        #expect(refused?.description == "--workers:1:2: [0]: core 0 is not permitted to this process (taskset, cpuset); permitted are 1-3")
     }
 
     @Test func workersOfTheCommandLine() throws {

@@ -291,6 +291,28 @@ import Foundation
         }
     }
 
+    @Test func queuesAreAssigned() async throws {
+        try await withServer { client, router in
+            #expect(try await client.apply(base).allSatisfy { $0.code == .ok })
+            let queues = try await client.status().workers[0].queues
+            #expect(queues.map(\.queue).allSatisfy { $0 == 0 } && queues.map(\.port) == router.ports().map(\.spec.name) && !queues.isEmpty)
+            let port = queues[0].port
+            #expect(try await client.assignQueue(port: port, queue: 0, worker: 0).code == .ok)
+            #expect(try await client.status().workers[0].queues[0].isFixed)
+            #expect(try await client.assignQueue(port: port, queue: 0, worker: nil).code == .ok)
+            #expect(try await client.status().workers[0].queues[0].isFixed == false)
+            for (name, queue, worker, message) in [
+                ("none", 0, 0, "port none: does not exist"), (port, 5, 0, "port \(port): has no receive queue 5; it has 1"),
+                (port, 0, 7, "worker 7: does not exist; there are 1"), (port, .max, .max, "port \(port): has no receive queue 4294967295; it has 1"),
+            ] as [(String, UInt32, UInt32, String)] {
+                let result = try await client.assignQueue(port: name, queue: queue, worker: worker)
+                #expect(result.code == .notFound && result.message == message)
+            }
+            // One worker: nothing to even out.
+            #expect(try await client.status().rebalancing.intervalS == 0)
+        }
+    }
+
     @Test func statusAddsUp() async throws {
         try await withServer { client, _ in
             let status = try await client.status()

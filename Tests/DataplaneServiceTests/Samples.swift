@@ -31,10 +31,11 @@ let sampleObjects: [RouterObject] = [
     .port(PortSpec(name: "c", driver: .pcapFile(input: nil, output: "out.pcap"))),
     .port(PortSpec(name: "d", driver: .dpdk(device: "net_tap0,iface=tap0"))),
     .port(PortSpec(name: "e", driver: .loopback, cookie: .max)),
-    .port(PortSpec(name: "f", driver: .dpdk(device: "net_bonding0,mode=1", members: ["net_tap1,iface=t1", "0000:04:00.0"]), queues: 4)),
+    .port(
+        PortSpec(name: "f", driver: .dpdk(device: "net_bonding0,mode=1", members: ["net_tap1,iface=t1", "0000:04:00.0"]), queues: 4, spread: false)),
     .port(PortSpec(name: "g", driver: .replay(file: "trace.pcap", count: nil))),
     .port(PortSpec(name: "h", driver: .replay(file: "trace.pcap", count: 1_000_000))),
-    .port(PortSpec(name: "i", driver: .sink, mtu: 9000)),
+    .port(PortSpec(name: "i", driver: .sink, mtu: 9000, spread: true)),
     .forwardingClass(ForwardingClassSpec(id: 5, dscp: 63, trafficClass: 7, cookie: 9)),
     .qosMap(QoSMapSpec(id: 9, dscp: [46: 5, 0: 5], trafficClass: [7: 5], cookie: 10)),
     .vif(

@@ -87,6 +87,14 @@ final class FakeRouter: RouterClient {
     func dropLog(worker: UInt32?, follow: Bool, _ body: @escaping @Sendable ([API.DroppedPacket]) async throws -> Void) async throws {
         try await body(dropped.withLock { $0.filter { worker == nil || $0.worker == worker } })
     }
+    let assignments = Mutex<[String]>([])
+    func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws -> API.Result {
+        assignments.withLock { $0.append("\(port) \(queue) \(worker.map(String.init) ?? "auto")") }
+        if let refusal { return refusal }
+        var result = API.Result()
+        result.code = .ok
+        return result
+    }
     func clearDropLog() async throws { dropLogClears.withLock { $0 += 1 } }
     func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws {
         captureRequests.withLock { $0.append(request) }

@@ -152,6 +152,7 @@ import Testing
             ]
         }
         let router = FakeRouter(statuses: [status])
+        #expect(await run(["vrctl", "workers"], router: router).output.hasSuffix("\nQueues stay where they are: there is one worker\n"))
         #expect(
             await run(["vrctl", "tables"], router: router).output == """
                 Table   Used   Capacity   Use      Memory
@@ -162,5 +163,100 @@ import Testing
         let rows = WorkerRow.rows(status, earlier: nil)
         #expect(rows.first?.cyclesPerPacket == 100 && rows.first?.packetsPerBurst == 10 && rows.first?.packetsPerSecond == 100)
         #expect(await run(["vrctl", "workers", "--total"], router: router).output.contains("100.0"))
+    }
+
+    private func status(seconds: UInt64, packets: UInt64, cycles: UInt64) -> API.Status {
+        .with {
+            $0.tscHz = 1_000_000_000
+            $0.instance = "i"
+            $0.uptimeNs = seconds * 1_000_000_000
+            $0.workers = [
+                .with {
+                    $0.core = 0
+                    $0.queues = [
+                        .with {
+                            $0.port = "uplink"
+                            $0.queue = 1
+                            $0.packets = packets
+                            $0.cycles = cycles
+                            $0.isFixed = true
+                        }
+                    ]
+                },
+                .with {
+                    $0.id = 1
+                    $0.core = 1
+                    $0.pinError = "worker 1 could not be pinned to core 1: Invalid argument; it runs on any core"
+                    $0.queues = [
+                        .with {
+                            $0.port = "fabric"
+                            $0.packets = 7
+                            $0.isSpread = true
+                        }
+                    ]
+                },
+            ]
+            $0.rebalancing = .with {
+                $0.intervalS = 10
+                $0.moves = 3
+                $0.latest = [
+                    .with {
+                        $0.port = "uplink"
+                        $0.queue = 1
+                        $0.fromWorker = 1
+                        $0.uptimeNs = 90_000_000_000
+                    }
+                ]
+            }
+        }
+    }
+
+    @Test func queuesOfWorkers() async {
+        let statuses = [status(seconds: 100, packets: 1000, cycles: 5000), status(seconds: 102, packets: 5000, cycles: 1_000_005_000)]
+        let text = await run(["vrctl", "workers"], router: FakeRouter(statuses: statuses)).output
+        #expect(
+            text.contains(
+                """
+                Port     Queue   Worker   Packets/s   Of its worker's time   Cycles/packet   Packets   Remarks
+                fabric   0       1        0           0.0 %                  -               7         spread over all workers
+                uplink   1       0        2000        50.0 %                 250000.0        5000      assigned
+
+                Queues follow the load: looked at every 10 s, 3 moved; last 12 s ago, uplink queue 1 from worker 1 to 0
+                worker 1 could not be pinned to core 1: Invalid argument; it runs on any core
+
+                """), "\(text)")
+        let json = JSON(parsing: await run(["vrctl", "workers", "-o", "json"], router: FakeRouter(statuses: statuses)).output.utf8)
+        #expect(json?["queues"]?.array.last?["sharePercent"]?.text == "50" && json?["queues"]?.array.first?["isSpread"] == true)
+        #expect(json?["rebalancing"]?["moves"] == .integer(3) && json?["workers"]?.array.count == 2)
+    }
+
+    @Test func queuesAreAssigned() async {
+        let router = FakeRouter()
+        #expect(await run(["vrctl", "workers", "assign", "uplink", "1", "0"], router: router).output == "port uplink queue 1: worker 0\n")
+        #expect(
+            await run(["vrctl", "workers", "assign", "uplink", "1", "auto"], router: router).output == "port uplink queue 1: moves with its load\n")
+        #expect(router.assignments.withLock { $0 } == ["uplink 1 0", "uplink 1 auto"])
+        for wrong in [["uplink", "1", "-1"], ["uplink", "1", "all"], ["uplink", "x", "0"], ["uplink", "1"]] {
+            #expect(await run(["vrctl", "workers", "assign"] + wrong, router: router).code == 2, "\(wrong)")
+        }
+        let refusal = API.Result.with {
+            $0.code = .notFound
+            $0.message = "worker 9: does not exist; there are 2"
+        }
+        let refused = await run(["vrctl", "workers", "assign", "uplink", "1", "9"], router: FakeRouter(refusal: refusal))
+        #expect(refused.code == 1 && refused.errors.hasSuffix("worker 9: does not exist; there are 2\n"))
+    }
+
+    /// Frames between two workers are not lost to the sum.
+    @Test func countersAddUpWithFramesUnderWay() {
+        var status = API.Status()
+        status.totals.received = 10
+        status.totals.forwarded = 7
+        status.workers = [.with { $0.handedOver = 5 }, .with { $0.takenOver = 2 }]
+        #expect(RouterSection(status: status).isBalanced && RouterSection(status: status).lines[1].contains("under way 3"))
+        status.workers[1].takenOver = 1
+        #expect(!RouterSection(status: status).isBalanced)
+        status.workers[1].pinError = "worker 1 could not be pinned"
+        #expect(RouterSection(status: status).problems == ["packet counters do not add up", "worker 1 could not be pinned"])
     }
 }

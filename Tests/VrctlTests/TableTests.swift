@@ -149,6 +149,8 @@ import Testing
                       "linkSpeedMbps": 10000,
                       "receiveQueues": 2,
                       "transmitQueues": 1,
+                      "spread": null,
+                      "isSpread": false,
                       "vrf": 2,
                       "mac": "00:00:5e:00:01:00",
                       "mtu": 1500,

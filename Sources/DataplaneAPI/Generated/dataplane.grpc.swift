@@ -119,6 +119,19 @@ public enum Dataplane_V1_Dataplane: Sendable {
                 type: .serverStreaming
             )
         }
+        /// Namespace for "AssignQueue" metadata.
+        public enum AssignQueue: Sendable {
+            /// Request type for "AssignQueue".
+            public typealias Input = Dataplane_V1_AssignQueueRequest
+            /// Response type for "AssignQueue".
+            public typealias Output = Dataplane_V1_Result
+            /// Descriptor for "AssignQueue".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "dataplane.v1.Dataplane"),
+                method: "AssignQueue",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "dataplane.v1.Dataplane" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Apply.descriptor,
@@ -127,7 +140,8 @@ public enum Dataplane_V1_Dataplane: Sendable {
             Traps.descriptor,
             ClearCounters.descriptor,
             DropLog.descriptor,
-            Capture.descriptor
+            Capture.descriptor,
+            AssignQueue.descriptor
         ]
     }
 }
@@ -282,6 +296,24 @@ extension Dataplane_V1_Dataplane {
             request: GRPCCore.StreamingServerRequest<Dataplane_V1_CaptureRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_CaptureBatch>
+
+        /// Handle the "AssignQueue" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a receive queue to a worker, without losing a packet or the order of a flow, and keeps it there; or lets the router choose again.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Dataplane_V1_AssignQueueRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_Result` messages.
+        func assignQueue(
+            request: GRPCCore.StreamingServerRequest<Dataplane_V1_AssignQueueRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_Result>
     }
 
     /// Service protocol for the "dataplane.v1.Dataplane" service.
@@ -420,6 +452,24 @@ extension Dataplane_V1_Dataplane {
             request: GRPCCore.ServerRequest<Dataplane_V1_CaptureRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_CaptureBatch>
+
+        /// Handle the "AssignQueue" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a receive queue to a worker, without losing a packet or the order of a flow, and keeps it there; or lets the router choose again.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_AssignQueueRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Dataplane_V1_Result` message.
+        func assignQueue(
+            request: GRPCCore.ServerRequest<Dataplane_V1_AssignQueueRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_Result>
     }
 
     /// Simple service protocol for the "dataplane.v1.Dataplane" service.
@@ -559,6 +609,24 @@ extension Dataplane_V1_Dataplane {
             response: GRPCCore.RPCWriter<Dataplane_V1_CaptureBatch>,
             context: GRPCCore.ServerContext
         ) async throws
+
+        /// Handle the "AssignQueue" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a receive queue to a worker, without losing a packet or the order of a flow, and keeps it there; or lets the router choose again.
+        ///
+        /// - Parameters:
+        ///   - request: A `Dataplane_V1_AssignQueueRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Dataplane_V1_Result` to respond with.
+        func assignQueue(
+            request: Dataplane_V1_AssignQueueRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Dataplane_V1_Result
     }
 }
 
@@ -643,6 +711,17 @@ extension Dataplane_V1_Dataplane.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Dataplane_V1_Dataplane.Method.AssignQueue.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_AssignQueueRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_Result>(),
+            handler: { request, context in
+                try await self.assignQueue(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -713,6 +792,17 @@ extension Dataplane_V1_Dataplane.ServiceProtocol {
             context: context
         )
         return response
+    }
+
+    public func assignQueue(
+        request: GRPCCore.StreamingServerRequest<Dataplane_V1_AssignQueueRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_Result> {
+        let response = try await self.assignQueue(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
     }
 }
 
@@ -819,6 +909,19 @@ extension Dataplane_V1_Dataplane.SimpleServiceProtocol {
                 )
                 return [:]
             }
+        )
+    }
+
+    public func assignQueue(
+        request: GRPCCore.ServerRequest<Dataplane_V1_AssignQueueRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_Result> {
+        return GRPCCore.ServerResponse<Dataplane_V1_Result>(
+            message: try await self.assignQueue(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
         )
     }
 }
@@ -994,6 +1097,29 @@ extension Dataplane_V1_Dataplane {
             deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_CaptureBatch>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_CaptureBatch>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "AssignQueue" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a receive queue to a worker, without losing a packet or the order of a flow, and keeps it there; or lets the router choose again.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_AssignQueueRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_AssignQueueRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_Result` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func assignQueue<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_AssignQueueRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_AssignQueueRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_Result>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_Result>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1247,6 +1373,40 @@ extension Dataplane_V1_Dataplane {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "AssignQueue" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a receive queue to a worker, without losing a packet or the order of a flow, and keeps it there; or lets the router choose again.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_AssignQueueRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_AssignQueueRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_Result` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func assignQueue<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_AssignQueueRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_AssignQueueRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_Result>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_Result>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Dataplane_V1_Dataplane.Method.AssignQueue.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1448,6 +1608,35 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_CaptureRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_CaptureBatch>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "AssignQueue" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives a receive queue to a worker, without losing a packet or the order of a flow, and keeps it there; or lets the router choose again.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Dataplane_V1_AssignQueueRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func assignQueue<Result>(
+        request: GRPCCore.ClientRequest<Dataplane_V1_AssignQueueRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_Result>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.assignQueue(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_AssignQueueRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_Result>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1680,6 +1869,39 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
             metadata: metadata
         )
         return try await self.capture(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "AssignQueue" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives a receive queue to a worker, without losing a packet or the order of a flow, and keeps it there; or lets the router choose again.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func assignQueue<Result>(
+        _ message: Dataplane_V1_AssignQueueRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_Result>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Dataplane_V1_AssignQueueRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.assignQueue(
             request: request,
             options: options,
             onResponse: handleResponse

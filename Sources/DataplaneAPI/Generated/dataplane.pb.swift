@@ -802,6 +802,17 @@ public nonisolated struct Dataplane_V1_Port: @unchecked Sendable {
     set {_uniqueStorage()._cookie = newValue}
   }
 
+  /// Whether received packets are spread over all workers by a hash of their (inner) flow. Absent: when there are fewer receive queues than workers and
+  /// either the fabric vif sits here or some worker would have no queue of any port.
+  public var spread: Bool {
+    get {_storage._spread ?? false}
+    set {_uniqueStorage()._spread = newValue}
+  }
+  /// Returns true if `spread` has been explicitly set.
+  public var hasSpread: Bool {_storage._spread != nil}
+  /// Clears the value of `spread`. Subsequent reads from it will return its default value.
+  public mutating func clearSpread() {_uniqueStorage()._spread = nil}
+
   /// Output only from here.
   public var stats: Dataplane_V1_PortStats {
     get {_storage._stats ?? Dataplane_V1_PortStats()}
@@ -850,6 +861,12 @@ public nonisolated struct Dataplane_V1_Port: @unchecked Sendable {
   public var transmitQueues: UInt32 {
     get {_storage._transmitQueues}
     set {_uniqueStorage()._transmitQueues = newValue}
+  }
+
+  /// what `spread` comes to at the moment
+  public var isSpread: Bool {
+    get {_storage._isSpread}
+    set {_uniqueStorage()._isSpread = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -2176,6 +2193,15 @@ public nonisolated struct Dataplane_V1_GetStatusResponse: @unchecked Sendable {
   /// Clears the value of `macLearning`. Subsequent reads from it will return its default value.
   public mutating func clearMacLearning() {_uniqueStorage()._macLearning = nil}
 
+  public var rebalancing: Dataplane_V1_Rebalancing {
+    get {_storage._rebalancing ?? Dataplane_V1_Rebalancing()}
+    set {_uniqueStorage()._rebalancing = newValue}
+  }
+  /// Returns true if `rebalancing` has been explicitly set.
+  public var hasRebalancing: Bool {_storage._rebalancing != nil}
+  /// Clears the value of `rebalancing`. Subsequent reads from it will return its default value.
+  public mutating func clearRebalancing() {_uniqueStorage()._rebalancing = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2236,43 +2262,190 @@ public nonisolated struct Dataplane_V1_Counters: Sendable {
   public init() {}
 }
 
-public nonisolated struct Dataplane_V1_Worker: Sendable {
+public nonisolated struct Dataplane_V1_Worker: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var id: UInt32 = 0
+  public var id: UInt32 {
+    get {_storage._id}
+    set {_uniqueStorage()._id = newValue}
+  }
 
   /// -1: not pinned
-  public var core: Int32 = 0
+  public var core: Int32 {
+    get {_storage._core}
+    set {_uniqueStorage()._core = newValue}
+  }
 
   public var counters: Dataplane_V1_Counters {
-    get {_counters ?? Dataplane_V1_Counters()}
-    set {_counters = newValue}
+    get {_storage._counters ?? Dataplane_V1_Counters()}
+    set {_uniqueStorage()._counters = newValue}
   }
   /// Returns true if `counters` has been explicitly set.
-  public var hasCounters: Bool {self._counters != nil}
+  public var hasCounters: Bool {_storage._counters != nil}
   /// Clears the value of `counters`. Subsequent reads from it will return its default value.
-  public mutating func clearCounters() {self._counters = nil}
+  public mutating func clearCounters() {_uniqueStorage()._counters = nil}
 
-  public var polls: UInt64 = 0
+  public var polls: UInt64 {
+    get {_storage._polls}
+    set {_uniqueStorage()._polls = newValue}
+  }
 
-  public var idlePolls: UInt64 = 0
+  public var idlePolls: UInt64 {
+    get {_storage._idlePolls}
+    set {_uniqueStorage()._idlePolls = newValue}
+  }
 
-  public var sleeps: UInt64 = 0
+  public var sleeps: UInt64 {
+    get {_storage._sleeps}
+    set {_uniqueStorage()._sleeps = newValue}
+  }
 
-  public var busyCycles: UInt64 = 0
+  public var busyCycles: UInt64 {
+    get {_storage._busyCycles}
+    set {_uniqueStorage()._busyCycles = newValue}
+  }
 
-  public var bursts: UInt64 = 0
+  public var bursts: UInt64 {
+    get {_storage._bursts}
+    set {_uniqueStorage()._bursts = newValue}
+  }
 
   /// since the start; ClearCounters leaves these alone
-  public var drops: [Dataplane_V1_DropCounter] = []
+  public var drops: [Dataplane_V1_DropCounter] {
+    get {_storage._drops}
+    set {_uniqueStorage()._drops = newValue}
+  }
+
+  /// packets received here and given to other workers to process
+  public var spread: UInt64 {
+    get {_storage._spread}
+    set {_uniqueStorage()._spread = newValue}
+  }
+
+  /// frames given to the worker that owns the transmit queue, and
+  public var handedOver: UInt64 {
+    get {_storage._handedOver}
+    set {_uniqueStorage()._handedOver = newValue}
+  }
+
+  /// taken from others to send. A worker's counters add up with taken_over to the left and handed_over to the right
+  public var takenOver: UInt64 {
+    get {_storage._takenOver}
+    set {_uniqueStorage()._takenOver = newValue}
+  }
+
+  /// why the worker is not on its core; empty: it is, or has none
+  public var pinError: String {
+    get {_storage._pinError}
+    set {_uniqueStorage()._pinError = newValue}
+  }
+
+  /// those that it polls
+  public var queues: [Dataplane_V1_ReceiveQueue] {
+    get {_storage._queues}
+    set {_uniqueStorage()._queues = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
-  fileprivate var _counters: Dataplane_V1_Counters? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct Dataplane_V1_ReceiveQueue: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var port: String = String()
+
+  /// of the port, from 0
+  public var queue: UInt32 = 0
+
+  /// received since the port is there, whichever worker polled
+  public var packets: UInt64 = 0
+
+  /// TSC cycles for them, up to the transmit buffers; of a queue that is spread: for receiving and distributing. 0 with one worker: not measured
+  public var cycles: UInt64 = 0
+
+  public var isSpread: Bool = false
+
+  /// assigned by AssignQueue, and not moved by load
+  public var isFixed: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_AssignQueueRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var port: String = String()
+
+  public var queue: UInt32 = 0
+
+  /// absent: as the router sees fit
+  public var worker: UInt32 {
+    get {_worker ?? 0}
+    set {_worker = newValue}
+  }
+  /// Returns true if `worker` has been explicitly set.
+  public var hasWorker: Bool {self._worker != nil}
+  /// Clears the value of `worker`. Subsequent reads from it will return its default value.
+  public mutating func clearWorker() {self._worker = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _worker: UInt32? = nil
+}
+
+/// Receive queues that follow the load.
+public nonisolated struct Dataplane_V1_Rebalancing: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// between two looks; 0: queues stay, or there is one worker
+  public var intervalS: UInt32 = 0
+
+  /// since the start
+  public var moves: UInt64 = 0
+
+  /// oldest first, at most 16
+  public var latest: [Dataplane_V1_QueueMove] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_QueueMove: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var port: String = String()
+
+  public var queue: UInt32 = 0
+
+  public var fromWorker: UInt32 = 0
+
+  public var toWorker: UInt32 = 0
+
+  /// GetStatusResponse.uptime_ns when it moved
+  public var uptimeNs: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct Dataplane_V1_DropCounter: Sendable {
@@ -3134,7 +3307,7 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Port"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}pcap\0\u{3}pcap_file\0\u{1}dpdk\0\u{1}loopback\0\u{1}mtu\0\u{1}queues\0\u{1}cookie\0\u{1}stats\0\u{3}device_driver\0\u{3}device_name\0\u{3}effective_mtu\0\u{1}replay\0\u{1}sink\0\u{1}link\0\u{3}link_speed_mbps\0\u{3}receive_queues\0\u{3}transmit_queues\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}pcap\0\u{3}pcap_file\0\u{1}dpdk\0\u{1}loopback\0\u{1}mtu\0\u{1}queues\0\u{1}cookie\0\u{1}stats\0\u{3}device_driver\0\u{3}device_name\0\u{3}effective_mtu\0\u{1}replay\0\u{1}sink\0\u{1}link\0\u{3}link_speed_mbps\0\u{3}receive_queues\0\u{3}transmit_queues\0\u{1}spread\0\u{3}is_spread\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -3142,6 +3315,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
     var _mtu: UInt32 = 0
     var _queues: UInt32 = 0
     var _cookie: UInt64 = 0
+    var _spread: Bool? = nil
     var _stats: Dataplane_V1_PortStats? = nil
     var _deviceDriver: String = String()
     var _deviceName: String = String()
@@ -3150,6 +3324,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
     var _linkSpeedMbps: UInt32 = 0
     var _receiveQueues: UInt32 = 0
     var _transmitQueues: UInt32 = 0
+    var _isSpread: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3165,6 +3340,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
       _mtu = source._mtu
       _queues = source._queues
       _cookie = source._cookie
+      _spread = source._spread
       _stats = source._stats
       _deviceDriver = source._deviceDriver
       _deviceName = source._deviceName
@@ -3173,6 +3349,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
       _linkSpeedMbps = source._linkSpeedMbps
       _receiveQueues = source._receiveQueues
       _transmitQueues = source._transmitQueues
+      _isSpread = source._isSpread
     }
   }
 
@@ -3281,6 +3458,8 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
         case 16: try { try decoder.decodeSingularUInt32Field(value: &_storage._linkSpeedMbps) }()
         case 17: try { try decoder.decodeSingularUInt32Field(value: &_storage._receiveQueues) }()
         case 18: try { try decoder.decodeSingularUInt32Field(value: &_storage._transmitQueues) }()
+        case 19: try { try decoder.decodeSingularBoolField(value: &_storage._spread) }()
+        case 20: try { try decoder.decodeSingularBoolField(value: &_storage._isSpread) }()
         default: break
         }
       }
@@ -3359,6 +3538,12 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._transmitQueues != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._transmitQueues, fieldNumber: 18)
       }
+      try { if let v = _storage._spread {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 19)
+      } }()
+      if _storage._isSpread != false {
+        try visitor.visitSingularBoolField(value: _storage._isSpread, fieldNumber: 20)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3373,6 +3558,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._mtu != rhs_storage._mtu {return false}
         if _storage._queues != rhs_storage._queues {return false}
         if _storage._cookie != rhs_storage._cookie {return false}
+        if _storage._spread != rhs_storage._spread {return false}
         if _storage._stats != rhs_storage._stats {return false}
         if _storage._deviceDriver != rhs_storage._deviceDriver {return false}
         if _storage._deviceName != rhs_storage._deviceName {return false}
@@ -3381,6 +3567,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._linkSpeedMbps != rhs_storage._linkSpeedMbps {return false}
         if _storage._receiveQueues != rhs_storage._receiveQueues {return false}
         if _storage._transmitQueues != rhs_storage._transmitQueues {return false}
+        if _storage._isSpread != rhs_storage._isSpread {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -5728,7 +5915,7 @@ nonisolated extension Dataplane_V1_GetStatusRequest: SwiftProtobuf.Message, Swif
 
 nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}uptime_ns\0\u{1}totals\0\u{1}workers\0\u{1}drops\0\u{1}tables\0\u{3}buffers_in_use\0\u{3}buffers_capacity\0\u{3}tsc_hz\0\u{1}instance\0\u{4}\u{1e}mac_learning\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}uptime_ns\0\u{1}totals\0\u{1}workers\0\u{1}drops\0\u{1}tables\0\u{3}buffers_in_use\0\u{3}buffers_capacity\0\u{3}tsc_hz\0\u{1}instance\0\u{4}\u{1e}mac_learning\0\u{1}rebalancing\0")
 
   fileprivate class _StorageClass {
     var _version: String = String()
@@ -5742,6 +5929,7 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
     var _tscHz: UInt64 = 0
     var _instance: String = String()
     var _macLearning: Dataplane_V1_MacLearning? = nil
+    var _rebalancing: Dataplane_V1_Rebalancing? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -5763,6 +5951,7 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
       _tscHz = source._tscHz
       _instance = source._instance
       _macLearning = source._macLearning
+      _rebalancing = source._rebalancing
     }
   }
 
@@ -5792,6 +5981,7 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
         case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._tscHz) }()
         case 10: try { try decoder.decodeSingularStringField(value: &_storage._instance) }()
         case 40: try { try decoder.decodeSingularMessageField(value: &_storage._macLearning) }()
+        case 41: try { try decoder.decodeSingularMessageField(value: &_storage._rebalancing) }()
         default: break
         }
       }
@@ -5837,6 +6027,9 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
       try { if let v = _storage._macLearning {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
       } }()
+      try { if let v = _storage._rebalancing {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -5857,6 +6050,7 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
         if _storage._tscHz != rhs_storage._tscHz {return false}
         if _storage._instance != rhs_storage._instance {return false}
         if _storage._macLearning != rhs_storage._macLearning {return false}
+        if _storage._rebalancing != rhs_storage._rebalancing {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -5983,7 +6177,168 @@ nonisolated extension Dataplane_V1_Counters: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Dataplane_V1_Worker: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Worker"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}core\0\u{1}counters\0\u{1}polls\0\u{3}idle_polls\0\u{1}sleeps\0\u{3}busy_cycles\0\u{1}bursts\0\u{2}\u{c}drops\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}core\0\u{1}counters\0\u{1}polls\0\u{3}idle_polls\0\u{1}sleeps\0\u{3}busy_cycles\0\u{1}bursts\0\u{2}\u{c}drops\0\u{1}spread\0\u{3}handed_over\0\u{3}taken_over\0\u{3}pin_error\0\u{1}queues\0")
+
+  fileprivate class _StorageClass {
+    var _id: UInt32 = 0
+    var _core: Int32 = 0
+    var _counters: Dataplane_V1_Counters? = nil
+    var _polls: UInt64 = 0
+    var _idlePolls: UInt64 = 0
+    var _sleeps: UInt64 = 0
+    var _busyCycles: UInt64 = 0
+    var _bursts: UInt64 = 0
+    var _drops: [Dataplane_V1_DropCounter] = []
+    var _spread: UInt64 = 0
+    var _handedOver: UInt64 = 0
+    var _takenOver: UInt64 = 0
+    var _pinError: String = String()
+    var _queues: [Dataplane_V1_ReceiveQueue] = []
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _id = source._id
+      _core = source._core
+      _counters = source._counters
+      _polls = source._polls
+      _idlePolls = source._idlePolls
+      _sleeps = source._sleeps
+      _busyCycles = source._busyCycles
+      _bursts = source._bursts
+      _drops = source._drops
+      _spread = source._spread
+      _handedOver = source._handedOver
+      _takenOver = source._takenOver
+      _pinError = source._pinError
+      _queues = source._queues
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._id) }()
+        case 2: try { try decoder.decodeSingularInt32Field(value: &_storage._core) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._counters) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._polls) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._idlePolls) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._sleeps) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._busyCycles) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._bursts) }()
+        case 20: try { try decoder.decodeRepeatedMessageField(value: &_storage._drops) }()
+        case 21: try { try decoder.decodeSingularUInt64Field(value: &_storage._spread) }()
+        case 22: try { try decoder.decodeSingularUInt64Field(value: &_storage._handedOver) }()
+        case 23: try { try decoder.decodeSingularUInt64Field(value: &_storage._takenOver) }()
+        case 24: try { try decoder.decodeSingularStringField(value: &_storage._pinError) }()
+        case 25: try { try decoder.decodeRepeatedMessageField(value: &_storage._queues) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._id != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._id, fieldNumber: 1)
+      }
+      if _storage._core != 0 {
+        try visitor.visitSingularInt32Field(value: _storage._core, fieldNumber: 2)
+      }
+      try { if let v = _storage._counters {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      if _storage._polls != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._polls, fieldNumber: 4)
+      }
+      if _storage._idlePolls != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._idlePolls, fieldNumber: 5)
+      }
+      if _storage._sleeps != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._sleeps, fieldNumber: 6)
+      }
+      if _storage._busyCycles != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._busyCycles, fieldNumber: 7)
+      }
+      if _storage._bursts != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._bursts, fieldNumber: 8)
+      }
+      if !_storage._drops.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._drops, fieldNumber: 20)
+      }
+      if _storage._spread != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._spread, fieldNumber: 21)
+      }
+      if _storage._handedOver != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._handedOver, fieldNumber: 22)
+      }
+      if _storage._takenOver != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._takenOver, fieldNumber: 23)
+      }
+      if !_storage._pinError.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._pinError, fieldNumber: 24)
+      }
+      if !_storage._queues.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._queues, fieldNumber: 25)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_Worker, rhs: Dataplane_V1_Worker) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._id != rhs_storage._id {return false}
+        if _storage._core != rhs_storage._core {return false}
+        if _storage._counters != rhs_storage._counters {return false}
+        if _storage._polls != rhs_storage._polls {return false}
+        if _storage._idlePolls != rhs_storage._idlePolls {return false}
+        if _storage._sleeps != rhs_storage._sleeps {return false}
+        if _storage._busyCycles != rhs_storage._busyCycles {return false}
+        if _storage._bursts != rhs_storage._bursts {return false}
+        if _storage._drops != rhs_storage._drops {return false}
+        if _storage._spread != rhs_storage._spread {return false}
+        if _storage._handedOver != rhs_storage._handedOver {return false}
+        if _storage._takenOver != rhs_storage._takenOver {return false}
+        if _storage._pinError != rhs_storage._pinError {return false}
+        if _storage._queues != rhs_storage._queues {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_ReceiveQueue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiveQueue"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}queue\0\u{1}packets\0\u{1}cycles\0\u{3}is_spread\0\u{3}is_fixed\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5991,15 +6346,64 @@ nonisolated extension Dataplane_V1_Worker: SwiftProtobuf.Message, SwiftProtobuf.
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
-      case 2: try { try decoder.decodeSingularInt32Field(value: &self.core) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._counters) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.polls) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.idlePolls) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.sleeps) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.busyCycles) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.bursts) }()
-      case 20: try { try decoder.decodeRepeatedMessageField(value: &self.drops) }()
+      case 1: try { try decoder.decodeSingularStringField(value: &self.port) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.queue) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.packets) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.cycles) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.isSpread) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.isFixed) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.port.isEmpty {
+      try visitor.visitSingularStringField(value: self.port, fieldNumber: 1)
+    }
+    if self.queue != 0 {
+      try visitor.visitSingularUInt32Field(value: self.queue, fieldNumber: 2)
+    }
+    if self.packets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packets, fieldNumber: 3)
+    }
+    if self.cycles != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cycles, fieldNumber: 4)
+    }
+    if self.isSpread != false {
+      try visitor.visitSingularBoolField(value: self.isSpread, fieldNumber: 5)
+    }
+    if self.isFixed != false {
+      try visitor.visitSingularBoolField(value: self.isFixed, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_ReceiveQueue, rhs: Dataplane_V1_ReceiveQueue) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.queue != rhs.queue {return false}
+    if lhs.packets != rhs.packets {return false}
+    if lhs.cycles != rhs.cycles {return false}
+    if lhs.isSpread != rhs.isSpread {return false}
+    if lhs.isFixed != rhs.isFixed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_AssignQueueRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AssignQueueRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}queue\0\u{1}worker\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.port) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.queue) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._worker) }()
       default: break
       }
     }
@@ -6010,46 +6414,112 @@ nonisolated extension Dataplane_V1_Worker: SwiftProtobuf.Message, SwiftProtobuf.
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
-    if self.id != 0 {
-      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    if !self.port.isEmpty {
+      try visitor.visitSingularStringField(value: self.port, fieldNumber: 1)
     }
-    if self.core != 0 {
-      try visitor.visitSingularInt32Field(value: self.core, fieldNumber: 2)
+    if self.queue != 0 {
+      try visitor.visitSingularUInt32Field(value: self.queue, fieldNumber: 2)
     }
-    try { if let v = self._counters {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    try { if let v = self._worker {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
     } }()
-    if self.polls != 0 {
-      try visitor.visitSingularUInt64Field(value: self.polls, fieldNumber: 4)
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_AssignQueueRequest, rhs: Dataplane_V1_AssignQueueRequest) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.queue != rhs.queue {return false}
+    if lhs._worker != rhs._worker {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_Rebalancing: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Rebalancing"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}interval_s\0\u{1}moves\0\u{1}latest\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.intervalS) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.moves) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.latest) }()
+      default: break
+      }
     }
-    if self.idlePolls != 0 {
-      try visitor.visitSingularUInt64Field(value: self.idlePolls, fieldNumber: 5)
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.intervalS != 0 {
+      try visitor.visitSingularUInt32Field(value: self.intervalS, fieldNumber: 1)
     }
-    if self.sleeps != 0 {
-      try visitor.visitSingularUInt64Field(value: self.sleeps, fieldNumber: 6)
+    if self.moves != 0 {
+      try visitor.visitSingularUInt64Field(value: self.moves, fieldNumber: 2)
     }
-    if self.busyCycles != 0 {
-      try visitor.visitSingularUInt64Field(value: self.busyCycles, fieldNumber: 7)
-    }
-    if self.bursts != 0 {
-      try visitor.visitSingularUInt64Field(value: self.bursts, fieldNumber: 8)
-    }
-    if !self.drops.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.drops, fieldNumber: 20)
+    if !self.latest.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.latest, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Dataplane_V1_Worker, rhs: Dataplane_V1_Worker) -> Bool {
-    if lhs.id != rhs.id {return false}
-    if lhs.core != rhs.core {return false}
-    if lhs._counters != rhs._counters {return false}
-    if lhs.polls != rhs.polls {return false}
-    if lhs.idlePolls != rhs.idlePolls {return false}
-    if lhs.sleeps != rhs.sleeps {return false}
-    if lhs.busyCycles != rhs.busyCycles {return false}
-    if lhs.bursts != rhs.bursts {return false}
-    if lhs.drops != rhs.drops {return false}
+  public static func ==(lhs: Dataplane_V1_Rebalancing, rhs: Dataplane_V1_Rebalancing) -> Bool {
+    if lhs.intervalS != rhs.intervalS {return false}
+    if lhs.moves != rhs.moves {return false}
+    if lhs.latest != rhs.latest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_QueueMove: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".QueueMove"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}queue\0\u{3}from_worker\0\u{3}to_worker\0\u{3}uptime_ns\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.port) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.queue) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.fromWorker) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.toWorker) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.uptimeNs) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.port.isEmpty {
+      try visitor.visitSingularStringField(value: self.port, fieldNumber: 1)
+    }
+    if self.queue != 0 {
+      try visitor.visitSingularUInt32Field(value: self.queue, fieldNumber: 2)
+    }
+    if self.fromWorker != 0 {
+      try visitor.visitSingularUInt32Field(value: self.fromWorker, fieldNumber: 3)
+    }
+    if self.toWorker != 0 {
+      try visitor.visitSingularUInt32Field(value: self.toWorker, fieldNumber: 4)
+    }
+    if self.uptimeNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.uptimeNs, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_QueueMove, rhs: Dataplane_V1_QueueMove) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.queue != rhs.queue {return false}
+    if lhs.fromWorker != rhs.fromWorker {return false}
+    if lhs.toWorker != rhs.toWorker {return false}
+    if lhs.uptimeNs != rhs.uptimeNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

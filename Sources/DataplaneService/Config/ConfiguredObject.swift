@@ -34,7 +34,7 @@ public struct ConfiguredObject: Sendable {
 
     private static func port(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let drivers = ["pcap", "pcapFile", "dpdk", "loopback", "replay", "sink"]
-        let fields = try value.mapping(keys: ["name"] + drivers + ["mtu", "queues", "cookie"])
+        let fields = try value.mapping(keys: ["name"] + drivers + ["mtu", "queues", "spread", "cookie"])
         let (key, details) = try fields.one(of: drivers)
         let driver: PortSpec.Driver
         switch key {
@@ -59,7 +59,7 @@ public struct ConfiguredObject: Sendable {
         return .port(
             PortSpec(
                 name: try fields.required("name").string(), driver: driver, mtu: try mtu(fields),
-                queues: try fields["queues"]?.integer(in: 0...64) ?? 0,
+                queues: try fields["queues"]?.integer(in: 0...64) ?? 0, spread: try fields["spread"]?.boolean(),
                 cookie: try cookie(fields)))
     }
 

@@ -15,22 +15,25 @@ public struct VRouterConfiguration: Sendable {
     public var bufferSize: Int?
     /// What is applied at start, in order.
     public var objects: [ConfiguredObject] = []
+    /// What is good but hardly meant, for the operator; a line each.
+    public internal(set) var warnings: [String] = []
 
     public static let defaultSocket = "/run/vrouter/dataplane.sock"
     public init() {}
 
-    /// Reads a file. Throws with the reason when it cannot be read.
-    public static func load(_ path: String) throws(ConfigError) -> VRouterConfiguration {
-        try parse(try ConfigFile.text(path: path), source: path)
+    /// Reads a file. Throws with the reason when it cannot be read. `machine`: as in `parse`.
+    public static func load(_ path: String, machine: Machine? = nil) throws(ConfigError) -> VRouterConfiguration {
+        try parse(try ConfigFile.text(path: path), source: path, machine: machine)
     }
 
-    /// `source`: the name of the file in errors.
-    public static func parse(_ text: String, source: String) throws(ConfigError) -> VRouterConfiguration {
+    /// `source`: the name of the file in errors. `machine`: where it is to run, so that cores which are not there are errors; nil: anywhere.
+    public static func parse(_ text: String, source: String, machine: Machine? = nil) throws(ConfigError) -> VRouterConfiguration {
         let root = try root(text, source: source).mapping(keys: [
-            "workers", "idle", "api", "dpdk", "buffers", "flows", "fragments", "capacities", "objects",
+            "workers", "rebalance", "idle", "api", "dpdk", "buffers", "flows", "fragments", "capacities", "objects",
         ])
         var configuration = VRouterConfiguration()
-        if let workers = root["workers"] { configuration.router.cores = try cores(workers) }
+        if let workers = root["workers"] { configuration.router.cores = try cores(workers, machine) }
+        if let rebalance = root["rebalance"] { configuration.router.rebalance = try Self.rebalance(rebalance) }
         if let idle = root["idle"] { configuration.router.idle = try idle.choice(["poll": .poll, "adaptive": .adaptive, "sleep": .sleep]) }
         if let api = root["api"] {
             if api.isWord("none") {
@@ -72,32 +75,12 @@ public struct VRouterConfiguration: Sendable {
             if let value = capacities["vrfs"] { configuration.router.vrfCapacity = try value.integer(in: 1...65_536) }
         }
         if let objects = root["objects"] { configuration.objects = try ConfiguredObject.list(objects) }
+        configuration.checkWorkers(machine)
         return configuration
     }
 
     /// An empty file says what an empty mapping says: all defaults.
     private static func root(_ text: String, source: String) throws(ConfigError) -> ConfigNode {
         try ConfigNode.documentIfAny(text: text, source: source) ?? ConfigNode(content: .null, source: source, path: "")
-    }
-
-    /// A count of workers that are not pinned, or the list of cores, one worker each.
-    static func cores(_ value: ConfigNode) throws(ConfigError) -> [Int?] {
-        guard value.isList else { return Array(repeating: nil, count: try value.integer(in: 1...64)) }
-        var cores: [Int?] = []
-        for item in try value.list() {
-            let core: Int = try item.integer(in: 0...1023)
-            guard !cores.contains(core) else { throw item.error("core \(core) is given twice; one worker per core") }
-            cores.append(core)
-        }
-        guard !cores.isEmpty else { throw value.error("there is no core in the list") }
-        guard cores.count <= 64 else { throw value.error("at most 64 workers") }
-        return cores
-    }
-}
-
-extension VRouterConfiguration {
-    /// Replaces `workers` by a value in the syntax of the file: a count, or a list of cores. `source` names it in errors.
-    public mutating func setWorkers(_ text: String, source: String) throws(ConfigError) {
-        router.cores = try Self.cores(try Self.root(text, source: source))
     }
 }

@@ -85,7 +85,7 @@ extension PortSpec {
         guard message.queues <= 64 else { throw reader.error("queues", message.queues, "a port has at most 64 receive queues") }
         self.init(
             name: try reader.name(message.name), driver: driver, mtu: try reader.mtu(message.mtu), queues: Int(message.queues),
-            cookie: message.cookie)
+            spread: message.hasSpread ? message.spread : nil, cookie: message.cookie)
     }
 }
 

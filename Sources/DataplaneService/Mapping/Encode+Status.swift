@@ -54,6 +54,11 @@ extension Dataplane_V1_GetStatusResponse {
                 $0.busyCycles = worker.busyCycles
                 $0.bursts = worker.bursts
                 $0.drops = worker.drops.map { Dataplane_V1_DropCounter($0.reason, $0.packets) }
+                $0.spread = worker.spread
+                $0.handedOver = worker.counters.handedOver
+                $0.takenOver = worker.counters.takenOver
+                $0.pinError = worker.pinError ?? ""
+                $0.queues = worker.queues.map(Dataplane_V1_ReceiveQueue.init)
             }
         }
         drops = status.drops.map { drop in
@@ -68,6 +73,19 @@ extension Dataplane_V1_GetStatusResponse {
             $0.withoutNextHop = status.learning.withoutNextHop
             $0.lost = status.learning.lost
         }
+        rebalancing = .with {
+            $0.intervalS = UInt32(clamping: status.rebalance.policy?.interval ?? 0)
+            $0.moves = status.rebalance.moves
+            $0.latest = status.rebalance.latest.map { move in
+                .with {
+                    $0.port = move.port
+                    $0.queue = UInt32(clamping: move.queue)
+                    $0.fromWorker = UInt32(clamping: move.from)
+                    $0.toWorker = UInt32(clamping: move.to)
+                    $0.uptimeNs = move.uptimeNanoseconds
+                }
+            }
+        }
         tables = status.tables.map { table in
             .with {
                 $0.name = table.name
@@ -79,6 +97,18 @@ extension Dataplane_V1_GetStatusResponse {
         buffersInUse = UInt64(clamping: status.buffersInUse)
         buffersCapacity = UInt64(clamping: status.buffersCapacity)
         tscHz = status.tscHz
+    }
+}
+
+extension Dataplane_V1_ReceiveQueue {
+    init(_ reading: QueueReading) {
+        self.init()
+        port = reading.port
+        queue = UInt32(clamping: reading.queue)
+        packets = reading.packets
+        cycles = reading.cycles
+        isSpread = reading.isSpread
+        isFixed = reading.isFixed
     }
 }
 

@@ -28,6 +28,7 @@ extension Dataplane_V1_Port {
         }
         mtu = UInt32(clamping: spec.mtu)
         queues = UInt32(clamping: spec.queues)
+        if let wanted = spec.spread { spread = wanted }
         cookie = spec.cookie
     }
     init(_ reading: PortReading) {
@@ -45,6 +46,7 @@ extension Dataplane_V1_Port {
         linkSpeedMbps = UInt32(clamping: reading.link.speed)
         receiveQueues = UInt32(clamping: reading.receiveQueues)
         transmitQueues = UInt32(clamping: reading.transmitQueues)
+        isSpread = reading.isSpread
         stats = .with {
             $0.rxPackets = reading.statistics.receivedPackets
             $0.rxBytes = reading.statistics.receivedBytes

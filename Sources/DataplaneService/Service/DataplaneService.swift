@@ -85,6 +85,16 @@ public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
         return ServerResponse(message: Dataplane_V1_ClearCountersResponse())
     }
 
+    public func assignQueue(
+        request: ServerRequest<Dataplane_V1_AssignQueueRequest>, context: ServerContext
+    ) async throws -> ServerResponse<Dataplane_V1_Result> {
+        let message = request.message
+        let outcome = await onQueue {
+            self.router.assign(port: message.port, queue: Int(message.queue), worker: message.hasWorker ? Int(message.worker) : nil)
+        }
+        return ServerResponse(message: Dataplane_V1_Result(outcome))
+    }
+
     /// The listener is registered before the response headers go out, so a client that has seen them misses nothing.
     public func traps(
         request: StreamingServerRequest<Dataplane_V1_PacketOut>, context: ServerContext

@@ -11,6 +11,8 @@ protocol RouterClient: Sendable {
     /// Batches of the drop log, oldest first; with `follow`, without end.
     func dropLog(worker: UInt32?, follow: Bool, _ body: @escaping @Sendable ([API.DroppedPacket]) async throws -> Void) async throws
     func clearDropLog() async throws
+    /// `worker` nil: wherever its load fits.
+    func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws -> API.Result
     /// Copies of frames until the request's limit.
     func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws
 }

@@ -29,6 +29,9 @@ private struct SocketRouter: RouterClient {
     func status() async throws -> API.Status { try await call { try await $0.status() } }
     func clearCounters(drops: Bool, vifs: Bool) async throws { try await call { try await $0.clearCounters(drops: drops, vifs: vifs) } }
     func clearDropLog() async throws { try await call { try await $0.clearDropLog() } }
+    func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws -> API.Result {
+        try await call { try await $0.assignQueue(port: port, queue: queue, worker: worker) }
+    }
     func dropLog(worker: UInt32?, follow: Bool, _ body: @escaping @Sendable ([API.DroppedPacket]) async throws -> Void) async throws {
         try await stream { try await client.dropLog(worker: worker, follow: follow, handler: body) }
     }

@@ -8,9 +8,15 @@ struct RouterSection {
 
     var isBalanced: Bool {
         let totals = status.totals
-        return totals.received &+ totals.generated == totals.forwarded &+ totals.dropped &+ totals.trapped &+ totals.consumed
+        let taken = status.workers.reduce(0) { $0 &+ $1.takenOver }, handed = status.workers.reduce(0) { $0 &+ $1.handedOver }
+        return totals.received &+ totals.generated &+ taken
+            == totals.forwarded &+ totals.dropped &+ totals.trapped &+ totals.consumed &+ handed
     }
-    var problems: [String] { isBalanced ? [] : ["packet counters do not add up"] }
+    /// Frames on their way from one worker to the one that sends them.
+    private var underWay: UInt64 { status.workers.reduce(0) { $0 &+ $1.handedOver &- $1.takenOver } }
+    var problems: [String] {
+        (isBalanced ? [] : ["packet counters do not add up"]) + status.workers.map(\.pinError).filter { !$0.isEmpty }.map(printable)
+    }
 
     /// Share of the time in which a worker had packets, in percent.
     func busyPercent(_ worker: Dataplane_V1_Worker) -> Double? {
@@ -27,7 +33,8 @@ struct RouterSection {
         var out = ["version \(printable(status.version))   up \(uptime)   instance \(printable(status.instance))"]
         out.append(
             "packets   received \(totals.received) + generated \(totals.generated) = forwarded \(totals.forwarded) + dropped \(totals.dropped)"
-                + " + trapped \(totals.trapped) + consumed \(totals.consumed)   " + (isBalanced ? Style.good("balanced") : Style.bad("NOT BALANCED")))
+                + " + trapped \(totals.trapped) + consumed \(totals.consumed)"
+                + (underWay > 0 ? " + under way \(underWay)   " : "   ") + (isBalanced ? Style.good("balanced") : Style.bad("NOT BALANCED")))
         for worker in status.workers {
             let busy = busyPercent(worker).map { "busy \(oneDecimal($0)) %" } ?? "busy -"
             out.append(

@@ -132,6 +132,7 @@ struct VifLayout {
         var text = linkState(port).map { " Link:\($0.prefix(1).uppercased())\($0.dropFirst())" } ?? ""
         if port.link == .up, port.linkSpeedMbps > 0 { text += " Speed:\(port.linkSpeedMbps)" }
         if port.receiveQueues > 1 { text += " Queues:\(port.receiveQueues)" }
+        if port.isSpread { text += " Spread" }
         return text
     }
 
@@ -164,6 +165,8 @@ struct VifLayout {
         add("linkSpeedMbps", port.map { JSON($0.linkSpeedMbps) } ?? .null)
         add("receiveQueues", port.map { JSON($0.receiveQueues) } ?? .null)
         add("transmitQueues", port.map { JSON($0.transmitQueues) } ?? .null)
+        add("spread", port.map { $0.hasSpread ? JSON($0.spread) : .null } ?? .null)
+        add("isSpread", port.map { JSON($0.isSpread) } ?? .null)
         add("vrf", JSON(vif.vrf))
         add("mac", JSON(macText(vif.mac)))
         add("mtu", JSON(mtu(vif)))
