@@ -49,3 +49,21 @@ public struct VNI: RawRepresentable, Hashable, Sendable, Comparable, CustomStrin
     public static let maximum: UInt32 = 0xFF_FFFF
     public var description: String { "\(rawValue)" }
 }
+
+/// A policy: an ordered list of rules that vifs name. 0 stands for none.
+public struct PolicyID: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
+    public var rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public init(_ rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public static func < (a: PolicyID, b: PolicyID) -> Bool { a.rawValue < b.rawValue }
+    public var description: String { "\(rawValue)" }
+}
+
+/// An address group: a set of prefixes that the rules of policies name.
+public struct AddressGroupID: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
+    public var rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public init(_ rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public static func < (a: AddressGroupID, b: AddressGroupID) -> Bool { a.rawValue < b.rawValue }
+    public var description: String { "\(rawValue)" }
+}
