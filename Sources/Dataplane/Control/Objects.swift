@@ -79,6 +79,9 @@ public struct VifSpec: Hashable, Sendable {
     public var vlan: VLANSpec?
     /// Marks what comes in; 0: nothing is marked.
     public var qosMap: UInt8 = 0
+    /// Policies that connections to the workload, and from it, have to pass: all of a list, up to `policyCapacity`. Where there are any, flows are kept.
+    public var ingressPolicies: [PolicyID] = [], egressPolicies: [PolicyID] = []
+    public static let policyCapacity = 4
     public var cookie: UInt64
     public init(
         id: VifID, name: String, kind: Kind, port: String, vrf: VRFID, mac: MACAddress, mtu: Int = 0, addresses: [IPAddress] = [],

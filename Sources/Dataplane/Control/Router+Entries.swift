@@ -100,7 +100,7 @@ extension Router {
             reverse = translated.reversed
         }
         let template = FlowTable.Template(
-            action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds)
+            action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds, isProgrammed: true)
         tables.flows.pool.collect(workers.count)
         return tables.readingFlows { flows in
             // A worker holds a bucket for tens of instructions, unless its core was taken away meanwhile.
@@ -121,6 +121,8 @@ extension Router {
                     for index in [result.index, flows.entry(result.index).reverse] {
                         let entry = flows.entry(index)
                         entry.action = spec.action.rawValue
+                        entry.dropReason = FlowDropReason.unknown.rawValue
+                        entry.flags.insert(.programmed)
                         entry.cookie = spec.cookie
                     }
                     return .ok

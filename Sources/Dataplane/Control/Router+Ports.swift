@@ -65,6 +65,7 @@ extension Router {
         guard spec.qosMap == 0 || state.qosMaps[spec.qosMap] != nil else {
             return .notFound("\(what): QoS map \(spec.qosMap) does not exist; create it first")
         }
+        if let refusal = checkPolicies(spec, what, state) { return refusal }
         if let refusal = checkPolicy(spec) { return .invalid("\(what): \(refusal)") }
         guard (0...65_535).contains(spec.mtu) else { return .invalid("\(what): MTU \(spec.mtu) is not within 0 to 65535") }
         let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
@@ -88,6 +89,7 @@ extension Router {
         if let old, old.keepsFlows { tables.countFlowVif(vrf: old.vrf.rawValue, by: -1) }
         publish(spec, port, state)
         state.vifs[spec.id] = spec
+        attachPolicies(spec, old, &state)
         bindTags(spec.id, old: old?.vlan, new: spec.vlan)
         for child in subInterfaces(of: spec.id, state) { publish(child, port, state) }
         if spec.kind == .physical { tables.fabricVif.store(spec.id.rawValue, ordering: .releasing) }
@@ -139,6 +141,8 @@ extension Router {
             workloadMAC: spec.workloadMAC?.rawValue ?? 0, workloadCount: UInt32(spec.workloadAddresses.count), workload: workload)
         retireWorkload(of: spec.id)
         record.qosMap = spec.qosMap
+        for (index, id) in spec.ingressPolicies.enumerated() { record.ingressPolicies[index] = id.rawValue }
+        for (index, id) in spec.egressPolicies.enumerated() { record.egressPolicies[index] = id.rawValue }
         _ = tables.vifs.publish(spec.id.rawValue, record)
     }
 
@@ -166,6 +170,7 @@ extension Router {
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: -1) }
         state.vifs[id] = nil
+        detachPolicies(spec, &state)
         state.vifBaseline[id] = counters(of: id)
         retireWorkload(of: id)
         _ = tables.vifs.remove(id.rawValue)

@@ -276,6 +276,6 @@ extension FlowReading {
             tcpState: entry.proto == IPProtocol.tcp.rawValue ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
             ingressVif: VifID(entry.ingressVif),
             nextHop: NextHopID(entry.nextHop), idleSeconds: Int(now &- entry.lastSeen) / 1000, isForward: entry.flags.contains(.forward),
-            udpSourcePort: entry.udpSourcePort)
+            udpSourcePort: entry.udpSourcePort, dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil)
     }
 }

@@ -44,6 +44,7 @@ public final class Router: @unchecked Sendable {
         var composites: [NextHopID: Set<NextHopID>] = [:]
         var forwardingClasses: [UInt8: ForwardingClassSpec] = [:]
         var qosMaps: [UInt8: QoSMapSpec] = [:]
+        var policies = Policies()
         var learning = Learning()
         var plans: [WorkerPlan] = []
         var balance = Balance()
@@ -232,10 +233,14 @@ public final class Router: @unchecked Sendable {
                     }
                 }
             }
+            compilePolicies(operations, &outcomes, &state)
             return outcomes
         }
         tables.bumpGeneration()
-        state.withLock { _ in tables.quiescence.reclaim() }
+        state.withLock { state in
+            reevaluateFlows(&state)
+            tables.quiescence.reclaim()
+        }
         return outcomes
     }
 
@@ -253,6 +258,8 @@ public final class Router: @unchecked Sendable {
         case .upsert(.forwardingClass(let spec)): upsert(spec, &state)
         case .upsert(.qosMap(let spec)): upsert(spec, &state)
         case .upsert(.mirror(let spec)): upsert(spec, &state)
+        case .upsert(.policy(let spec)): upsert(spec, &state)
+        case .upsert(.addressGroup(let spec)): upsert(spec, &state)
         case .delete(.port(let name)): deletePort(name, &state)
         case .delete(.vif(let id)): deleteVif(id, &state)
         case .delete(.vrf(let id)): deleteVRF(id, &state)
@@ -265,6 +272,8 @@ public final class Router: @unchecked Sendable {
         case .delete(.qosMap(let id)): deleteQoSMap(id, &state)
         case .delete(.flow(let key)): deleteFlow(key)
         case .delete(.mirror(let id)): deleteMirror(id, &state)
+        case .delete(.policy(let id)): deletePolicy(id, &state)
+        case .delete(.addressGroup(let id)): deleteAddressGroup(id, &state)
         }
     }
 

@@ -4,12 +4,14 @@ public import NetTypes
 /// of routes is no larger than its routes.
 public enum RouterObject: Hashable, Sendable {
     indirect case port(PortSpec), vif(VifSpec), vrf(VRFSpec), nextHop(NextHopSpec), flow(FlowSpec), qosMap(QoSMapSpec), mirror(MirrorSpec)
+    indirect case policy(PolicySpec), addressGroup(AddressGroupSpec)
     case route(RouteSpec), bridgeEntry(BridgeEntrySpec), label(LabelSpec), vni(VNISpec), forwardingClass(ForwardingClassSpec)
 }
 
 public enum RouterKey: Hashable, Sendable {
     case port(String), vif(VifID), vrf(VRFID), nextHop(NextHopID), route(VRFID, IPPrefix), bridgeEntry(VRFID, MACAddress)
-    case label(Label), vni(VNI), flow(FlowKeySpec), forwardingClass(UInt8), qosMap(UInt8), mirror(UInt32)
+    case label(Label), vni(VNI), flow(FlowKeySpec), forwardingClass(UInt8), qosMap(UInt8), mirror(UInt32), policy(PolicyID)
+    case addressGroup(AddressGroupID)
 }
 
 public enum RouterOperation: Hashable, Sendable {
@@ -104,6 +106,8 @@ public struct FlowReading: Sendable {
     /// The direction of the first packet.
     public var isForward: Bool
     public var udpSourcePort: UInt16
+    /// Nil: its action is not drop.
+    public var dropReason: FlowDropReason?
 }
 
 /// Counters that add up: received + generated = forwarded + dropped + trapped + consumed, and what is between two workers at the moment.

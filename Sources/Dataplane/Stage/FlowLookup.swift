@@ -2,12 +2,13 @@ import CPlatform
 import NetTypes
 import Synchronization
 
-/// Flows: every unicast TCP, UDP and ICMP echo packet of a vif that keeps flows, and of a tunnel, belongs to a pair of flow entries.
+/// Flows: every unicast IP packet of a vif that keeps flows, and of a tunnel to its VRF, belongs to a pair of flow entries. Later fragments follow their first (`Fragments`), ICMP
+/// errors the flow they are about (`QuotedFlow`).
 ///
-/// - Input: packets with `next` of `route`, `bridge` or `nextHop` and a transport header.
-/// - Output: `flow` and `hash` set, counters and TCP state of the entry advanced; a first packet inserts the pair. A routed packet whose entry has a valid
+/// - Input: packets with `next` of `route`, `bridge` or `nextHop`.
+/// - Output: `flow` and `hash` set, counters and TCP state of the entry advanced; a first packet inserts the pair, as policies say (`FirstPacket`). A routed packet whose entry has a valid
 ///   cached next hop skips the route lookup.
-/// - Drops: flowActionDrop, flowTableFull. A bucket that another worker holds at this moment costs the packet its accounting, not its way.
+/// - Drops: flowActionDrop, flowTableFull, pull (a TCP or UDP header that is cut off). A bucket that another worker holds at this moment costs the packet its accounting, not its way.
 extension Worker {
     func flowLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         // The packets of a burst came in on one vif.
@@ -17,7 +18,7 @@ extension Worker {
         var selected = 0
         for index in 0..<count {
             let packet = packets + index
-            guard packet.pointee.next.rawValue < Packet.Next.crossConnect.rawValue, packet.pointee.l4 != 0,
+            guard packet.pointee.next.rawValue < Packet.Next.crossConnect.rawValue, packet.pointee.l4 != 0 || isPortless(packet),
                 keeps || packet.pointee.flags.contains(.tunneled) && tables.keepsFlows(vrf: packet.pointee.vrf)
             else { continue }
             let key = keys + selected
@@ -58,24 +59,45 @@ extension Worker {
         }
     }
 
-    @inline(never) private func flowKey(_ packet: UnsafePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>) -> Bool {
+    /// A packet without a transport header: whether it has a flow all the same. TCP and UDP have not: cut off before their ports they are no use to anybody.
+    @inline(never) private func isPortless(_ packet: UnsafeMutablePointer<Packet>) -> Bool {
+        if packet.pointee.flags.contains(.laterFragment) || packet.pointee.family == .none { return false }
+        switch packet.pointee.proto {
+        case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue, IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue:
+            packet.pointee.settle(.drop(.pull))
+            return false
+        default: return true
+        }
+    }
+
+    /// False: the packet has been dealt with.
+    @inline(never) private func flowKey(_ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>) -> Bool {
         let source: UInt16, destination: UInt16
         switch packet.pointee.proto {
         case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue:
             source = UDP(packet.pointee.transport).sourcePort
             destination = UDP(packet.pointee.transport).destinationPort
-        case IPProtocol.icmp.rawValue where packet.pointee.family == .ipv4:
+        case IPProtocol.icmp.rawValue where packet.pointee.family == .ipv4 && packet.pointee.l4 != 0:
             let type = ICMPv4(packet.pointee.transport).type
-            guard type == .echoRequest || type == .echoReply else { return false }
-            // The identifier stands for both ports, so that a reply finds the reverse entry.
-            source = ICMPv4(packet.pointee.transport).identifier
-            destination = source
-        case IPProtocol.icmpv6.rawValue where packet.pointee.family == .ipv6:
+            if type == .echoRequest || type == .echoReply {
+                // The identifier stands for both ports, so that a reply finds the reverse entry.
+                source = ICMPv4(packet.pointee.transport).identifier
+                destination = source
+            } else {
+                if type.isError, followQuoted(packet) { return false }
+                (source, destination) = (0, packet.pointee.transport.word16(0))
+            }
+        case IPProtocol.icmpv6.rawValue where packet.pointee.family == .ipv6 && packet.pointee.l4 != 0:
             let type = ICMPv6(packet.pointee.transport).type
-            guard type == .echoRequest || type == .echoReply else { return false }
-            source = ICMPv6(packet.pointee.transport).identifier
-            destination = source
-        default: return false
+            if type == .echoRequest || type == .echoReply {
+                source = ICMPv6(packet.pointee.transport).identifier
+                destination = source
+            } else {
+                if type.isError, followQuoted(packet) { return false }
+                (source, destination) = (0, packet.pointee.transport.word16(0))
+            }
+        // Others have no ports: all of a protocol's packets between two addresses are one flow.
+        default: (source, destination) = (0, 0)
         }
         if packet.pointee.family == .ipv4 {
             let ip = IPv4(packet.pointee.network)
@@ -96,8 +118,11 @@ extension Worker {
     /// The first packet's pair; `none` when there is no entry for this packet (it is settled, or goes on without).
     private func insertFlow(_ packet: UnsafeMutablePointer<Packet>, _ slot: Int) -> UInt32 {
         var reverse = keys[slot].reversed
+        let admission = admit(packet, keys + slot)
         let template = FlowTable.Template(
-            action: FlowAction.forward.rawValue, cookie: 0, ingressVif: packet.pointee.ingress.pointee.id, now: milliseconds)
+            action: admission.reason == nil ? FlowAction.forward.rawValue : FlowAction.drop.rawValue, cookie: 0,
+            ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
+            now: milliseconds)
         let result = tables.flows.insertPair(lane: id, forward: keys + slot, reverse: &reverse, template)
         switch result.status {
         case .inserted, .exists: return result.index
@@ -139,9 +164,11 @@ extension Worker {
     }
 
     /// After the lookups: what a routed flow's next packets will find in its entry.
-    func remember(_ packet: UnsafePointer<Packet>, _ generation: UInt32) {
+    /// False: the flow may not go there, and the packet is settled.
+    func remember(_ packet: UnsafeMutablePointer<Packet>, _ generation: UInt32) -> Bool {
         let entry = tables.flows.reader.entry(packet.pointee.flow)
         entry.remember(nextHop: packet.pointee.nextHop, label: packet.pointee.label, generation: generation)
+        return !tables.policies.isInUse || admitAgain(packet, entry)
     }
 
     /// The UDP source port of a tunnel packet: entropy for the fabric's ECMP, 49152–65535 (RFC 7510 section 3, RFC 7348 section 5).

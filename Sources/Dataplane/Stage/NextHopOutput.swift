@@ -23,7 +23,10 @@ extension Worker {
                 continue
             }
             let flags = packet.pointee.flags
-            if flags.contains(.learnsRoute) { remember(packet, generation) }
+            if flags.contains(.learnsRoute), !remember(packet, generation) {
+                conclude(packet)
+                continue
+            }
             var nextHop = found
             if found.pointee.kind == .ecmp, let member = chooseMember(&packet.pointee, found) { nextHop = member }
             // What nearly every packet is, at once; everything else one by one in `run`.

@@ -47,7 +47,8 @@ struct FlowEntry {
     var tcpAcknowledged: UInt32
     /// What this direction has done; see `FlowTCP`.
     var tcpState: FlowTCP.State
-    var spare1: UInt8
+    /// `FlowDropReason.rawValue`, with action `drop`.
+    var dropReason: UInt8
     /// What this direction announced in its SYN (RFC 9293 section 3.7.1): the other direction sends no larger segments. 0: not seen.
     var maximumSegmentSize: UInt16
     /// `FlowTable.Life`; changed atomically.
@@ -64,6 +65,10 @@ struct FlowEntry {
         init(rawValue: UInt8) { self.rawValue = rawValue }
         /// The direction of the packet that made the flow.
         static let forward = Flags(rawValue: 1 << 0)
+        /// A control program made it what it is: policies have no say.
+        static let programmed = Flags(rawValue: 1 << 1)
+        /// What its packets become is part of its keys, also while its action is drop.
+        static let translates = Flags(rawValue: 1 << 2)
     }
 
     /// Of IPv4 the second to fourth word are not the key's: a translation is kept there; see `FlowRewrite`.
@@ -80,7 +85,7 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
     private enum Offset {
         static let action = 42, flags = 43, generation = 46, qosMap = 47, route = 48, tableGeneration = 56, ingressVif = 60
         static let packets = 64, bytes = 72, lastSeen = 80, reverse = 84, tcpSequenceEnd = 88, tcpAcknowledged = 92
-        static let tcpState = 96, maximumSegmentSize = 98, cookie = 104, translatedVRF = 116
+        static let tcpState = 96, dropReason = 97, maximumSegmentSize = 98, cookie = 104, translatedVRF = 116
         /// Of IPv4: what follows the addresses.
         static let addresses = 16, portsAndSums = 24
     }
@@ -98,6 +103,14 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         nonmutating set { octet(Offset.action).pointee.store(newValue, ordering: .relaxed) }
     }
     @inline(__always) var isForward: Bool { octet(Offset.flags).pointee.load(ordering: .relaxed) & FlowEntry.Flags.forward.rawValue != 0 }
+    var flags: FlowEntry.Flags {
+        get { FlowEntry.Flags(rawValue: octet(Offset.flags).pointee.load(ordering: .relaxed)) }
+        nonmutating set { octet(Offset.flags).pointee.store(newValue.rawValue, ordering: .relaxed) }
+    }
+    var dropReason: UInt8 {
+        get { octet(Offset.dropReason).pointee.load(ordering: .relaxed) }
+        nonmutating set { octet(Offset.dropReason).pointee.store(newValue, ordering: .relaxed) }
+    }
     @inline(__always) var generation: UInt8 { octet(Offset.generation).pointee.load(ordering: .relaxed) }
     var qosMap: UInt8 {
         get { octet(Offset.qosMap).pointee.load(ordering: .relaxed) }

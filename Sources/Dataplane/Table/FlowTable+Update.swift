@@ -116,12 +116,16 @@ extension FlowTable {
         entry.begin(key)
         entry.action = template.action
         if template.action == FlowAction.nat.rawValue { entry.translation = FlowRewrite(key.pointee, becomes: other.pointee.reversed) }
-        entry.pointee.flags = isForward ? .forward : []
+        var flags: FlowEntry.Flags = isForward ? .forward : []
+        if template.isProgrammed { flags.insert(.programmed) }
+        if template.action == FlowAction.nat.rawValue { flags.insert(.translates) }
+        entry.flags = flags
+        entry.dropReason = template.dropReason
         // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
         entry.pointee.udpSourcePort = 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32)
         entry.pointee.generation = generation
         entry.qosMap = 0
-        entry.ingressVif = isForward ? template.ingressVif : .max
+        entry.ingressVif = isForward ? template.ingressVif : template.egressVif
         entry.lastSeen = template.now
         entry.pointee.created = template.now
         entry.reverse = reverse

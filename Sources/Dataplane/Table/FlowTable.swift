@@ -52,10 +52,16 @@ final class FlowTable: @unchecked Sendable {
         /// `FlowAction.rawValue`, of both directions. `nat`: what each direction's packets become is what the other's key says.
         var action: UInt8 = 0
         var cookie: UInt64 = 0
-        /// Of the forward direction; the reverse one's is unknown (`UInt32.max`) until its first packet.
+        /// Of the forward direction.
         var ingressVif: UInt32 = .max
+        /// The vif by which it leaves, which its replies come in by.
+        var egressVif: UInt32 = .max
+        /// `FlowDropReason.rawValue`.
+        var dropReason: UInt8 = 0
         /// Milliseconds.
         var now: UInt32
+        /// Made by a control program.
+        var isProgrammed = false
     }
 
     /// Milliseconds without a packet in either direction after which a flow goes.

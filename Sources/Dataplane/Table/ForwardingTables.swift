@@ -30,6 +30,7 @@ final class ForwardingTables: @unchecked Sendable {
     let vlans: VLANTable
     let domains: BroadcastDomains
     let qos = QoSTables()
+    let policies: PolicyTable
     /// Seconds, written by the control thread: when learned addresses are seen.
     let learnClock = Atomic<UInt32>(0)
     /// By VRF id; see `roots(_:)`.
@@ -60,6 +61,7 @@ final class ForwardingTables: @unchecked Sendable {
         leaves = RouteLeaves(quiescence: quiescence)
         endpoints = TunnelEndpoints(quiescence: quiescence)
         bridge = BridgeTable(quiescence: quiescence)
+        policies = PolicyTable(quiescence: quiescence)
         flows = FlowTable(capacity: configuration.flowCapacity, laneCount: configuration.cores.count + 1, quiescence: quiescence)
         vrfCapacity = configuration.vrfCapacity
         vlans = VLANTable(quiescence: quiescence)

@@ -30,6 +30,10 @@ struct Vif {
     var isWorkload: Bool { kind == .virtual || kind == .vlan }
     /// QoS map of what comes in; 0: none.
     var qosMap: UInt8 = 0
+    /// The policies that connections to the workload have to pass, and those that connections from it have to; 0 behind the last.
+    var ingressPolicies = Policies(repeating: 0), egressPolicies = Policies(repeating: 0)
+    typealias Policies = SIMD4<UInt32>
+    static let policyCapacity = 4
 
     struct Flags: OptionSet {
         let rawValue: UInt32
@@ -51,7 +55,7 @@ struct Vif {
         /// Senders are told by ICMP that there is no way.
         static let sendsUnreachables = Flags(rawValue: 1 << 19)
         /// There is a QoS map.
-        static let marks = Flags(rawValue: 1 << 20)
+        static let marks = Flags(rawValue: 1 << 22)
         static let checksReversePath: Flags = [.looseReversePath, .strictReversePath]
         /// Frames to unknown addresses are flooded.
         static let floodsUnknownUnicast = Flags(rawValue: 1 << 8)

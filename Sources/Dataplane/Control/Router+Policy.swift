@@ -1,0 +1,229 @@
+public import NetTypes
+import Synchronization
+
+// Policies, address groups, and the flows that a change of them touches.
+extension Router {
+    /// What was programmed, what refers to what, and what of it a batch has changed so far.
+    struct Policies {
+        var specs: [PolicyID: PolicySpec] = [:]
+        var groups: [AddressGroupID: AddressGroupSpec] = [:]
+        /// The policies that name a group.
+        var users: [AddressGroupID: Set<PolicyID>] = [:]
+        /// The vifs that name a policy.
+        var vifs: [PolicyID: Set<VifID>] = [:]
+        /// To be compiled at the end of the batch.
+        var stale: Set<PolicyID> = []
+        /// What the batch replaced, for when it cannot be compiled: the first of each.
+        var oldSpecs: [PolicyID: PolicySpec?] = [:]
+        var oldGroups: [AddressGroupID: AddressGroupSpec?] = [:]
+        /// Vifs whose flows are to be decided again.
+        var touched: Set<VifID> = []
+
+        func prefixes(_ group: AddressGroupID) -> [IPPrefix] { groups[group]?.prefixes ?? [] }
+    }
+
+    // MARK: Objects
+
+    func upsert(_ spec: PolicySpec, _ state: inout State) -> RouterOutcome {
+        let what = "policy \(spec.id) (\(spec.name))"
+        if state.policies.specs[spec.id] == spec { return .ok }
+        guard spec.id.rawValue != 0 else { return .invalid("\(what): 0 stands for no policy; ids are 1 to \(PolicyTable.capacity - 1)") }
+        guard Int(spec.id.rawValue) < PolicyTable.capacity else {
+            return .tableFull("\(what): the policy table holds \(PolicyTable.capacity - 1) policies (ids 1 to \(PolicyTable.capacity - 1))")
+        }
+        guard spec.rules.count <= PolicySpec.ruleCapacity else {
+            return .tableFull("\(what): \(spec.rules.count) rules; a policy holds \(PolicySpec.ruleCapacity)")
+        }
+        for (index, rule) in spec.rules.enumerated() {
+            if let refusal = rule.service.refusal { return .invalid("\(what): rule \(index) (\(rule.name)): \(refusal)") }
+            for group in rule.groups where state.policies.groups[group] == nil {
+                return .notFound("\(what): rule \(index) (\(rule.name)): address group \(group) does not exist; create it first")
+            }
+        }
+        if state.policies.oldSpecs[spec.id] == nil { state.policies.oldSpecs[spec.id] = .some(state.policies.specs[spec.id]) }
+        link(state.policies.specs[spec.id], to: nil, &state)
+        link(nil, to: spec, &state)
+        state.policies.specs[spec.id] = spec
+        state.policies.stale.insert(spec.id)
+        return .ok
+    }
+
+    private func link(_ old: PolicySpec?, to new: PolicySpec?, _ state: inout State) {
+        for group in Set(old?.rules.flatMap(\.groups) ?? []) { state.policies.users[group]?.remove(old.map(\.id) ?? PolicyID(0)) }
+        if let new { for group in Set(new.rules.flatMap(\.groups)) { state.policies.users[group, default: []].insert(new.id) } }
+    }
+
+    func deletePolicy(_ id: PolicyID, _ state: inout State) -> RouterOutcome {
+        guard let spec = state.policies.specs[id] else { return .notFound("policy \(id): does not exist") }
+        if let vif = state.policies.vifs[id]?.min() {
+            return .inUse("policy \(id) (\(spec.name)): vif \(vif.rawValue) (\(state.vifs[vif]?.name ?? "")) names it; change the vif first")
+        }
+        link(spec, to: nil, &state)
+        state.policies.specs[id] = nil
+        state.policies.stale.remove(id)
+        state.policies.oldSpecs[id] = nil
+        tables.policies.remove(id.rawValue)
+        return .ok
+    }
+
+    func upsert(_ spec: AddressGroupSpec, _ state: inout State) -> RouterOutcome {
+        let old = state.policies.groups[spec.id]
+        if old == spec { return .ok }
+        if state.policies.oldGroups[spec.id] == nil { state.policies.oldGroups[spec.id] = .some(old) }
+        state.policies.groups[spec.id] = spec
+        if old?.prefixes != spec.prefixes { state.policies.stale.formUnion(state.policies.users[spec.id] ?? []) }
+        return .ok
+    }
+
+    func deleteAddressGroup(_ id: AddressGroupID, _ state: inout State) -> RouterOutcome {
+        guard let spec = state.policies.groups[id] else { return .notFound("address group \(id): does not exist") }
+        if let user = state.policies.users[id]?.min() {
+            return .inUse("address group \(id) (\(spec.name)): policy \(user) (\(state.policies.specs[user]?.name ?? "")) names it; change the policy first")
+        }
+        state.policies.groups[id] = nil
+        state.policies.users[id] = nil
+        return .ok
+    }
+
+    // MARK: Vifs
+
+    func checkPolicies(_ spec: VifSpec, _ what: String, _ state: State) -> RouterOutcome? {
+        for (list, name) in [(spec.ingressPolicies, "ingress"), (spec.egressPolicies, "egress")] {
+            guard list.count <= Vif.policyCapacity else { return .invalid("\(what): \(list.count) \(name) policies; a vif has \(Vif.policyCapacity) at most") }
+            if let missing = list.first(where: { state.policies.specs[$0] == nil }) {
+                return .notFound("\(what): policy \(missing) does not exist; create it first")
+            }
+        }
+        guard !spec.ingressPolicies.isEmpty || !spec.egressPolicies.isEmpty else { return nil }
+        guard spec.kind == .virtual || spec.kind == .vlan else { return .invalid("\(what): policies are for workloads; a \(spec.kind) vif has none") }
+        guard spec.keepsFlows else { return .invalid("\(what): policies need flows; switch keepsFlows on") }
+        return nil
+    }
+
+    /// After the vif's record has been published.
+    func attachPolicies(_ spec: VifSpec, _ old: VifSpec?, _ state: inout State) {
+        for id in Set(old?.allPolicies ?? []) { state.policies.vifs[id]?.remove(spec.id) }
+        for id in Set(spec.allPolicies) { state.policies.vifs[id, default: []].insert(spec.id) }
+        let now = spec.allPolicies.isEmpty ? 0 : 1, before = (old?.allPolicies ?? []).isEmpty ? 0 : 1
+        tables.policies.vifCount.wrappingAdd(now - before, ordering: .relaxed)
+        if old?.ingressPolicies ?? [] != spec.ingressPolicies || old?.egressPolicies ?? [] != spec.egressPolicies { state.policies.touched.insert(spec.id) }
+    }
+
+    func detachPolicies(_ spec: VifSpec, _ state: inout State) {
+        for id in Set(spec.allPolicies) { state.policies.vifs[id]?.remove(spec.id) }
+        if !spec.allPolicies.isEmpty { tables.policies.vifCount.wrappingSubtract(1, ordering: .relaxed) }
+        state.policies.touched.remove(spec.id)
+    }
+
+    // MARK: At the end of a batch
+
+    /// Compiles what the batch changed. A policy that cannot be takes back the operations that made it so.
+    func compilePolicies(_ operations: [RouterOperation], _ outcomes: inout [RouterOutcome], _ state: inout State) {
+        defer {
+            state.policies.oldSpecs.removeAll()
+            state.policies.oldGroups.removeAll()
+        }
+        guard !state.policies.stale.isEmpty else { return }
+        let stale = state.policies.stale.sorted()
+        state.policies.stale.removeAll()
+        for id in stale {
+            guard let spec = state.policies.specs[id] else { continue }
+            let known = state.policies
+            do throws(PolicyCompiler.TooLarge) {
+                tables.policies.publish(try PolicyCompiler.compile(spec) { known.prefixes($0) })
+                state.policies.touched.formUnion(state.policies.vifs[id] ?? [])
+            } catch {
+                let text = "policy \(id) (\(spec.name)): its rules overlap in too many ways to be compiled in \(PolicyCompiler.memoryLimit >> 20) MiB; split it or use fewer distinct ranges"
+                takeBack(spec, .tableFull(text), operations, &outcomes, &state)
+            }
+        }
+    }
+
+    private func takeBack(
+        _ spec: PolicySpec, _ outcome: RouterOutcome, _ operations: [RouterOperation], _ outcomes: inout [RouterOutcome], _ state: inout State
+    ) {
+        let groups = Set(spec.rules.flatMap(\.groups))
+        for (index, operation) in operations.enumerated() {
+            switch operation {
+            case .upsert(.policy(let given)) where given.id == spec.id: outcomes[index] = outcome
+            case .upsert(.addressGroup(let given)) where groups.contains(given.id): outcomes[index] = outcome
+            default: break
+            }
+        }
+        for group in groups { if let old = state.policies.oldGroups[group] { state.policies.groups[group] = old } }
+        guard let old = state.policies.oldSpecs[spec.id] else { return }
+        link(spec, to: old, &state)
+        state.policies.specs[spec.id] = old
+    }
+
+    // MARK: Flows
+
+    /// Decides the flows of the touched vifs again, after every worker has let go of what stood before: who decided by the old policies has made its entries by then.
+    /// Entries for which nothing changes are not written to.
+    func reevaluateFlows(_ state: inout State) {
+        guard !state.policies.touched.isEmpty else { return }
+        let touched = state.policies.touched
+        state.policies.touched.removeAll()
+        tables.quiescence.synchronize()
+        var isTouched = [Bool](repeating: false, count: configuration.vifCapacity)
+        for id in touched where Int(id.rawValue) < isTouched.count { isTouched[Int(id.rawValue)] = true }
+        func concerns(_ vif: UInt32) -> Bool { Int(vif) < isTouched.count && isTouched[Int(vif)] }
+        tables.readingFlows { flows in
+            var next = flows.firstLive(from: 1)
+            while let index = next {
+                next = index == .max ? nil : flows.firstLive(from: index + 1)
+                let entry = flows.entry(index)
+                guard entry.isForward, !entry.flags.contains(.programmed) else { continue }
+                let other = flows.entry(entry.reverse)
+                var egress = other.ingressVif
+                // Made while there were no policies: nobody asked where it goes.
+                if egress == ForwardingTables.noVif, entry.reverse != index {
+                    let key = entry.copy().key
+                    egress = tables.vifAhead(key, vrf: key.vrf)
+                }
+                guard concerns(entry.ingressVif) || concerns(egress) else { continue }
+                let reason = tables.denies(
+                    CompiledPolicy.Query(entry.copy().key, ingress: false), ingress: tables.vifs.load(entry.ingressVif),
+                    egress: entry.reverse == index ? nil : tables.vifs.load(egress))
+                let forward = entry.flags.contains(.translates) ? FlowAction.nat : .forward
+                let action = (reason == nil ? forward : .drop).rawValue
+                for entry in [entry, other] where entry.action != action || entry.dropReason != reason?.rawValue ?? 0 {
+                    entry.dropReason = reason?.rawValue ?? 0
+                    entry.action = action
+                }
+            }
+        }
+    }
+
+    // MARK: Reading
+
+    public func policies(after: PolicyID?, limit: Int) -> [PolicySpec] { state.withLock { page($0.policies.specs, after, limit).map(\.1) } }
+    public func addressGroups(after: AddressGroupID?, limit: Int) -> [AddressGroupSpec] { state.withLock { page($0.policies.groups, after, limit).map(\.1) } }
+}
+
+extension VifSpec {
+    var allPolicies: [PolicyID] { ingressPolicies + egressPolicies }
+}
+
+extension PolicyRule {
+    var groups: [AddressGroupID] {
+        [remote, local].compactMap { if case .group(let id) = $0 { id } else { nil } }
+    }
+}
+
+extension PolicyService {
+    /// Why it makes no sense; nil: it does.
+    var refusal: String? {
+        switch self {
+        case .any, .proto: nil
+        case .ports(let proto, _, _):
+            [6, 17, 33, 132, 136].contains(proto) ? nil : "protocol \(proto) has no ports; those of TCP (6), UDP (17), DCCP (33), SCTP (132) and UDP-Lite (136) are known"
+        case .icmp(let proto, let type, let code):
+            if proto != 1 && proto != 58 {
+                "protocol \(proto) is neither ICMP (1) nor ICMPv6 (58), which have types and codes"
+            } else {
+                type == nil && code != nil ? "an ICMP code needs a type" : nil
+            }
+        }
+    }
+}

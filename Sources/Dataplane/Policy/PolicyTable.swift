@@ -1,0 +1,63 @@
+import NetTypes
+import Synchronization
+
+/// The compiled policies, by id, and how many vifs name one.
+///
+/// # Thread-safety
+/// Workers `load` and `decide`; the control thread changes. A replaced policy is freed after quiescence.
+final class PolicyTable: @unchecked Sendable {
+    static let capacity = 65_536
+    private let slots: SlotTable<CompiledPolicy>
+    private let quiescence: Quiescence
+    /// Vifs that name a policy; first packets are only asked about while there are any.
+    let vifCount = Atomic<Int>(0)
+
+    init(quiescence: Quiescence) {
+        slots = SlotTable(capacity: Self.capacity, quiescence: quiescence)
+        self.quiescence = quiescence
+    }
+
+    deinit {
+        var next = slots.first(from: 0)
+        while let id = next {
+            slots.load(id)?.pointee.deallocate()
+            next = slots.first(from: id &+ 1)
+        }
+    }
+
+    @inline(__always) var isInUse: Bool { vifCount.load(ordering: .relaxed) != 0 }
+    @inline(__always) func load(_ id: UInt32) -> UnsafePointer<CompiledPolicy>? { slots.load(id) }
+
+    /// What the policies of one list say together: nil when all pass, else the origin of the first that denies.
+    @inline(__always) func denies(_ list: Vif.Policies, _ query: CompiledPolicy.Query) -> PolicyOrigin? {
+        var index = 0
+        while index < Vif.policyCapacity, list[index] != 0 {
+            if let policy = slots.load(list[index]), policy.pointee.evaluate(query) == .deny { return policy.pointee.origin }
+            index &+= 1
+        }
+        return nil
+    }
+
+    func publish(_ policy: CompiledPolicy) {
+        let old = slots.load(policy.id)?.pointee
+        _ = slots.publish(policy.id, policy)
+        if let old { quiescence.retire { old.deallocate() } }
+    }
+
+    func remove(_ id: UInt32) {
+        guard let old = slots.load(id)?.pointee else { return }
+        _ = slots.remove(id)
+        quiescence.retire { old.deallocate() }
+    }
+
+    var count: Int { slots.count }
+    var memoryBytes: Int {
+        var bytes = slots.memoryBytes
+        var next = slots.first(from: 0)
+        while let id = next {
+            bytes += slots.load(id)?.pointee.memoryBytes ?? 0
+            next = slots.first(from: id &+ 1)
+        }
+        return bytes
+    }
+}

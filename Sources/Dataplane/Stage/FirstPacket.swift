@@ -1,0 +1,110 @@
+import NetTypes
+
+/// First packets: whether a new flow may be, as the policies of the vif by which it enters and of the one by which it leaves say.
+///
+/// - Input: a packet whose key has no flow entry; its network header has been checked.
+/// - Output: the action and the reason its pair of entries starts with, and the vif by which it leaves, where that is a workload's.
+/// - Drops: none itself: a denied flow is an entry with the action drop.
+extension Worker {
+    struct Admission {
+        var reason: FlowDropReason?
+        /// `ForwardingTables.noVif`: a tunnel, or the router itself.
+        var egressVif = ForwardingTables.noVif
+    }
+
+    @inline(never) func admit(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>) -> Admission {
+        var admission = Admission()
+        guard tables.policies.isInUse else { return admission }
+        admission.egressVif = vifAhead(packet, key)
+        var query = CompiledPolicy.Query(key.pointee, ingress: false)
+        if packet.pointee.l4 != 0, packet.pointee.proto == IPProtocol.icmp.rawValue || packet.pointee.proto == IPProtocol.icmpv6.rawValue {
+            query.destinationPort = packet.pointee.transport.word16(0)
+        }
+        admission.reason = tables.denies(query, ingress: packet.pointee.ingress, egress: tables.vifs.load(admission.egressVif))
+        return admission
+    }
+
+    /// The workload's vif that the packet will leave by.
+    private func vifAhead(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>) -> UInt32 {
+        switch packet.pointee.next {
+        case .route: tables.vifAhead(key.pointee, vrf: packet.pointee.vrf)
+        case .bridge:
+            tables.vif(
+                behind: tables.bridge.reader.lookup(vrf: packet.pointee.vrf, mac: Ethernet(packet.pointee.data).destination)?.nextHop ?? 0, key.pointee)
+        default: tables.vif(behind: packet.pointee.nextHop, key.pointee)
+        }
+    }
+
+    /// A flow's route has been looked up again: when it leads to another workload's vif now, that one's policies are asked too. False: they deny it, and the packet is settled.
+    @inline(never) func admitAgain(_ packet: UnsafeMutablePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) -> Bool {
+        let other = tables.flows.reader.entry(entry.reverse), key = entry.copy().key
+        let vif = tables.vif(behind: packet.pointee.nextHop, key)
+        guard vif != ForwardingTables.noVif, other.ingressVif != vif, !entry.flags.contains(.programmed), entry.isForward else { return true }
+        other.ingressVif = vif
+        guard
+            let reason = tables.denies(CompiledPolicy.Query(key, ingress: false), ingress: packet.pointee.ingress, egress: tables.vifs.load(vif))
+        else { return true }
+        for entry in [entry, other] { entry.deny(reason) }
+        packet.pointee.settle(.drop(.flowActionDrop))
+        return false
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == FlowEntry {
+    func deny(_ reason: FlowDropReason) {
+        dropReason = reason.rawValue
+        action = FlowAction.drop.rawValue
+    }
+}
+
+extension ForwardingTables {
+    /// The workload's vif that a routed flow leaves by; `noVif`: it goes into a tunnel, to the router, or nowhere.
+    func vifAhead(_ key: FlowKey, vrf: UInt32) -> UInt32 { vif(behind: leaves.reader.nextHop(leaf(vrf: vrf, key)), key) }
+
+    /// The workload's vif that a next hop leads to.
+    func vif(behind first: UInt32, _ key: FlowKey) -> UInt32 {
+        var id = first
+        for _ in 0..<Worker.maximumChain {
+            guard let nextHop = nextHops.load(id) else { return Self.noVif }
+            switch nextHop.pointee.kind {
+            case .encap: return nextHop.pointee.vif
+            case .discard, .receive, .tunnel, .tunnelIPv6, .resolve, .multicast: return Self.noVif
+            case .indirect: id = nextHop.pointee.target
+            case .vrf: id = leaves.reader.nextHop(leaf(vrf: nextHop.pointee.vrf, key))
+            // Of several members any speaks for all: they are one service.
+            case .ecmp: id = nextHop.pointee.members?.pointee.nextHop ?? 0
+            }
+        }
+        return Self.noVif
+    }
+
+    /// The route of a key's destination; 0: none.
+    private func leaf(vrf: UInt32, _ key: FlowKey) -> UInt32 {
+        let roots = roots(vrf)
+        return key.family == 4
+            ? routes.reader.lookupIPv4(roots.ipv4, UInt32(truncatingIfNeeded: key.a0)) : routes.reader.lookupIPv6(roots.ipv6, key.a2, key.a3)
+    }
+
+    /// Nil: a flow may be. `query` is from the view of the sender's vif. `ingress`: the vif by which it enters the router, `egress`: by which it leaves.
+    func denies(_ query: CompiledPolicy.Query, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?) -> FlowDropReason? {
+        if let ingress, let origin = policies.denies(ingress.pointee.egressPolicies, query) { return FlowDropReason(origin, isLeaving: false) }
+        guard let egress, egress.pointee.ingressPolicies[0] != 0 else { return nil }
+        var query = query
+        swap(&query.remote, &query.local)
+        return policies.denies(egress.pointee.ingressPolicies, query).map { FlowDropReason($0, isLeaving: true) }
+    }
+}
+
+extension CompiledPolicy.Query {
+    /// What a flow's key says. `ingress`: asked for the vif of its destination, else for that of its source. An echo's identifier is not its type: it counts as a request.
+    init(_ key: FlowKey, ingress: Bool) {
+        let isIPv4 = key.family == 4
+        let source = isIPv4 ? UInt128(key.a0 >> 32) : UInt128(key.a0) << 64 | UInt128(key.a1)
+        let destination = isIPv4 ? UInt128(key.a0 & 0xFFFF_FFFF) : UInt128(key.a2) << 64 | UInt128(key.a3)
+        self.init(
+            isIPv4: isIPv4, proto: key.proto, remote: ingress ? source : destination, local: ingress ? destination : source, sourcePort: key.sourcePort,
+            destinationPort: key.destinationPort)
+        guard key.proto == IPProtocol.icmp.rawValue || key.proto == IPProtocol.icmpv6.rawValue else { return }
+        if key.sourcePort == key.destinationPort { destinationPort = UInt16(isIPv4 ? ICMPv4.MessageType.echoRequest.rawValue : ICMPv6.MessageType.echoRequest.rawValue) << 8 }
+    }
+}

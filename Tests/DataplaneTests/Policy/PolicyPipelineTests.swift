@@ -1,0 +1,200 @@
+import NetTypes
+import Testing
+
+@testable import Dataplane
+
+/// First packets against policies, and what becomes of flows when policies change. Packets by scapy (GoldenPolicy.swift); blue1 is vif 3, blue2 vif 4 of one router.
+@Suite("Policies on the packet path") struct PolicyPipelineTests {
+    static let dns = PolicyService.ports(proto: 17, destination: [53...53], source: [])
+    static let clients = AddressGroupID(1)
+
+    static func policy(_ id: UInt32, _ rules: [PolicyRule], origin: PolicyOrigin = .securityGroup, defaultAction: PolicyAction = .deny) -> RouterOperation {
+        .upsert(.policy(PolicySpec(id: PolicyID(id), name: "p\(id)", origin: origin, rules: rules, defaultAction: defaultAction)))
+    }
+    static func group(_ prefixes: String...) -> RouterOperation {
+        .upsert(.addressGroup(AddressGroupSpec(id: clients, name: "clients", prefixes: prefixes.compactMap { IPPrefix($0) })))
+    }
+    /// Gives a vif policies.
+    static func attach(_ test: TestRouter, _ vif: UInt32, ingress: [UInt32] = [], egress: [UInt32] = []) -> RouterOperation {
+        var spec = test.router.vifs(after: nil, limit: 100).first { $0.spec.id == VifID(vif) }!.spec
+        spec.ingressPolicies = ingress.map { PolicyID($0) }
+        spec.egressPolicies = egress.map { PolicyID($0) }
+        return .upsert(.vif(spec))
+    }
+    func apply(_ test: TestRouter, _ operations: RouterOperation..., location: SourceLocation = #_sourceLocation) {
+        for outcome in test.router.apply(operations) { #expect(outcome == .ok, sourceLocation: location) }
+    }
+    func flows(_ test: TestRouter) -> [FlowReading] { test.router.flows(from: 0, limit: 100).flows }
+
+    @Test("What a group may ask is answered; the rest is dropped, and the flow says why") func ingress() {
+        let test = TestRouter()
+        apply(test, Self.group("10.1.0.11/32"), Self.policy(1, [PolicyRule(remote: .group(Self.clients), service: Self.dns)]), Self.attach(test, 4, ingress: [1]))
+        for _ in 0..<2 {
+            test.send(GoldenPolicy.udp53, from: test.blue1)
+            #expect(test.blue2.take() == [GoldenPolicy.udp53Delivered])
+            test.send(GoldenPolicy.udp54, from: test.blue1)
+            #expect(test.blue2.take().isEmpty)
+        }
+        // The answer needs no rule.
+        test.send(GoldenPolicy.answer53, from: test.blue2)
+        #expect(test.blue1.take() == [GoldenPolicy.answer53Delivered])
+        #expect(test.allDrops == ["flow_action_drop": 2])
+        let denied = flows(test).filter { $0.spec.action == .drop }
+        #expect(denied.count == 2 && denied.allSatisfy { $0.dropReason == .outSecurityGroup } && denied.contains { $0.isForward && $0.packets == 2 })
+        let passed = flows(test).filter { $0.spec.action == .forward }
+        #expect(passed.count == 2 && passed.allSatisfy { $0.dropReason == nil })
+        #expect(passed.first { !$0.isForward }?.ingressVif == VifID(4) && passed.first { $0.isForward }?.ingressVif == VifID(3))
+    }
+
+    @Test("All policies of a list have to pass; the first that does not names the reason") func both() {
+        let test = TestRouter()
+        apply(
+            test, Self.policy(1, [PolicyRule(service: Self.dns)]), Self.policy(2, [PolicyRule(action: .deny, service: .proto(17))], origin: .networkPolicy, defaultAction: .pass),
+            Self.attach(test, 3, egress: [1, 2]))
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        test.send(GoldenPolicy.udp54, from: test.blue1)
+        test.send(GoldenPolicy.echo, from: test.blue1)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 3])
+        #expect(flows(test).first { $0.spec.key.destinationPort == 53 }?.dropReason == .policy)
+        #expect(flows(test).first { $0.spec.key.destinationPort == 54 }?.dropReason == .securityGroup)
+    }
+
+    @Test("What comes out of a tunnel is asked about like everything else") func tunnelled() {
+        let test = TestRouter()
+        apply(test, Self.group("10.1.0.14/32"), Self.policy(1, [PolicyRule(remote: .group(Self.clients), service: Self.dns)]), Self.attach(test, 4, ingress: [1]))
+        test.send(GoldenPolicy.tunnelled, from: test.fabric)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
+        // A member joins: the flow that was denied is one that passes.
+        apply(test, Self.group("10.1.0.13/32", "10.1.0.14/32"))
+        test.send(GoldenPolicy.tunnelled, from: test.fabric)
+        #expect(test.blue2.take() == [GoldenPolicy.tunnelledDelivered])
+    }
+
+    @Test("A change stops what it forbids, and touches nothing else") func change() {
+        let test = TestRouter()
+        let both = PolicyRule(service: .ports(proto: 17, destination: [53...54], source: []))
+        apply(test, Self.policy(1, [both]), Self.attach(test, 4, ingress: [1]))
+        for packet in [GoldenPolicy.udp53, GoldenPolicy.udp54, GoldenPolicy.udp53v6] { test.send(packet, from: test.blue1) }
+        #expect(test.blue2.take() == [GoldenPolicy.udp53Delivered, GoldenPolicy.udp54Delivered, GoldenPolicy.udp53v6Delivered])
+        let before = flows(test).first { $0.spec.key.destinationPort == 54 }
+        apply(test, Self.policy(1, [PolicyRule(service: .ports(proto: 17, destination: [54...54], source: []))]))
+        #expect(flows(test).filter { $0.dropReason == .outSecurityGroup }.count == 4)
+        for packet in [GoldenPolicy.udp53, GoldenPolicy.udp54, GoldenPolicy.udp53v6] { test.send(packet, from: test.blue1) }
+        #expect(test.blue2.take() == [GoldenPolicy.udp54Delivered])
+        // The answer to what is forbidden now is forbidden too.
+        test.send(GoldenPolicy.answer53, from: test.blue2)
+        #expect(test.blue1.take().isEmpty && test.allDrops == ["flow_action_drop": 3])
+        let after = flows(test).first { $0.spec.key.destinationPort == 54 }
+        #expect(after?.index == before?.index && after?.generation == before?.generation && after?.packets == 2)
+        // And back.
+        apply(test, Self.policy(1, [both]))
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        test.send(GoldenPolicy.answer53, from: test.blue2)
+        #expect(test.blue2.take() == [GoldenPolicy.udp53Delivered] && test.blue1.take() == [GoldenPolicy.answer53Delivered])
+        #expect(flows(test).count == 6 && flows(test).allSatisfy { $0.spec.action == .forward })
+    }
+
+    @Test("A policy that comes later holds for flows that are there; programmed ones stay as they were programmed") func attachedLater() {
+        let test = TestRouter()
+        let key = FlowKeySpec(vrf: .init(1), source: IPAddress("10.1.0.11")!, destination: IPAddress("10.1.0.12")!, proto: 17, sourcePort: 4000, destinationPort: 54)
+        apply(test, .upsert(.flow(FlowSpec(key: key, action: .forward))), Self.policy(1, []))
+        // The flow is made while nobody asks by which vif it leaves.
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        apply(test, Self.attach(test, 4, ingress: [1]))
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        test.send(GoldenPolicy.udp54, from: test.blue1)
+        #expect(test.blue2.take() == [GoldenPolicy.udp53Delivered, GoldenPolicy.udp54Delivered])
+        // Without policies the vif takes everything again.
+        apply(test, Self.attach(test, 4))
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        #expect(test.blue2.take() == [GoldenPolicy.udp53Delivered])
+        #expect(test.allDrops == ["flow_action_drop": 1])
+    }
+
+    @Test("A route that moves a flow to another workload asks that one's policies") func moved() {
+        let test = TestRouter()
+        apply(test, Self.policy(1, []), Self.attach(test, 4, ingress: [1]))
+        func lead(to nextHop: UInt32) -> RouterOperation { .upsert(.route(RouteSpec(vrf: .init(1), prefix: IPPrefix("10.1.0.12/32")!, nextHop: .init(nextHop)))) }
+        // First to a subnet behind the fabric, then to blue2.
+        apply(test, .upsert(.route(RouteSpec(vrf: .init(1), prefix: IPPrefix("10.1.0.12/32")!, nextHop: .init(2), label: 5003))))
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        #expect(test.fabric.take().count == 1)
+        apply(test, lead(to: 40))
+        for _ in 0..<2 { test.send(GoldenPolicy.udp53, from: test.blue1) }
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 2])
+        #expect(flows(test).allSatisfy { $0.dropReason == .outSecurityGroup })
+    }
+
+    @Test("Protocols without ports have flows, and ICMP goes by type and code") func otherProtocols() {
+        let test = TestRouter()
+        apply(test, Self.policy(1, [PolicyRule(service: .icmp(proto: 1, type: 8, code: nil))]), Self.attach(test, 4, ingress: [1]))
+        test.send(GoldenPolicy.echo, from: test.blue1)
+        test.send(GoldenPolicy.timestamp, from: test.blue1)
+        test.send(GoldenPolicy.gre, from: test.blue1)
+        #expect(test.blue2.take() == [GoldenPolicy.echoDelivered])
+        #expect(test.allDrops == ["flow_action_drop": 2] && flows(test).count == 6)
+        apply(test, Self.policy(1, [PolicyRule(service: .proto(47))]))
+        test.send(GoldenPolicy.echo, from: test.blue1)
+        test.send(GoldenPolicy.gre, from: test.blue1)
+        test.send(GoldenPolicy.cutTCP, from: test.blue1)
+        #expect(test.blue2.take() == [GoldenPolicy.greDelivered])
+        #expect(test.allDrops == ["flow_action_drop": 3, "pull": 1])
+    }
+
+    @Test("An ICMP error goes with the flow it is about, and is nothing without one") func errors() {
+        let test = TestRouter()
+        apply(test, Self.policy(1, [PolicyRule(service: Self.dns)]), Self.policy(2, []), Self.attach(test, 3, ingress: [2]), Self.attach(test, 4, ingress: [1]))
+        test.send(GoldenPolicy.unreachable, from: test.blue2)
+        #expect(test.blue1.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        test.send(GoldenPolicy.unreachable, from: test.blue2)
+        #expect(test.blue1.take() == [GoldenPolicy.unreachableDelivered])
+        #expect(flows(test).first { $0.spec.key.sourcePort == 53 }?.packets == 1)
+    }
+
+    struct Quote: Sendable, CustomTestStringConvertible {
+        var name: String, proto: UInt8 = 17, port: UInt16 = 53, isIPv6 = false, error: [UInt8], delivered: [UInt8]
+        var testDescription: String { name }
+    }
+    @Test(
+        "Of a flow that is translated, the error and its quote are translated",
+        arguments: [
+            Quote(name: "from the far end", error: GoldenPolicy.unreachableOfShown, delivered: GoldenPolicy.unreachableDelivered),
+            Quote(name: "from a router on the way", error: GoldenPolicy.exceededOfShown, delivered: GoldenPolicy.exceededDelivered),
+            Quote(name: "about TCP", proto: 6, port: 80, error: GoldenPolicy.prohibitedOfShown, delivered: GoldenPolicy.prohibitedDelivered),
+            Quote(name: "IPv6", isIPv6: true, error: GoldenPolicy.unreachable6OfShown, delivered: GoldenPolicy.unreachable6Delivered),
+        ]) func translatedErrors(_ it: Quote) {
+        let test = TestRouter()
+        let key = FlowKeySpec(
+            vrf: .init(1), source: IPAddress(it.isIPv6 ? "fd00:1::11" : "10.1.0.11")!, destination: IPAddress(it.isIPv6 ? "fd00:1::12" : "10.1.0.12")!,
+            proto: it.proto, sourcePort: 4000, destinationPort: it.port)
+        let translation = FlowTranslation(source: IPAddress(it.isIPv6 ? "2001:db8::5" : "203.0.113.5")!, sourcePort: 61001)
+        apply(test, .upsert(.flow(FlowSpec(key: key, action: .nat, translation: translation))))
+        test.send(it.error, from: test.blue2)
+        #expect(test.blue1.take() == [it.delivered])
+        // A wrong checksum is not repaired.
+        var wrong = it.error
+        wrong[wrong.count - 1] ^= 1
+        test.send(wrong, from: test.blue2)
+        #expect(test.blue1.take().isEmpty && test.allDrops == ["checksum_error": 1])
+    }
+
+    @Test("What makes no sense is refused with the reason, and changes nothing") func refusals() {
+        let test = TestRouter()
+        func refusal(_ operation: RouterOperation) -> String { "\(test.router.apply([operation])[0])" }
+        #expect(refusal(Self.policy(0, [])).contains("0 stands for no policy"))
+        #expect(refusal(Self.policy(1, [PolicyRule(remote: .group(AddressGroupID(9)))])).contains("address group 9 does not exist"))
+        #expect(refusal(Self.policy(1, [PolicyRule(service: .ports(proto: 1, destination: [], source: []))])).contains("protocol 1 has no ports"))
+        #expect(refusal(Self.policy(1, [PolicyRule(service: .icmp(proto: 1, type: nil, code: 3))])).contains("an ICMP code needs a type"))
+        #expect(refusal(Self.attach(test, 4, ingress: [1])).contains("policy 1 does not exist"))
+        apply(test, Self.group("10.1.0.0/24"), Self.policy(1, [PolicyRule(remote: .group(Self.clients))]), Self.attach(test, 4, ingress: [1]))
+        #expect(refusal(.delete(.policy(PolicyID(1)))).contains("vif 4 (blue2) names it"))
+        #expect(refusal(.delete(.addressGroup(Self.clients))).contains("policy 1 (p1) names it"))
+        #expect(refusal(Self.attach(test, 4, ingress: [1, 1, 1, 1, 1])).contains("4 at most"))
+        var spec = test.router.vifs(after: nil, limit: 100).first { $0.spec.id == VifID(4) }!.spec
+        spec.keepsFlows = false
+        #expect(refusal(.upsert(.vif(spec))).contains("keepsFlows"))
+        apply(test, Self.attach(test, 4), .delete(.policy(PolicyID(1))), .delete(.addressGroup(Self.clients)))
+        #expect(test.router.policies(after: nil, limit: 10).isEmpty && test.router.addressGroups(after: nil, limit: 10).isEmpty)
+    }
+}
