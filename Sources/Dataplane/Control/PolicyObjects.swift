@@ -14,7 +14,8 @@ public struct PolicySpec: Hashable, Sendable {
     public var defaultAction: PolicyAction
     public var cookie: UInt64
     public init(
-        id: PolicyID, name: String, origin: PolicyOrigin = .securityGroup, rules: [PolicyRule] = [], defaultAction: PolicyAction = .deny, cookie: UInt64 = 0
+        id: PolicyID, name: String, origin: PolicyOrigin = .securityGroup, rules: [PolicyRule] = [], defaultAction: PolicyAction = .deny,
+        cookie: UInt64 = 0
     ) {
         self.id = id
         self.name = name

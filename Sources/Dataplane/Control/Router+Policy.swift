@@ -78,7 +78,8 @@ extension Router {
     func deleteAddressGroup(_ id: AddressGroupID, _ state: inout State) -> RouterOutcome {
         guard let spec = state.policies.groups[id] else { return .notFound("address group \(id): does not exist") }
         if let user = state.policies.users[id]?.min() {
-            return .inUse("address group \(id) (\(spec.name)): policy \(user) (\(state.policies.specs[user]?.name ?? "")) names it; change the policy first")
+            return .inUse(
+                "address group \(id) (\(spec.name)): policy \(user) (\(state.policies.specs[user]?.name ?? "")) names it; change the policy first")
         }
         state.policies.groups[id] = nil
         state.policies.users[id] = nil
@@ -89,7 +90,9 @@ extension Router {
 
     func checkPolicies(_ spec: VifSpec, _ what: String, _ state: State) -> RouterOutcome? {
         for (list, name) in [(spec.ingressPolicies, "ingress"), (spec.egressPolicies, "egress")] {
-            guard list.count <= Vif.policyCapacity else { return .invalid("\(what): \(list.count) \(name) policies; a vif has \(Vif.policyCapacity) at most") }
+            guard list.count <= Vif.policyCapacity else {
+                return .invalid("\(what): \(list.count) \(name) policies; a vif has \(Vif.policyCapacity) at most")
+            }
             if let missing = list.first(where: { state.policies.specs[$0] == nil }) {
                 return .notFound("\(what): policy \(missing) does not exist; create it first")
             }
@@ -106,7 +109,9 @@ extension Router {
         for id in Set(spec.allPolicies) { state.policies.vifs[id, default: []].insert(spec.id) }
         let now = spec.allPolicies.isEmpty ? 0 : 1, before = (old?.allPolicies ?? []).isEmpty ? 0 : 1
         tables.policies.vifCount.wrappingAdd(now - before, ordering: .relaxed)
-        if old?.ingressPolicies ?? [] != spec.ingressPolicies || old?.egressPolicies ?? [] != spec.egressPolicies { state.policies.touched.insert(spec.id) }
+        if old?.ingressPolicies ?? [] != spec.ingressPolicies || old?.egressPolicies ?? [] != spec.egressPolicies {
+            state.policies.touched.insert(spec.id)
+        }
     }
 
     func detachPolicies(_ spec: VifSpec, _ state: inout State) {
@@ -133,7 +138,8 @@ extension Router {
                 tables.policies.publish(try PolicyCompiler.compile(spec) { known.prefixes($0) })
                 state.policies.touched.formUnion(state.policies.vifs[id] ?? [])
             } catch {
-                let text = "policy \(id) (\(spec.name)): its rules overlap in too many ways to be compiled in \(PolicyCompiler.memoryLimit >> 20) MiB; split it or use fewer distinct ranges"
+                let text =
+                    "policy \(id) (\(spec.name)): its rules overlap in too many ways to be compiled in \(PolicyCompiler.memoryLimit >> 20) MiB; split it or use fewer distinct ranges"
                 takeBack(spec, .tableFull(text), operations, &outcomes, &state)
             }
         }
@@ -198,7 +204,9 @@ extension Router {
     // MARK: Reading
 
     public func policies(after: PolicyID?, limit: Int) -> [PolicySpec] { state.withLock { page($0.policies.specs, after, limit).map(\.1) } }
-    public func addressGroups(after: AddressGroupID?, limit: Int) -> [AddressGroupSpec] { state.withLock { page($0.policies.groups, after, limit).map(\.1) } }
+    public func addressGroups(after: AddressGroupID?, limit: Int) -> [AddressGroupSpec] {
+        state.withLock { page($0.policies.groups, after, limit).map(\.1) }
+    }
 }
 
 extension VifSpec {
@@ -217,7 +225,8 @@ extension PolicyService {
         switch self {
         case .any, .proto: nil
         case .ports(let proto, _, _):
-            [6, 17, 33, 132, 136].contains(proto) ? nil : "protocol \(proto) has no ports; those of TCP (6), UDP (17), DCCP (33), SCTP (132) and UDP-Lite (136) are known"
+            [6, 17, 33, 132, 136].contains(proto)
+                ? nil : "protocol \(proto) has no ports; those of TCP (6), UDP (17), DCCP (33), SCTP (132) and UDP-Lite (136) are known"
         case .icmp(let proto, let type, let code):
             if proto != 1 && proto != 58 {
                 "protocol \(proto) is neither ICMP (1) nor ICMPv6 (58), which have types and codes"

@@ -56,7 +56,8 @@ struct PolicyCompiler {
         var sets = ClauseSets(clauseCount: clauses.count)
         let remote = clauses.map { prefixes($0.remote) }, local = clauses.map { prefixes($0.local) }
         let isNarrow = clauses.contains { $0.local != .any || $0.source != [0...UInt32.max] }
-        let remoteIPv4 = try sweep(remote.map { $0.compactMap(\.ipv4Range) }, &sets), remoteIPv6 = try sweep(remote.map { $0.compactMap(\.ipv6Range) }, &sets)
+        let remoteIPv4 = try sweep(remote.map { $0.compactMap(\.ipv4Range) }, &sets),
+            remoteIPv6 = try sweep(remote.map { $0.compactMap(\.ipv6Range) }, &sets)
         let service = try sweep(services, &sets)
         let nothing: [[ClosedRange<UInt32>]] = [], nothing6: [[ClosedRange<UInt128>]] = []
         let localIPv4 = try sweep(isNarrow ? local.map { $0.compactMap(\.ipv4Range) } : nothing, &sets)
@@ -159,7 +160,9 @@ extension PolicyService {
     private static func ranges(_ proto: UInt8, _ ports: [ClosedRange<UInt16>]) -> [ClosedRange<UInt32>] {
         ports.isEmpty ? [all(of: proto)] : ports.map { UInt32(proto) << 16 | UInt32($0.lowerBound)...UInt32(proto) << 16 | UInt32($0.upperBound) }
     }
-    private static func one(_ proto: UInt8, _ port: UInt16) -> ClosedRange<UInt32> { UInt32(proto) << 16 | UInt32(port)...UInt32(proto) << 16 | UInt32(port) }
+    private static func one(_ proto: UInt8, _ port: UInt16) -> ClosedRange<UInt32> {
+        UInt32(proto) << 16 | UInt32(port)...UInt32(proto) << 16 | UInt32(port)
+    }
 }
 
 extension IPPrefix {

@@ -5,7 +5,8 @@ extension PolicySpec {
     /// The action for a packet and the index of the rule that decides; nil: none matches, the default action holds.
     func decide(_ query: CompiledPolicy.Query, groups: PolicyCompiler.Groups) -> (action: PolicyAction, rule: Int?) {
         for (index, rule) in rules.enumerated() {
-            guard rule.service.accepts(query), rule.remote.contains(query.remote, query.isIPv4, groups), rule.local.contains(query.local, query.isIPv4, groups)
+            guard rule.service.accepts(query), rule.remote.contains(query.remote, query.isIPv4, groups),
+                rule.local.contains(query.local, query.isIPv4, groups)
             else { continue }
             return (rule.action, index)
         }

@@ -30,7 +30,8 @@ extension Worker {
         case .route: tables.vifAhead(key.pointee, vrf: packet.pointee.vrf)
         case .bridge:
             tables.vif(
-                behind: tables.bridge.reader.lookup(vrf: packet.pointee.vrf, mac: Ethernet(packet.pointee.data).destination)?.nextHop ?? 0, key.pointee)
+                behind: tables.bridge.reader.lookup(vrf: packet.pointee.vrf, mac: Ethernet(packet.pointee.data).destination)?.nextHop ?? 0,
+                key.pointee)
         default: tables.vif(behind: packet.pointee.nextHop, key.pointee)
         }
     }
@@ -102,9 +103,12 @@ extension CompiledPolicy.Query {
         let source = isIPv4 ? UInt128(key.a0 >> 32) : UInt128(key.a0) << 64 | UInt128(key.a1)
         let destination = isIPv4 ? UInt128(key.a0 & 0xFFFF_FFFF) : UInt128(key.a2) << 64 | UInt128(key.a3)
         self.init(
-            isIPv4: isIPv4, proto: key.proto, remote: ingress ? source : destination, local: ingress ? destination : source, sourcePort: key.sourcePort,
+            isIPv4: isIPv4, proto: key.proto, remote: ingress ? source : destination, local: ingress ? destination : source,
+            sourcePort: key.sourcePort,
             destinationPort: key.destinationPort)
         guard key.proto == IPProtocol.icmp.rawValue || key.proto == IPProtocol.icmpv6.rawValue else { return }
-        if key.sourcePort == key.destinationPort { destinationPort = UInt16(isIPv4 ? ICMPv4.MessageType.echoRequest.rawValue : ICMPv6.MessageType.echoRequest.rawValue) << 8 }
+        if key.sourcePort == key.destinationPort {
+            destinationPort = UInt16(isIPv4 ? ICMPv4.MessageType.echoRequest.rawValue : ICMPv6.MessageType.echoRequest.rawValue) << 8
+        }
     }
 }

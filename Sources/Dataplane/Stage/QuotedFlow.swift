@@ -93,7 +93,8 @@ extension Worker {
         inner.destination = IPv6Address(high: new.a0, low: new.a1)
         translateQuotedTransport(quote + IPv6.size, length &- Self.quoteOffset &- IPv6.size, key.proto, rewrite)
         message.set(2, word16: 0)
-        let sum = Checksum.sum(message, length) &+ Checksum.pseudoHeader(source: ip.source, destination: ip.destination, proto: .icmpv6, length: length)
+        let sum =
+            Checksum.sum(message, length) &+ Checksum.pseudoHeader(source: ip.source, destination: ip.destination, proto: .icmpv6, length: length)
         message.set(2, word16: Checksum.finish(sum))
         return true
     }

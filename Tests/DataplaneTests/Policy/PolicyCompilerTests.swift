@@ -14,9 +14,14 @@ import Testing
     }
 
     static func ipv4(_ a: UInt32, _ length: Int) -> IPPrefix { IPPrefix(masking: .v4(IPv4Address(rawValue: a)), length: length)! }
-    static func query(_ proto: UInt8, from remote: String, to local: String = "10.0.0.1", source: UInt16 = 40_000, port: UInt16) -> CompiledPolicy.Query {
+    static func query(_ proto: UInt8, from remote: String, to local: String = "10.0.0.1", source: UInt16 = 40_000, port: UInt16)
+        -> CompiledPolicy.Query
+    {
         func number(_ text: String) -> UInt128 {
-            switch IPAddress(text)! { case .v4(let a): UInt128(a.rawValue); case .v6(let a): a.number }
+            switch IPAddress(text)! {
+            case .v4(let a): UInt128(a.rawValue);
+            case .v6(let a): a.number
+            }
         }
         return CompiledPolicy.Query(
             isIPv4: IPAddress(remote)!.isIPv4, proto: proto, remote: number(remote), local: number(local), sourcePort: source, destinationPort: port)
@@ -30,7 +35,10 @@ import Testing
 
     @Test("Nothing matches an empty policy: the default action holds") func empty() throws {
         #expect(try Self.action(PolicySpec(id: PolicyID(1), name: "e"), Self.query(6, from: "10.1.1.1", port: 80)) == .deny)
-        #expect(try Self.action(PolicySpec(id: PolicyID(1), name: "e", defaultAction: .pass), Self.query(6, from: "2001:db8::1", to: "2001:db8::2", port: 80)) == .pass)
+        #expect(
+            try Self.action(
+                PolicySpec(id: PolicyID(1), name: "e", defaultAction: .pass), Self.query(6, from: "2001:db8::1", to: "2001:db8::2", port: 80))
+                == .pass)
     }
 
     @Test("A group, a range of ports and both of their ends") func security() throws {
@@ -140,15 +148,21 @@ import Testing
         let proto: UInt8 = [6, 17, 1, 47].randomElement(using: &random)!
         return CompiledPolicy.Query(
             isIPv4: isIPv4, proto: proto, remote: address(), local: address(), sourcePort: UInt16.random(in: 0..<82, using: &random),
-            destinationPort: proto == 1 ? UInt16.random(in: 0..<12, using: &random) << 8 | UInt16.random(in: 0..<2, using: &random) : UInt16.random(in: 0..<82, using: &random))
+            destinationPort: proto == 1
+                ? UInt16.random(in: 0..<12, using: &random) << 8 | UInt16.random(in: 0..<2, using: &random)
+                : UInt16.random(in: 0..<82, using: &random))
     }
 
     /// The third opinion: a rule's conditions written out once more, without prefix or range types.
     static func slow(_ spec: PolicySpec, _ q: CompiledPolicy.Query, _ groups: [AddressGroupID: [IPPrefix]]) -> PolicyAction {
         func isIn(_ prefix: IPPrefix, _ address: UInt128) -> Bool {
             switch prefix.address {
-            case .v4(let a): return q.isIPv4 && (prefix.length == 0 || UInt32(a.rawValue) >> UInt32(32 - prefix.length) == UInt32(truncatingIfNeeded: address) >> UInt32(32 - prefix.length))
-            case .v6(let a): return !q.isIPv4 && (prefix.length == 0 || a.number >> UInt128(128 - prefix.length) == address >> UInt128(128 - prefix.length))
+            case .v4(let a):
+                return q.isIPv4
+                    && (prefix.length == 0
+                        || UInt32(a.rawValue) >> UInt32(32 - prefix.length) == UInt32(truncatingIfNeeded: address) >> UInt32(32 - prefix.length))
+            case .v6(let a):
+                return !q.isIPv4 && (prefix.length == 0 || a.number >> UInt128(128 - prefix.length) == address >> UInt128(128 - prefix.length))
             }
         }
         func holds(_ addresses: PolicyAddresses, _ address: UInt128) -> Bool {
@@ -158,7 +172,9 @@ import Testing
             case .group(let id): (groups[id] ?? []).contains { isIn($0, address) }
             }
         }
-        func between(_ list: [ClosedRange<UInt16>], _ port: UInt16) -> Bool { list.isEmpty || list.contains { port >= $0.lowerBound && port <= $0.upperBound } }
+        func between(_ list: [ClosedRange<UInt16>], _ port: UInt16) -> Bool {
+            list.isEmpty || list.contains { port >= $0.lowerBound && port <= $0.upperBound }
+        }
         for rule in spec.rules where holds(rule.remote, q.remote) && holds(rule.local, q.local) {
             switch rule.service {
             case .any: return rule.action
@@ -179,7 +195,12 @@ import Testing
         for round in 0..<200 {
             let groups = Dictionary(
                 uniqueKeysWithValues: (0..<8).map { id in
-                    (AddressGroupID(UInt32(id)), (0..<Int.random(in: 0...6, using: &random)).map { _ in Self.ipv4(0x0A00_0000 | UInt32.random(in: 0..<1024, using: &random), 32) })
+                    (
+                        AddressGroupID(UInt32(id)),
+                        (0..<Int.random(in: 0...6, using: &random)).map { _ in
+                            Self.ipv4(0x0A00_0000 | UInt32.random(in: 0..<1024, using: &random), 32)
+                        }
+                    )
                 })
             let spec = Self.randomPolicy(&random, rules: round < 190 ? round / 4 : 400, groups: 8)
             let policy = try PolicyCompiler.compile(spec) { groups[$0] ?? [] }

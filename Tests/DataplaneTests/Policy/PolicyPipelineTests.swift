@@ -8,7 +8,9 @@ import Testing
     static let dns = PolicyService.ports(proto: 17, destination: [53...53], source: [])
     static let clients = AddressGroupID(1)
 
-    static func policy(_ id: UInt32, _ rules: [PolicyRule], origin: PolicyOrigin = .securityGroup, defaultAction: PolicyAction = .deny) -> RouterOperation {
+    static func policy(_ id: UInt32, _ rules: [PolicyRule], origin: PolicyOrigin = .securityGroup, defaultAction: PolicyAction = .deny)
+        -> RouterOperation
+    {
         .upsert(.policy(PolicySpec(id: PolicyID(id), name: "p\(id)", origin: origin, rules: rules, defaultAction: defaultAction)))
     }
     static func group(_ prefixes: String...) -> RouterOperation {
@@ -28,7 +30,9 @@ import Testing
 
     @Test("What a group may ask is answered; the rest is dropped, and the flow says why") func ingress() {
         let test = TestRouter()
-        apply(test, Self.group("10.1.0.11/32"), Self.policy(1, [PolicyRule(remote: .group(Self.clients), service: Self.dns)]), Self.attach(test, 4, ingress: [1]))
+        apply(
+            test, Self.group("10.1.0.11/32"), Self.policy(1, [PolicyRule(remote: .group(Self.clients), service: Self.dns)]),
+            Self.attach(test, 4, ingress: [1]))
         for _ in 0..<2 {
             test.send(GoldenPolicy.udp53, from: test.blue1)
             #expect(test.blue2.take() == [GoldenPolicy.udp53Delivered])
@@ -49,7 +53,8 @@ import Testing
     @Test("All policies of a list have to pass; the first that does not names the reason") func both() {
         let test = TestRouter()
         apply(
-            test, Self.policy(1, [PolicyRule(service: Self.dns)]), Self.policy(2, [PolicyRule(action: .deny, service: .proto(17))], origin: .networkPolicy, defaultAction: .pass),
+            test, Self.policy(1, [PolicyRule(service: Self.dns)]),
+            Self.policy(2, [PolicyRule(action: .deny, service: .proto(17))], origin: .networkPolicy, defaultAction: .pass),
             Self.attach(test, 3, egress: [1, 2]))
         test.send(GoldenPolicy.udp53, from: test.blue1)
         test.send(GoldenPolicy.udp54, from: test.blue1)
@@ -61,7 +66,9 @@ import Testing
 
     @Test("What comes out of a tunnel is asked about like everything else") func tunnelled() {
         let test = TestRouter()
-        apply(test, Self.group("10.1.0.14/32"), Self.policy(1, [PolicyRule(remote: .group(Self.clients), service: Self.dns)]), Self.attach(test, 4, ingress: [1]))
+        apply(
+            test, Self.group("10.1.0.14/32"), Self.policy(1, [PolicyRule(remote: .group(Self.clients), service: Self.dns)]),
+            Self.attach(test, 4, ingress: [1]))
         test.send(GoldenPolicy.tunnelled, from: test.fabric)
         #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
         // A member joins: the flow that was denied is one that passes.
@@ -96,7 +103,8 @@ import Testing
 
     @Test("A policy that comes later holds for flows that are there; programmed ones stay as they were programmed") func attachedLater() {
         let test = TestRouter()
-        let key = FlowKeySpec(vrf: .init(1), source: IPAddress("10.1.0.11")!, destination: IPAddress("10.1.0.12")!, proto: 17, sourcePort: 4000, destinationPort: 54)
+        let key = FlowKeySpec(
+            vrf: .init(1), source: IPAddress("10.1.0.11")!, destination: IPAddress("10.1.0.12")!, proto: 17, sourcePort: 4000, destinationPort: 54)
         apply(test, .upsert(.flow(FlowSpec(key: key, action: .forward))), Self.policy(1, []))
         // The flow is made while nobody asks by which vif it leaves.
         test.send(GoldenPolicy.udp53, from: test.blue1)
@@ -114,7 +122,9 @@ import Testing
     @Test("A route that moves a flow to another workload asks that one's policies") func moved() {
         let test = TestRouter()
         apply(test, Self.policy(1, []), Self.attach(test, 4, ingress: [1]))
-        func lead(to nextHop: UInt32) -> RouterOperation { .upsert(.route(RouteSpec(vrf: .init(1), prefix: IPPrefix("10.1.0.12/32")!, nextHop: .init(nextHop)))) }
+        func lead(to nextHop: UInt32) -> RouterOperation {
+            .upsert(.route(RouteSpec(vrf: .init(1), prefix: IPPrefix("10.1.0.12/32")!, nextHop: .init(nextHop))))
+        }
         // First to a subnet behind the fabric, then to blue2.
         apply(test, .upsert(.route(RouteSpec(vrf: .init(1), prefix: IPPrefix("10.1.0.12/32")!, nextHop: .init(2), label: 5003))))
         test.send(GoldenPolicy.udp53, from: test.blue1)
@@ -143,7 +153,9 @@ import Testing
 
     @Test("An ICMP error goes with the flow it is about, and is nothing without one") func errors() {
         let test = TestRouter()
-        apply(test, Self.policy(1, [PolicyRule(service: Self.dns)]), Self.policy(2, []), Self.attach(test, 3, ingress: [2]), Self.attach(test, 4, ingress: [1]))
+        apply(
+            test, Self.policy(1, [PolicyRule(service: Self.dns)]), Self.policy(2, []), Self.attach(test, 3, ingress: [2]),
+            Self.attach(test, 4, ingress: [1]))
         test.send(GoldenPolicy.unreachable, from: test.blue2)
         #expect(test.blue1.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
         test.send(GoldenPolicy.udp53, from: test.blue1)
@@ -163,10 +175,12 @@ import Testing
             Quote(name: "from a router on the way", error: GoldenPolicy.exceededOfShown, delivered: GoldenPolicy.exceededDelivered),
             Quote(name: "about TCP", proto: 6, port: 80, error: GoldenPolicy.prohibitedOfShown, delivered: GoldenPolicy.prohibitedDelivered),
             Quote(name: "IPv6", isIPv6: true, error: GoldenPolicy.unreachable6OfShown, delivered: GoldenPolicy.unreachable6Delivered),
-        ]) func translatedErrors(_ it: Quote) {
+        ]) func translatedErrors(_ it: Quote)
+    {
         let test = TestRouter()
         let key = FlowKeySpec(
-            vrf: .init(1), source: IPAddress(it.isIPv6 ? "fd00:1::11" : "10.1.0.11")!, destination: IPAddress(it.isIPv6 ? "fd00:1::12" : "10.1.0.12")!,
+            vrf: .init(1), source: IPAddress(it.isIPv6 ? "fd00:1::11" : "10.1.0.11")!,
+            destination: IPAddress(it.isIPv6 ? "fd00:1::12" : "10.1.0.12")!,
             proto: it.proto, sourcePort: 4000, destinationPort: it.port)
         let translation = FlowTranslation(source: IPAddress(it.isIPv6 ? "2001:db8::5" : "203.0.113.5")!, sourcePort: 61001)
         apply(test, .upsert(.flow(FlowSpec(key: key, action: .nat, translation: translation))))
