@@ -129,7 +129,9 @@ struct IdentifierAllocator: Sendable {
                 } else {
                     labels.reserve(x.label)
                 }
-            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .forwardingClass, .qosMap, .mirror, nil: break
+            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .forwardingClass, .qosMap, .mirror, .policy,
+                .addressGroup, nil:
+                break
             }
         }
     }

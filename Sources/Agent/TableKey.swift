@@ -5,6 +5,8 @@ public import NetTypes
 public enum TableKey: Hashable, Sendable, CustomStringConvertible {
     case port(String)
     case vrf(VRFID)
+    case addressGroup(AddressGroupID)
+    case policy(PolicyID)
     case vif(VifID)
     case nextHop(NextHopID)
     case label(Label)
@@ -17,12 +19,14 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .port: 0
         case .vrf: 1
-        case .vif: 2
-        case .nextHop: 3
-        case .label: 4
-        case .vni: 5
-        case .route: 6
-        case .bridge: 7
+        case .addressGroup: 2
+        case .policy: 3
+        case .vif: 4
+        case .nextHop: 5
+        case .label: 6
+        case .vni: 7
+        case .route: 8
+        case .bridge: 9
         }
     }
 
@@ -31,6 +35,8 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .port(let name): "port \(name)"
         case .vrf(let id): "vrf \(id)"
+        case .addressGroup(let id): "address group \(id)"
+        case .policy(let id): "policy \(id)"
         case .vif(let id): id.description
         case .nextHop(let id): "nh \(id)"
         case .label(let label): "label \(label)"
@@ -44,6 +50,8 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         switch (a, b) {
         case (.port(let x), .port(let y)): x < y
         case (.vrf(let x), .vrf(let y)): x < y
+        case (.addressGroup(let x), .addressGroup(let y)): x < y
+        case (.policy(let x), .policy(let y)): x < y
         case (.vif(let x), .vif(let y)): x < y
         case (.nextHop(let x), .nextHop(let y)): x < y
         case (.label(let x), .label(let y)): x < y
@@ -73,6 +81,8 @@ extension TableKey {
         case .bridgeEntry(let entry):
             guard let mac = entry.macAddress else { return nil }
             self = .bridge(VRFID(entry.vrf), mac)
+        case .policy(let policy): self = .policy(PolicyID(policy.id))
+        case .addressGroup(let group): self = .addressGroup(AddressGroupID(group.id))
         case .flow, .forwardingClass, .qosMap, .mirror, nil: return nil
         }
     }
@@ -82,6 +92,8 @@ extension TableKey {
         switch self {
         case .port(let name): key.port = name
         case .vrf(let id): key.vrf = id.rawValue
+        case .addressGroup(let id): key.addressGroup = id.rawValue
+        case .policy(let id): key.policy = id.rawValue
         case .vif(let id): key.vif = id.rawValue
         case .nextHop(let id): key.nextHop = id.rawValue
         case .label(let label): key.label = label.rawValue

@@ -35,6 +35,8 @@ extension Dataplane_V1_Object {
                     $0.keepsFlows = x.keepsFlows
                     $0.bridges = x.bridges
                     $0.antispoof = x.antispoof
+                    $0.ingressPolicies = x.ingressPolicies
+                    $0.egressPolicies = x.egressPolicies
                     $0.cookie = x.cookie
                 }
             }
@@ -44,7 +46,7 @@ extension Dataplane_V1_Object {
                     $0.id = x.id; $0.kind = x.kind; $0.cookie = x.cookie
                 }
             }
-        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .mirror, nil: self
+        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .mirror, .policy, .addressGroup, nil: self
         }
     }
 
@@ -70,7 +72,11 @@ extension Dataplane_V1_Object {
         func nextHop(_ id: UInt32) -> TableKey { .nextHop(NextHopID(id)) }
         func vrf(_ id: UInt32) -> TableKey { .vrf(VRFID(id)) }
         switch object {
-        case .vif(let x): return [.port(x.port), vrf(x.vrf)]
+        case .vif(let x): return [.port(x.port), vrf(x.vrf)] + (x.ingressPolicies + x.egressPolicies).map { .policy(PolicyID($0)) }
+        case .policy(let x):
+            return x.rules.flatMap { rule in
+                [rule.remote, rule.local].compactMap { if case .group(let id) = $0.addresses { .addressGroup(AddressGroupID(id)) } else { nil } }
+            }
         case .nextHop(let x):
             switch x.kind {
             case .receive(let y): return [vif(y.vif)]
@@ -87,7 +93,7 @@ extension Dataplane_V1_Object {
         case .vni(let x): return [nextHop(x.nextHop)]
         case .route(let x): return [vrf(x.vrf), nextHop(x.nextHop)]
         case .bridgeEntry(let x): return [vrf(x.vrf), nextHop(x.nextHop)]
-        case .port, .vrf, .flow, .forwardingClass, .qosMap, .mirror, nil: return []
+        case .port, .vrf, .flow, .forwardingClass, .qosMap, .mirror, .addressGroup, nil: return []
         }
     }
 }

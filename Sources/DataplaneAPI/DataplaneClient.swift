@@ -125,6 +125,11 @@ public final class DataplaneClient: Sendable {
         return try await call { try await $0.assignQueue(message) }
     }
 
+    /// What the policies of a vif say about a flow.
+    public func explainPolicy(_ request: Dataplane_V1_ExplainPolicyRequest) async throws(DataplaneError) -> Dataplane_V1_ExplainPolicyResponse {
+        try await call { try await $0.explainPolicy(request) }
+    }
+
     /// The drop log, batch by batch; with `follow`, until the task is cancelled or `handler` throws.
     public func dropLog(
         worker: UInt32? = nil, follow: Bool = false, handler: @escaping @Sendable ([Dataplane_V1_DroppedPacket]) async throws -> Void

@@ -36,6 +36,8 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .forwardingClass(let value): .forwardingClass(value.id)
         case .qosMap(let map): .qosMap(map.id)
         case .mirror(let mirror): .mirror(mirror.id)
+        case .policy(let policy): .policy(policy.id)
+        case .addressGroup(let group): .addressGroup(group.id)
         }
     }
     public var cookie: UInt64 {
@@ -52,6 +54,8 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .forwardingClass(let value): value.cookie
         case .qosMap(let map): map.cookie
         case .mirror(let mirror): mirror.cookie
+        case .policy(let policy): policy.cookie
+        case .addressGroup(let group): group.cookie
         }
     }
 }

@@ -123,6 +123,10 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
         throw RPCError(code: .unimplemented, message: "no captures")
     }
 
+    func explainPolicy(request: Dataplane_V1_ExplainPolicyRequest, context: ServerContext) async throws -> Dataplane_V1_ExplainPolicyResponse {
+        throw RPCError(code: .unimplemented, message: "no agent asks")
+    }
+
     func clearCounters(request: Dataplane_V1_ClearCountersRequest, context: ServerContext) async throws -> Dataplane_V1_ClearCountersResponse {
         .init()
     }

@@ -85,11 +85,26 @@ import Testing
                 - {id: 3, name: w1, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", mtu: 9000, addresses: [10.1.0.10, "fd00:1::10"],
                    workloadMAC: "02:00:00:00:01:0a", workloadAddresses: ["fd00:1::10", 10.1.0.10], keepsFlows: true, antispoof: true, cookie: 7}
                 - {id: 0, name: fabric, kind: physical, port: b, mac: "02:00:00:00:01:0b", bridges: false, checksTunnelSource: true,
-                   reversePath: strict, sendsUnreachables: true, qosMap: 9}
+                   reversePath: strict, sendsUnreachables: true, qosMap: 9, ingressPolicies: [1], egressPolicies: [2, 1]}
                 - {id: 50, name: w1.200.30, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", floodsUnknownUnicast: true, trapsGroupReports: true,
                    vlan: {parent: 3, id: 200, innerID: 30}}
                 - {id: 51, name: w1.100, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100, protocol: service}}
               qosMaps: [{id: 9, dscp: [{from: 46, class: 5}, {from: 0, class: 5}], trafficClass: [{from: 7, class: 5}], cookie: 10}]
+              policies:
+                - id: 1
+                  name: sg
+                  origin: networkPolicy
+                  default: pass
+                  cookie: 12
+                  rules:
+                    - {name: dns, remote: {group: 4}, protocol: udp, ports: [53, 8000-8999]}
+                    - {action: deny, remote: {prefixes: [10.0.0.0/8]}, local: {prefixes: [10.1.0.10]}, protocol: 6, sourcePorts: [1-1023]}
+                    - {protocol: icmp, icmpType: 3, icmpCode: 4}
+                    - {protocol: icmpv6, icmpType: 128}
+                    - {protocol: 47}
+                    - {action: deny}
+                - {id: 2, name: none, origin: firewall}
+              addressGroups: [{id: 4, name: web, prefixes: [10.1.0.0/24, "fd00::/64"], cookie: 11}]
               forwardingClasses: [{id: 5, dscp: 63, trafficClass: 7, cookie: 9}]
               vrfs: [{id: 1, name: blue, cookie: 2},
                 {id: 2, name: red, floodsUnknownUnicast: true, learnsMACs: true, macAgeing: 60, macLimit: 100}]
@@ -106,11 +121,11 @@ import Testing
             """, source: "f")
         var expected = sampleObjects.filter { if case .flow = $0 { false } else if case .mirror = $0 { false } else { true } }
         // In the file's order of sections VRFs come before vifs.
-        let vrfs = expected[15...16]
-        expected.removeSubrange(15...16)
+        let vrfs = expected[18...19]
+        expected.removeSubrange(18...19)
         expected.insert(contentsOf: vrfs, at: 11)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 43)
+        #expect(configuration.objects.first?.place.line == 58)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }
@@ -131,6 +146,11 @@ import Testing
         ("rebalance: {interval: 0}", "f:1:23: rebalance.interval: expected a number from 1 to 3600, found '0'"),
         ("rebalance: {leastGain: 0}", "f:1:24: rebalance.leastGain: expected a number from 1 to 100, found '0'"),
         ("objects: {ports: [{name: a, sink: {}, spread: maybe}]}", "f:1:47: objects.ports[0].spread: expected true or false, found 'maybe'"),
+        ("objects: {policies: [{id: 1, name: a, rules: [{ports: [80]}]}]}", "f:1:55: objects.policies[0].rules[0].ports: needs a protocol"),
+        (
+            "objects: {policies: [{id: 1, name: a, rules: [{protocol: tcp, ports: [90-80]}]}]}",
+            "f:1:71: objects.policies[0].rules[0].ports[0]: is neither a port nor a range such as 8000-8999"
+        ),
         ("idle: lazy", "f:1:7: idle: 'lazy' is not one of poll, adaptive, sleep"),
         ("idle:", "f:1:6: idle: expected one of poll, adaptive, sleep, found nothing"),
         ("api: off", "f:1:6: api: expected a mapping of socket, found 'off'"),

@@ -95,6 +95,30 @@ import Foundation
         Case("upsert.vrf.name: is empty", .vrf(.init())),
         Case("upsert.forwarding_class.dscp: 64: is at most 63", .forwardingClass(.with { $0.dscp = 64 })),
         Case("upsert.qos_map.traffic_class: 8: is at most 7", .qosMap(.with { $0.trafficClass = [8: 0, 9: 1] })),
+        Case("upsert.policy.default_action: 0: is neither PASS nor DENY", .policy(.init())),
+        Case("upsert.policy.rules[1].action: 7: is neither PASS nor DENY", policy { $0.action = .UNRECOGNIZED(7) }),
+        Case("upsert.policy.rules[1].service.protocol: missing: ports and ICMP types are a protocol's", policy { $0.service.icmpType = 3 }),
+        Case(
+            "upsert.policy.rules[1].service.destination_ports[0]: 9-8: a range of ports is first <= last <= 65535",
+            policy {
+                $0.service.protocol = 6
+                $0.service.destinationPorts = [
+                    .with {
+                        $0.first = 9
+                        $0.last = 8
+                    }
+                ]
+            }),
+        Case(
+            "upsert.policy.rules[1].remote.prefixes[0].prefix_length: 33: an IPv4 prefix has at most 32 bits",
+            policy {
+                $0.remote.prefixes.prefixes = [
+                    .with {
+                        $0.address = v4.octets
+                        $0.length = 33
+                    }
+                ]
+            }),
         Case("upsert.qos_map.dscp[3]: 256: is at most 255", .qosMap(.with { $0.dscp = [3: 256] })),
         Case(
             "upsert.next_hop.kind: missing: give one of discard, receive, encap, tunnel, resolve, vrf, ecmp, indirect, multicast", .nextHop(.init())),
@@ -173,4 +197,16 @@ import Foundation
         let error = #expect(throws: FieldError.self) { try OutgoingPacket(message) }
         #expect(error?.description == text)
     }
+}
+
+private func policy(_ change: (inout Dataplane_V1_PolicyRule) -> Void) -> Dataplane_V1_Object.OneOf_Object {
+    var good = Dataplane_V1_PolicyRule()
+    good.action = .pass
+    var bad = good
+    change(&bad)
+    return .policy(
+        .with {
+            $0.defaultAction = .deny
+            $0.rules = [good, bad]
+        })
 }

@@ -28,6 +28,8 @@ import Foundation
             case .flow(let spec): $0.flow = .init(spec)
             case .forwardingClass(let spec): $0.forwardingClass = .init(spec)
             case .qosMap(let spec): $0.qosMap = .init(spec)
+            case .policy(let spec): $0.policy = .init(spec)
+            case .addressGroup(let spec): $0.addressGroup = .init(spec)
             case .mirror(let spec): $0.mirror = .init(MirrorReading(spec: spec, copies: 7, lost: 2))
             }
         }
@@ -55,6 +57,8 @@ import Foundation
             case .forwardingClass(let spec): .forwardingClass(spec.id)
             case .qosMap(let spec): .qosMap(spec.id)
             case .mirror(let spec): .mirror(spec.id)
+            case .policy(let spec): .policy(spec.id)
+            case .addressGroup(let spec): .addressGroup(spec.id)
             }
         #expect(try RouterOperation(.delete(message.key)) == .delete(expected))
     }

@@ -16,6 +16,8 @@ private let fabricVif: VifSpec = {
     vif.reversePath = .strict
     vif.sendsUnreachables = true
     vif.qosMap = 9
+    vif.ingressPolicies = [PolicyID(1)]
+    vif.egressPolicies = [PolicyID(2), PolicyID(1)]
     return vif
 }()
 
@@ -38,6 +40,19 @@ let sampleObjects: [RouterObject] = [
     .port(PortSpec(name: "i", driver: .sink, mtu: 9000, spread: true)),
     .forwardingClass(ForwardingClassSpec(id: 5, dscp: 63, trafficClass: 7, cookie: 9)),
     .qosMap(QoSMapSpec(id: 9, dscp: [46: 5, 0: 5], trafficClass: [7: 5], cookie: 10)),
+    .addressGroup(AddressGroupSpec(id: AddressGroupID(4), name: "web", prefixes: [prefix("10.1.0.0/24"), prefix("fd00::/64")], cookie: 11)),
+    .policy(
+        PolicySpec(
+            id: PolicyID(1), name: "sg", origin: .networkPolicy,
+            rules: [
+                PolicyRule(name: "dns", remote: .group(AddressGroupID(4)), service: .ports(proto: 17, destination: [53...53, 8000...8999], source: [])),
+                PolicyRule(
+                    action: .deny, remote: .prefixes([prefix("10.0.0.0/8")]), local: .prefixes([prefix("10.1.0.10/32")]),
+                    service: .ports(proto: 6, destination: [], source: [1...1023])),
+                PolicyRule(service: .icmp(proto: 1, type: 3, code: 4)), PolicyRule(service: .icmp(proto: 58, type: 128, code: nil)),
+                PolicyRule(service: .proto(47)), PolicyRule(action: .deny),
+            ], defaultAction: .pass, cookie: 12)),
+    .policy(PolicySpec(id: PolicyID(2), name: "none", origin: .firewall)),
     .vif(
         VifSpec(
             id: VifID(3), name: "w1", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, mtu: 9000, addresses: [v4, v6],

@@ -60,6 +60,8 @@ final class FakeRouter: RouterClient {
         case .forwardingClass(let entry): return request.table == .forwardingClass && (id ?? entry.id) == entry.id
         case .qosMap(let entry): return request.table == .qosMap && (id ?? entry.id) == entry.id
         case .mirror(let entry): return request.table == .mirror && (id ?? entry.id) == entry.id
+        case .policy(let entry): return request.table == .policy && (id ?? entry.id) == entry.id
+        case .addressGroup(let entry): return request.table == .addressGroup && (id ?? entry.id) == entry.id
         case .vni(let entry): return request.table == .vni && (id ?? entry.vni) == entry.vni
         case .flow(let flow): return request.table == .flow && (vrf ?? flow.key.vrf) == flow.key.vrf && (id ?? flow.index) == flow.index
         }
@@ -94,6 +96,14 @@ final class FakeRouter: RouterClient {
         var result = API.Result()
         result.code = .ok
         return result
+    }
+
+    /// By ingress: the answers, and what was asked.
+    let explanations = Mutex<[Bool: Dataplane_V1_ExplainPolicyResponse]>([:])
+    let questions = Mutex<[Dataplane_V1_ExplainPolicyRequest]>([])
+    func explainPolicy(_ request: Dataplane_V1_ExplainPolicyRequest) async throws -> Dataplane_V1_ExplainPolicyResponse {
+        questions.withLock { $0.append(request) }
+        return explanations.withLock { $0[request.ingress] ?? Dataplane_V1_ExplainPolicyResponse() }
     }
     func clearDropLog() async throws { dropLogClears.withLock { $0 += 1 } }
     func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws {

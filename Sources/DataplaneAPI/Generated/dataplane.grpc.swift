@@ -132,6 +132,19 @@ public enum Dataplane_V1_Dataplane: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ExplainPolicy" metadata.
+        public enum ExplainPolicy: Sendable {
+            /// Request type for "ExplainPolicy".
+            public typealias Input = Dataplane_V1_ExplainPolicyRequest
+            /// Response type for "ExplainPolicy".
+            public typealias Output = Dataplane_V1_ExplainPolicyResponse
+            /// Descriptor for "ExplainPolicy".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "dataplane.v1.Dataplane"),
+                method: "ExplainPolicy",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "dataplane.v1.Dataplane" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Apply.descriptor,
@@ -141,7 +154,8 @@ public enum Dataplane_V1_Dataplane: Sendable {
             ClearCounters.descriptor,
             DropLog.descriptor,
             Capture.descriptor,
-            AssignQueue.descriptor
+            AssignQueue.descriptor,
+            ExplainPolicy.descriptor
         ]
     }
 }
@@ -314,6 +328,24 @@ extension Dataplane_V1_Dataplane {
             request: GRPCCore.StreamingServerRequest<Dataplane_V1_AssignQueueRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_Result>
+
+        /// Handle the "ExplainPolicy" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Dataplane_V1_ExplainPolicyRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_ExplainPolicyResponse` messages.
+        func explainPolicy(
+            request: GRPCCore.StreamingServerRequest<Dataplane_V1_ExplainPolicyRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_ExplainPolicyResponse>
     }
 
     /// Service protocol for the "dataplane.v1.Dataplane" service.
@@ -470,6 +502,24 @@ extension Dataplane_V1_Dataplane {
             request: GRPCCore.ServerRequest<Dataplane_V1_AssignQueueRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_Result>
+
+        /// Handle the "ExplainPolicy" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_ExplainPolicyRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Dataplane_V1_ExplainPolicyResponse` message.
+        func explainPolicy(
+            request: GRPCCore.ServerRequest<Dataplane_V1_ExplainPolicyRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_ExplainPolicyResponse>
     }
 
     /// Simple service protocol for the "dataplane.v1.Dataplane" service.
@@ -627,6 +677,24 @@ extension Dataplane_V1_Dataplane {
             request: Dataplane_V1_AssignQueueRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Dataplane_V1_Result
+
+        /// Handle the "ExplainPolicy" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        ///
+        /// - Parameters:
+        ///   - request: A `Dataplane_V1_ExplainPolicyRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Dataplane_V1_ExplainPolicyResponse` to respond with.
+        func explainPolicy(
+            request: Dataplane_V1_ExplainPolicyRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Dataplane_V1_ExplainPolicyResponse
     }
 }
 
@@ -722,6 +790,17 @@ extension Dataplane_V1_Dataplane.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Dataplane_V1_Dataplane.Method.ExplainPolicy.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_ExplainPolicyRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_ExplainPolicyResponse>(),
+            handler: { request, context in
+                try await self.explainPolicy(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -799,6 +878,17 @@ extension Dataplane_V1_Dataplane.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_Result> {
         let response = try await self.assignQueue(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func explainPolicy(
+        request: GRPCCore.StreamingServerRequest<Dataplane_V1_ExplainPolicyRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_ExplainPolicyResponse> {
+        let response = try await self.explainPolicy(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -918,6 +1008,19 @@ extension Dataplane_V1_Dataplane.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_Result> {
         return GRPCCore.ServerResponse<Dataplane_V1_Result>(
             message: try await self.assignQueue(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func explainPolicy(
+        request: GRPCCore.ServerRequest<Dataplane_V1_ExplainPolicyRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_ExplainPolicyResponse> {
+        return GRPCCore.ServerResponse<Dataplane_V1_ExplainPolicyResponse>(
+            message: try await self.explainPolicy(
                 request: request.message,
                 context: context
             ),
@@ -1120,6 +1223,29 @@ extension Dataplane_V1_Dataplane {
             deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_Result>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_Result>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ExplainPolicy" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_ExplainPolicyRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_ExplainPolicyRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_ExplainPolicyResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func explainPolicy<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_ExplainPolicyRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_ExplainPolicyRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_ExplainPolicyResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_ExplainPolicyResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1407,6 +1533,40 @@ extension Dataplane_V1_Dataplane {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "ExplainPolicy" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_ExplainPolicyRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_ExplainPolicyRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_ExplainPolicyResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func explainPolicy<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_ExplainPolicyRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_ExplainPolicyRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_ExplainPolicyResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_ExplainPolicyResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Dataplane_V1_Dataplane.Method.ExplainPolicy.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1637,6 +1797,35 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_AssignQueueRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_Result>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ExplainPolicy" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Dataplane_V1_ExplainPolicyRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func explainPolicy<Result>(
+        request: GRPCCore.ClientRequest<Dataplane_V1_ExplainPolicyRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_ExplainPolicyResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.explainPolicy(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_ExplainPolicyRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_ExplainPolicyResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1902,6 +2091,39 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
             metadata: metadata
         )
         return try await self.assignQueue(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ExplainPolicy" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func explainPolicy<Result>(
+        _ message: Dataplane_V1_ExplainPolicyRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_ExplainPolicyResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Dataplane_V1_ExplainPolicyRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.explainPolicy(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -48,6 +48,8 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
   case forwardingClass // = 20
   case qosMap // = 21
   case mirror // = 30
+  case policy // = 40
+  case addressGroup // = 41
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -69,6 +71,8 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case 20: self = .forwardingClass
     case 21: self = .qosMap
     case 30: self = .mirror
+    case 40: self = .policy
+    case 41: self = .addressGroup
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -88,6 +92,8 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case .forwardingClass: return 20
     case .qosMap: return 21
     case .mirror: return 30
+    case .policy: return 40
+    case .addressGroup: return 41
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -107,6 +113,8 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     .forwardingClass,
     .qosMap,
     .mirror,
+    .policy,
+    .addressGroup,
   ]
 
 }
@@ -434,6 +442,90 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
 
 }
 
+public nonisolated enum Dataplane_V1_PolicyOrigin: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// SECURITY_GROUP
+  case unspecified // = 0
+  case securityGroup // = 1
+  case networkPolicy // = 2
+  case firewall // = 3
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .securityGroup
+    case 2: self = .networkPolicy
+    case 3: self = .firewall
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .securityGroup: return 1
+    case .networkPolicy: return 2
+    case .firewall: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_PolicyOrigin] = [
+    .unspecified,
+    .securityGroup,
+    .networkPolicy,
+    .firewall,
+  ]
+
+}
+
+public nonisolated enum Dataplane_V1_PolicyAction: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// refused
+  case unspecified // = 0
+  case pass // = 1
+  case deny // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .pass
+    case 2: self = .deny
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .pass: return 1
+    case .deny: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_PolicyAction] = [
+    .unspecified,
+    .pass,
+    .deny,
+  ]
+
+}
+
 public nonisolated enum Dataplane_V1_Code: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case ok // = 0
@@ -701,6 +793,22 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     set {object = .mirror(newValue)}
   }
 
+  public var policy: Dataplane_V1_Policy {
+    get {
+      if case .policy(let v)? = object {return v}
+      return Dataplane_V1_Policy()
+    }
+    set {object = .policy(newValue)}
+  }
+
+  public var addressGroup: Dataplane_V1_AddressGroup {
+    get {
+      if case .addressGroup(let v)? = object {return v}
+      return Dataplane_V1_AddressGroup()
+    }
+    set {object = .addressGroup(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Object: Equatable, Sendable {
@@ -716,6 +824,8 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     case forwardingClass(Dataplane_V1_ForwardingClass)
     case qosMap(Dataplane_V1_QosMap)
     case mirror(Dataplane_V1_Mirror)
+    case policy(Dataplane_V1_Policy)
+    case addressGroup(Dataplane_V1_AddressGroup)
 
   }
 
@@ -1118,6 +1228,17 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
   public var qosMap: UInt32 {
     get {_storage._qosMap}
     set {_uniqueStorage()._qosMap = newValue}
+  }
+
+  /// Policies that connections to the workload, and from it, have to pass: all of a list, 4 at most. They need keeps_flows.
+  public var ingressPolicies: [UInt32] {
+    get {_storage._ingressPolicies}
+    set {_uniqueStorage()._ingressPolicies = newValue}
+  }
+
+  public var egressPolicies: [UInt32] {
+    get {_storage._egressPolicies}
+    set {_uniqueStorage()._egressPolicies = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1775,6 +1896,12 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
     set {_uniqueStorage()._udpSourcePort = newValue}
   }
 
+  /// with action DROP: Policy, OutPolicy, SG, OutSG, FwPolicy, OutFwPolicy; Unknown: programmed so
+  public var dropReason: String {
+    get {_storage._dropReason}
+    set {_uniqueStorage()._dropReason = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1818,6 +1945,225 @@ public nonisolated struct Dataplane_V1_QosMap: Sendable {
 
   /// traffic class of the MPLS label a packet came under (EXP) to forwarding class; goes before its DSCP
   public var trafficClass: Dictionary<UInt32,UInt32> = [:]
+
+  public var cookie: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// An ordered list of rules; the first that matches a new flow decides. Vifs name policies. A change counts for the flows that are there, too.
+public nonisolated struct Dataplane_V1_Policy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 1 to 65535
+  public var id: UInt32 = 0
+
+  public var name: String = String()
+
+  /// what the reason of a dropped flow is named after
+  public var origin: Dataplane_V1_PolicyOrigin = .unspecified
+
+  /// when no rule matches
+  public var defaultAction: Dataplane_V1_PolicyAction = .unspecified
+
+  /// 65536 at most
+  public var rules: [Dataplane_V1_PolicyRule] = []
+
+  public var cookie: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_PolicyRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// what an explanation calls it
+  public var name: String = String()
+
+  public var action: Dataplane_V1_PolicyAction = .unspecified
+
+  /// the far end: source of what comes to the workload, destination of what it sends; absent: any
+  public var remote: Dataplane_V1_PolicyAddresses {
+    get {_remote ?? Dataplane_V1_PolicyAddresses()}
+    set {_remote = newValue}
+  }
+  /// Returns true if `remote` has been explicitly set.
+  public var hasRemote: Bool {self._remote != nil}
+  /// Clears the value of `remote`. Subsequent reads from it will return its default value.
+  public mutating func clearRemote() {self._remote = nil}
+
+  /// the workload's own end; absent: any
+  public var local: Dataplane_V1_PolicyAddresses {
+    get {_local ?? Dataplane_V1_PolicyAddresses()}
+    set {_local = newValue}
+  }
+  /// Returns true if `local` has been explicitly set.
+  public var hasLocal: Bool {self._local != nil}
+  /// Clears the value of `local`. Subsequent reads from it will return its default value.
+  public mutating func clearLocal() {self._local = nil}
+
+  /// absent: any
+  public var service: Dataplane_V1_PolicyService {
+    get {_service ?? Dataplane_V1_PolicyService()}
+    set {_service = newValue}
+  }
+  /// Returns true if `service` has been explicitly set.
+  public var hasService: Bool {self._service != nil}
+  /// Clears the value of `service`. Subsequent reads from it will return its default value.
+  public mutating func clearService() {self._service = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _remote: Dataplane_V1_PolicyAddresses? = nil
+  fileprivate var _local: Dataplane_V1_PolicyAddresses? = nil
+  fileprivate var _service: Dataplane_V1_PolicyService? = nil
+}
+
+public nonisolated struct Dataplane_V1_PolicyAddresses: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var addresses: Dataplane_V1_PolicyAddresses.OneOf_Addresses? = nil
+
+  public var prefixes: Dataplane_V1_Prefixes {
+    get {
+      if case .prefixes(let v)? = addresses {return v}
+      return Dataplane_V1_Prefixes()
+    }
+    set {addresses = .prefixes(newValue)}
+  }
+
+  /// an AddressGroup
+  public var group: UInt32 {
+    get {
+      if case .group(let v)? = addresses {return v}
+      return 0
+    }
+    set {addresses = .group(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Addresses: Equatable, Sendable {
+    case prefixes(Dataplane_V1_Prefixes)
+    /// an AddressGroup
+    case group(UInt32)
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_Prefixes: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var prefixes: [Dataplane_V1_Prefix] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_Prefix: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var address: Data = Data()
+
+  public var length: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_PolicyService: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// IP protocol number; absent: any, and then nothing else is given
+  public var `protocol`: UInt32 {
+    get {_protocol ?? 0}
+    set {_protocol = newValue}
+  }
+  /// Returns true if ``protocol`` has been explicitly set.
+  public var hasProtocol: Bool {self._protocol != nil}
+  /// Clears the value of ``protocol``. Subsequent reads from it will return its default value.
+  public mutating func clearProtocol() {self._protocol = nil}
+
+  /// of TCP, UDP, SCTP, DCCP, UDP-Lite; none: all
+  public var destinationPorts: [Dataplane_V1_PortRange] = []
+
+  public var sourcePorts: [Dataplane_V1_PortRange] = []
+
+  /// of ICMP and ICMPv6; absent: all
+  public var icmpType: UInt32 {
+    get {_icmpType ?? 0}
+    set {_icmpType = newValue}
+  }
+  /// Returns true if `icmpType` has been explicitly set.
+  public var hasIcmpType: Bool {self._icmpType != nil}
+  /// Clears the value of `icmpType`. Subsequent reads from it will return its default value.
+  public mutating func clearIcmpType() {self._icmpType = nil}
+
+  public var icmpCode: UInt32 {
+    get {_icmpCode ?? 0}
+    set {_icmpCode = newValue}
+  }
+  /// Returns true if `icmpCode` has been explicitly set.
+  public var hasIcmpCode: Bool {self._icmpCode != nil}
+  /// Clears the value of `icmpCode`. Subsequent reads from it will return its default value.
+  public mutating func clearIcmpCode() {self._icmpCode = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _protocol: UInt32? = nil
+  fileprivate var _icmpType: UInt32? = nil
+  fileprivate var _icmpCode: UInt32? = nil
+}
+
+public nonisolated struct Dataplane_V1_PortRange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var first: UInt32 = 0
+
+  public var last: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A set of prefixes that rules name.
+public nonisolated struct Dataplane_V1_AddressGroup: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt32 = 0
+
+  public var name: String = String()
+
+  public var prefixes: [Dataplane_V1_Prefix] = []
 
   public var cookie: UInt64 = 0
 
@@ -1975,6 +2321,22 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     set {key = .mirror(newValue)}
   }
 
+  public var policy: UInt32 {
+    get {
+      if case .policy(let v)? = key {return v}
+      return 0
+    }
+    set {key = .policy(newValue)}
+  }
+
+  public var addressGroup: UInt32 {
+    get {
+      if case .addressGroup(let v)? = key {return v}
+      return 0
+    }
+    set {key = .addressGroup(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Key: Equatable, Sendable {
@@ -1990,6 +2352,8 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     case forwardingClass(UInt32)
     case qosMap(UInt32)
     case mirror(UInt32)
+    case policy(UInt32)
+    case addressGroup(UInt32)
 
   }
 
@@ -3020,12 +3384,89 @@ public nonisolated struct Dataplane_V1_PacketOut: Sendable {
   public init() {}
 }
 
+public nonisolated struct Dataplane_V1_ExplainPolicyRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var vif: UInt32 = 0
+
+  /// a flow to the workload; false: from it
+  public var ingress: Bool = false
+
+  public var `protocol`: UInt32 = 0
+
+  public var source: Data = Data()
+
+  public var destination: Data = Data()
+
+  public var sourcePort: UInt32 = 0
+
+  public var destinationPort: UInt32 = 0
+
+  public var icmpType: UInt32 = 0
+
+  public var icmpCode: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_ExplainPolicyResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// what the workers would do
+  public var action: Dataplane_V1_PolicyAction = .unspecified
+
+  /// of each policy of the vif in this direction; all have to pass
+  public var opinions: [Dataplane_V1_PolicyOpinion] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_PolicyOpinion: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var policy: UInt32 = 0
+
+  public var name: String = String()
+
+  public var origin: Dataplane_V1_PolicyOrigin = .unspecified
+
+  public var action: Dataplane_V1_PolicyAction = .unspecified
+
+  /// its index; absent: none matches, the default action holds
+  public var rule: UInt32 {
+    get {_rule ?? 0}
+    set {_rule = newValue}
+  }
+  /// Returns true if `rule` has been explicitly set.
+  public var hasRule: Bool {self._rule != nil}
+  /// Clears the value of `rule`. Subsequent reads from it will return its default value.
+  public mutating func clearRule() {self._rule = nil}
+
+  public var ruleName: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _rule: UInt32? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "dataplane.v1"
 
 nonisolated extension Dataplane_V1_Table: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0\u{2}\u{9}TABLE_MIRROR\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0\u{2}\u{9}TABLE_MIRROR\0\u{2}\u{a}TABLE_POLICY\0\u{1}TABLE_ADDRESS_GROUP\0")
 }
 
 nonisolated extension Dataplane_V1_LinkState: SwiftProtobuf._ProtoNameProviding {
@@ -3056,6 +3497,14 @@ nonisolated extension Dataplane_V1_FlowAction: SwiftProtobuf._ProtoNameProviding
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_ACTION_UNSPECIFIED\0\u{1}FLOW_ACTION_FORWARD\0\u{1}FLOW_ACTION_DROP\0\u{1}FLOW_ACTION_NAT\0")
 }
 
+nonisolated extension Dataplane_V1_PolicyOrigin: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0POLICY_ORIGIN_UNSPECIFIED\0\u{1}POLICY_ORIGIN_SECURITY_GROUP\0\u{1}POLICY_ORIGIN_NETWORK_POLICY\0\u{1}POLICY_ORIGIN_FIREWALL\0")
+}
+
+nonisolated extension Dataplane_V1_PolicyAction: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0POLICY_ACTION_UNSPECIFIED\0\u{1}POLICY_ACTION_PASS\0\u{1}POLICY_ACTION_DENY\0")
+}
+
 nonisolated extension Dataplane_V1_Code: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CODE_OK\0\u{1}CODE_INVALID\0\u{1}CODE_NOT_FOUND\0\u{1}CODE_IN_USE\0\u{1}CODE_TABLE_FULL\0\u{1}CODE_PORT_FAILED\0\u{1}CODE_UNSUPPORTED\0")
 }
@@ -3070,7 +3519,7 @@ nonisolated extension Dataplane_V1_TrapReason: SwiftProtobuf._ProtoNameProviding
 
 nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Object"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3234,6 +3683,32 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
           self.object = .mirror(v)
         }
       }()
+      case 40: try {
+        var v: Dataplane_V1_Policy?
+        var hadOneofValue = false
+        if let current = self.object {
+          hadOneofValue = true
+          if case .policy(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.object = .policy(v)
+        }
+      }()
+      case 41: try {
+        var v: Dataplane_V1_AddressGroup?
+        var hadOneofValue = false
+        if let current = self.object {
+          hadOneofValue = true
+          if case .addressGroup(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.object = .addressGroup(v)
+        }
+      }()
       default: break
       }
     }
@@ -3292,6 +3767,14 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
     case .mirror?: try {
       guard case .mirror(let v)? = self.object else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .policy?: try {
+      guard case .policy(let v)? = self.object else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
+    case .addressGroup?: try {
+      guard case .addressGroup(let v)? = self.object else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
     }()
     case nil: break
     }
@@ -3812,7 +4295,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{4}\u{11}ingress_policies\0\u{3}egress_policies\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -3837,6 +4320,8 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _trapsGroupReports: Bool = false
     var _vlan: Dataplane_V1_VlanTags? = nil
     var _qosMap: UInt32 = 0
+    var _ingressPolicies: [UInt32] = []
+    var _egressPolicies: [UInt32] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3869,6 +4354,8 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _trapsGroupReports = source._trapsGroupReports
       _vlan = source._vlan
       _qosMap = source._qosMap
+      _ingressPolicies = source._ingressPolicies
+      _egressPolicies = source._egressPolicies
     }
   }
 
@@ -3909,6 +4396,8 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 31: try { try decoder.decodeSingularEnumField(value: &_storage._reversePath) }()
         case 32: try { try decoder.decodeSingularBoolField(value: &_storage._sendsUnreachables) }()
         case 33: try { try decoder.decodeSingularUInt32Field(value: &_storage._qosMap) }()
+        case 50: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._ingressPolicies) }()
+        case 51: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._egressPolicies) }()
         default: break
         }
       }
@@ -3987,6 +4476,12 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._qosMap != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._qosMap, fieldNumber: 33)
       }
+      if !_storage._ingressPolicies.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._ingressPolicies, fieldNumber: 50)
+      }
+      if !_storage._egressPolicies.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._egressPolicies, fieldNumber: 51)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4018,6 +4513,8 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._trapsGroupReports != rhs_storage._trapsGroupReports {return false}
         if _storage._vlan != rhs_storage._vlan {return false}
         if _storage._qosMap != rhs_storage._qosMap {return false}
+        if _storage._ingressPolicies != rhs_storage._ingressPolicies {return false}
+        if _storage._egressPolicies != rhs_storage._egressPolicies {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -5108,7 +5605,7 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Flow"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0\u{4}\u{a}drop_reason\0")
 
   fileprivate class _StorageClass {
     var _key: Dataplane_V1_FlowKey? = nil
@@ -5127,6 +5624,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
     var _idleSeconds: UInt32 = 0
     var _isForward: Bool = false
     var _udpSourcePort: UInt32 = 0
+    var _dropReason: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -5153,6 +5651,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       _idleSeconds = source._idleSeconds
       _isForward = source._isForward
       _udpSourcePort = source._udpSourcePort
+      _dropReason = source._dropReason
     }
   }
 
@@ -5187,6 +5686,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         case 19: try { try decoder.decodeSingularBoolField(value: &_storage._isForward) }()
         case 20: try { try decoder.decodeSingularUInt32Field(value: &_storage._udpSourcePort) }()
         case 30: try { try decoder.decodeSingularUInt32Field(value: &_storage._qosMap) }()
+        case 40: try { try decoder.decodeSingularStringField(value: &_storage._dropReason) }()
         default: break
         }
       }
@@ -5247,6 +5747,9 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._qosMap != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._qosMap, fieldNumber: 30)
       }
+      if !_storage._dropReason.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._dropReason, fieldNumber: 40)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -5272,6 +5775,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._idleSeconds != rhs_storage._idleSeconds {return false}
         if _storage._isForward != rhs_storage._isForward {return false}
         if _storage._udpSourcePort != rhs_storage._udpSourcePort {return false}
+        if _storage._dropReason != rhs_storage._dropReason {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -5365,6 +5869,376 @@ nonisolated extension Dataplane_V1_QosMap: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.id != rhs.id {return false}
     if lhs.dscp != rhs.dscp {return false}
     if lhs.trafficClass != rhs.trafficClass {return false}
+    if lhs.cookie != rhs.cookie {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Policy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}origin\0\u{3}default_action\0\u{1}rules\0\u{1}cookie\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.origin) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.defaultAction) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if self.origin != .unspecified {
+      try visitor.visitSingularEnumField(value: self.origin, fieldNumber: 3)
+    }
+    if self.defaultAction != .unspecified {
+      try visitor.visitSingularEnumField(value: self.defaultAction, fieldNumber: 4)
+    }
+    if !self.rules.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rules, fieldNumber: 5)
+    }
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_Policy, rhs: Dataplane_V1_Policy) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.origin != rhs.origin {return false}
+    if lhs.defaultAction != rhs.defaultAction {return false}
+    if lhs.rules != rhs.rules {return false}
+    if lhs.cookie != rhs.cookie {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_PolicyRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PolicyRule"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}action\0\u{1}remote\0\u{1}local\0\u{1}service\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._remote) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._local) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._service) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 2)
+    }
+    try { if let v = self._remote {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._local {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._service {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_PolicyRule, rhs: Dataplane_V1_PolicyRule) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs._remote != rhs._remote {return false}
+    if lhs._local != rhs._local {return false}
+    if lhs._service != rhs._service {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_PolicyAddresses: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PolicyAddresses"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefixes\0\u{1}group\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Dataplane_V1_Prefixes?
+        var hadOneofValue = false
+        if let current = self.addresses {
+          hadOneofValue = true
+          if case .prefixes(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.addresses = .prefixes(v)
+        }
+      }()
+      case 2: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.addresses != nil {try decoder.handleConflictingOneOf()}
+          self.addresses = .group(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.addresses {
+    case .prefixes?: try {
+      guard case .prefixes(let v)? = self.addresses else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .group?: try {
+      guard case .group(let v)? = self.addresses else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_PolicyAddresses, rhs: Dataplane_V1_PolicyAddresses) -> Bool {
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_Prefixes: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Prefixes"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefixes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.prefixes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.prefixes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.prefixes, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_Prefixes, rhs: Dataplane_V1_Prefixes) -> Bool {
+    if lhs.prefixes != rhs.prefixes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_Prefix: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Prefix"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}length\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.length) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 1)
+    }
+    if self.length != 0 {
+      try visitor.visitSingularUInt32Field(value: self.length, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_Prefix, rhs: Dataplane_V1_Prefix) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs.length != rhs.length {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_PolicyService: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PolicyService"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{3}destination_ports\0\u{3}source_ports\0\u{3}icmp_type\0\u{3}icmp_code\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._protocol) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.destinationPorts) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.sourcePorts) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._icmpType) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._icmpCode) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._protocol {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    if !self.destinationPorts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.destinationPorts, fieldNumber: 2)
+    }
+    if !self.sourcePorts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.sourcePorts, fieldNumber: 3)
+    }
+    try { if let v = self._icmpType {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._icmpCode {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_PolicyService, rhs: Dataplane_V1_PolicyService) -> Bool {
+    if lhs._protocol != rhs._protocol {return false}
+    if lhs.destinationPorts != rhs.destinationPorts {return false}
+    if lhs.sourcePorts != rhs.sourcePorts {return false}
+    if lhs._icmpType != rhs._icmpType {return false}
+    if lhs._icmpCode != rhs._icmpCode {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_PortRange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PortRange"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}first\0\u{1}last\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.first) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.last) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.first != 0 {
+      try visitor.visitSingularUInt32Field(value: self.first, fieldNumber: 1)
+    }
+    if self.last != 0 {
+      try visitor.visitSingularUInt32Field(value: self.last, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_PortRange, rhs: Dataplane_V1_PortRange) -> Bool {
+    if lhs.first != rhs.first {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_AddressGroup: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AddressGroup"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}prefixes\0\u{1}cookie\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.prefixes) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.prefixes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.prefixes, fieldNumber: 3)
+    }
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_AddressGroup, rhs: Dataplane_V1_AddressGroup) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.prefixes != rhs.prefixes {return false}
     if lhs.cookie != rhs.cookie {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -5470,7 +6344,7 @@ nonisolated extension Dataplane_V1_Operation: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Key"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5589,6 +6463,22 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.key = .mirror(v)
         }
       }()
+      case 40: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .policy(v)
+        }
+      }()
+      case 41: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .addressGroup(v)
+        }
+      }()
       default: break
       }
     }
@@ -5647,6 +6537,14 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .mirror?: try {
       guard case .mirror(let v)? = self.key else { preconditionFailure() }
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 30)
+    }()
+    case .policy?: try {
+      guard case .policy(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 40)
+    }()
+    case .addressGroup?: try {
+      guard case .addressGroup(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 41)
     }()
     case nil: break
     }
@@ -7546,4 +8444,168 @@ nonisolated extension Dataplane_V1_PacketOut: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_PacketOut.Mode: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MODE_UNSPECIFIED\0\u{1}MODE_TRANSMIT\0\u{1}MODE_RECEIVE\0")
+}
+
+nonisolated extension Dataplane_V1_ExplainPolicyRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ExplainPolicyRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vif\0\u{1}ingress\0\u{1}protocol\0\u{1}source\0\u{1}destination\0\u{3}source_port\0\u{3}destination_port\0\u{3}icmp_type\0\u{3}icmp_code\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.vif) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.ingress) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.`protocol`) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.source) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.destination) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.sourcePort) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.destinationPort) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.icmpType) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.icmpCode) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.vif != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vif, fieldNumber: 1)
+    }
+    if self.ingress != false {
+      try visitor.visitSingularBoolField(value: self.ingress, fieldNumber: 2)
+    }
+    if self.`protocol` != 0 {
+      try visitor.visitSingularUInt32Field(value: self.`protocol`, fieldNumber: 3)
+    }
+    if !self.source.isEmpty {
+      try visitor.visitSingularBytesField(value: self.source, fieldNumber: 4)
+    }
+    if !self.destination.isEmpty {
+      try visitor.visitSingularBytesField(value: self.destination, fieldNumber: 5)
+    }
+    if self.sourcePort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.sourcePort, fieldNumber: 6)
+    }
+    if self.destinationPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.destinationPort, fieldNumber: 7)
+    }
+    if self.icmpType != 0 {
+      try visitor.visitSingularUInt32Field(value: self.icmpType, fieldNumber: 8)
+    }
+    if self.icmpCode != 0 {
+      try visitor.visitSingularUInt32Field(value: self.icmpCode, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_ExplainPolicyRequest, rhs: Dataplane_V1_ExplainPolicyRequest) -> Bool {
+    if lhs.vif != rhs.vif {return false}
+    if lhs.ingress != rhs.ingress {return false}
+    if lhs.`protocol` != rhs.`protocol` {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.destination != rhs.destination {return false}
+    if lhs.sourcePort != rhs.sourcePort {return false}
+    if lhs.destinationPort != rhs.destinationPort {return false}
+    if lhs.icmpType != rhs.icmpType {return false}
+    if lhs.icmpCode != rhs.icmpCode {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_ExplainPolicyResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ExplainPolicyResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}action\0\u{1}opinions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.opinions) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 1)
+    }
+    if !self.opinions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.opinions, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_ExplainPolicyResponse, rhs: Dataplane_V1_ExplainPolicyResponse) -> Bool {
+    if lhs.action != rhs.action {return false}
+    if lhs.opinions != rhs.opinions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_PolicyOpinion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PolicyOpinion"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}policy\0\u{1}name\0\u{1}origin\0\u{1}action\0\u{1}rule\0\u{3}rule_name\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.policy) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.origin) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._rule) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.ruleName) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.policy != 0 {
+      try visitor.visitSingularUInt32Field(value: self.policy, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if self.origin != .unspecified {
+      try visitor.visitSingularEnumField(value: self.origin, fieldNumber: 3)
+    }
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 4)
+    }
+    try { if let v = self._rule {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    if !self.ruleName.isEmpty {
+      try visitor.visitSingularStringField(value: self.ruleName, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_PolicyOpinion, rhs: Dataplane_V1_PolicyOpinion) -> Bool {
+    if lhs.policy != rhs.policy {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.origin != rhs.origin {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs._rule != rhs._rule {return false}
+    if lhs.ruleName != rhs.ruleName {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }

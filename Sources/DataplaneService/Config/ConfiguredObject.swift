@@ -11,7 +11,8 @@ public struct ConfiguredObject: Sendable {
     /// All objects, in the order in which they depend on each other, whatever the order of the sections in the file.
     static func list(_ value: ConfigNode) throws(ConfigError) -> [ConfiguredObject] {
         let readers: KeyValuePairs<String, (ConfigNode) throws(ConfigError) -> RouterObject> = [
-            "ports": port, "forwardingClasses": forwardingClass, "qosMaps": qosMap, "vrfs": vrf, "vifs": vif, "nextHops": nextHop, "routes": route,
+            "ports": port, "forwardingClasses": forwardingClass, "qosMaps": qosMap, "vrfs": vrf,
+            "addressGroups": addressGroup, "policies": policy, "vifs": vif, "nextHops": nextHop, "routes": route,
             "bridge": bridgeEntry, "labels": label, "vnis": vni,
         ]
         let sections = try value.mapping(keys: readers.map(\.key))
@@ -22,8 +23,8 @@ public struct ConfiguredObject: Sendable {
         return objects
     }
 
-    private static func cookie(_ fields: ConfigMapping) throws(ConfigError) -> UInt64 { try fields["cookie"]?.integer(in: 0...UInt64.max) ?? 0 }
-    private static func number(_ value: ConfigNode) throws(ConfigError) -> UInt32 { try value.integer(in: 0...UInt32.max) }
+    static func cookie(_ fields: ConfigMapping) throws(ConfigError) -> UInt64 { try fields["cookie"]?.integer(in: 0...UInt64.max) ?? 0 }
+    static func number(_ value: ConfigNode) throws(ConfigError) -> UInt32 { try value.integer(in: 0...UInt32.max) }
     private static func addresses(_ value: ConfigNode?) throws(ConfigError) -> [IPAddress] {
         var out: [IPAddress] = []
         for item in try value?.list() ?? [] { out.append(try item.address()) }
@@ -105,7 +106,7 @@ public struct ConfiguredObject: Sendable {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
             "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "vlan",
-            "qosMap", "cookie",
+            "qosMap", "ingressPolicies", "egressPolicies", "cookie",
         ])
         let id = VifID(try number(fields.required("id"))), name = try fields.required("name").string()
         let kind: VifSpec.Kind = try fields.required("kind").choice([
@@ -130,6 +131,8 @@ public struct ConfiguredObject: Sendable {
         spec.trapsGroupReports = try fields["trapsGroupReports"]?.boolean() ?? false
         spec.vlan = try fields["vlan"].map(vlan)
         spec.qosMap = try fields["qosMap"]?.integer(in: 0...255) ?? 0
+        spec.ingressPolicies = try policyIDs(fields["ingressPolicies"])
+        spec.egressPolicies = try policyIDs(fields["egressPolicies"])
         return .vif(spec)
     }
 

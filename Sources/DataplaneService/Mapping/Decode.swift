@@ -30,9 +30,11 @@ extension RouterObject {
         case .forwardingClass(let message): self = .forwardingClass(try ForwardingClassSpec(message))
         case .qosMap(let message): self = .qosMap(try QoSMapSpec(message))
         case .mirror(let mirror): self = .mirror(try MirrorSpec(mirror))
+        case .policy(let policy): self = .policy(try PolicySpec(policy))
+        case .addressGroup(let group): self = .addressGroup(try AddressGroupSpec(group))
         case nil:
             throw FieldReader(path: "upsert").missing(
-                "object", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror")
+                "object", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group")
         }
     }
 }
@@ -54,7 +56,11 @@ extension RouterKey {
         case .forwardingClass(let id): self = .forwardingClass(try reader.octet(id, "forwarding_class", most: 255))
         case .qosMap(let id): self = .qosMap(try reader.octet(id, "qos_map", most: 255))
         case .mirror(let id): self = .mirror(id)
-        case nil: throw reader.missing("key", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror")
+        case .policy(let id): self = .policy(PolicyID(id))
+        case .addressGroup(let id): self = .addressGroup(AddressGroupID(id))
+        case nil:
+            throw reader.missing(
+                "key", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group")
         }
     }
 }
@@ -124,6 +130,8 @@ extension VifSpec {
         trapsGroupReports = message.trapsGroupReports
         vlan = message.hasVlan ? try VLANSpec(message.vlan) : nil
         qosMap = try reader.octet(message.qosMap, "qos_map", most: 255)
+        ingressPolicies = message.ingressPolicies.map { PolicyID($0) }
+        egressPolicies = message.egressPolicies.map { PolicyID($0) }
     }
 }
 

@@ -108,6 +108,8 @@ extension Dataplane_V1_Vif {
             }
         }
         qosMap = UInt32(spec.qosMap)
+        ingressPolicies = spec.ingressPolicies.map(\.rawValue)
+        egressPolicies = spec.egressPolicies.map(\.rawValue)
         cookie = spec.cookie
     }
     init(_ reading: VifReading) {
@@ -310,5 +312,6 @@ extension Dataplane_V1_Flow {
         idleSeconds = UInt32(clamping: reading.idleSeconds)
         isForward = reading.isForward
         udpSourcePort = UInt32(reading.udpSourcePort)
+        dropReason = reading.dropReason?.label ?? ""
     }
 }

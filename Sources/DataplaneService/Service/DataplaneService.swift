@@ -74,6 +74,19 @@ public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
             message: await onQueue { Dataplane_V1_GetStatusResponse(self.router.status(), version: self.version, instance: self.instance) })
     }
 
+    public func explainPolicy(
+        request: ServerRequest<Dataplane_V1_ExplainPolicyRequest>, context: ServerContext
+    ) async throws -> ServerResponse<Dataplane_V1_ExplainPolicyResponse> {
+        let question: PolicyQuestion
+        do throws(FieldError) { question = try PolicyQuestion(request.message) } catch {
+            throw RPCError(code: .invalidArgument, message: error.description)
+        }
+        guard let explanation = await onQueue({ self.router.explain(question) }) else {
+            throw RPCError(code: .notFound, message: "vif \(question.vif.rawValue): does not exist")
+        }
+        return ServerResponse(message: Dataplane_V1_ExplainPolicyResponse(explanation))
+    }
+
     public func clearCounters(
         request: ServerRequest<Dataplane_V1_ClearCountersRequest>, context: ServerContext
     ) async throws -> ServerResponse<Dataplane_V1_ClearCountersResponse> {

@@ -60,7 +60,8 @@ struct PageToken: Hashable {
         let rest = octets[(binding.count + 1)...]
         let kind = octets[binding.count]
         switch (kind, request.table) {
-        case (0, .vif), (0, .vrf), (0, .nextHop), (0, .label), (0, .vni), (0, .forwardingClass), (0, .qosMap):
+        case (0, .vif), (0, .vrf), (0, .nextHop), (0, .label), (0, .vni), (0, .forwardingClass), (0, .qosMap), (0, .mirror),
+            (0, .policy), (0, .addressGroup):
             guard rest.count == 4 else { return nil }
             position = .number(number(rest))
         case (1, .port):

@@ -36,7 +36,9 @@ struct TableReader {
         switch request.table {
         case .unspecified: throw Refusal(text: "table: missing")
         case .UNRECOGNIZED(let number): throw Refusal(text: "table: \(number): no such table")
-        case .port, .vif, .vrf, .nextHop, .route, .bridge, .label, .vni, .flow, .forwardingClass, .qosMap, .mirror: break
+        case .port, .vif, .vrf, .nextHop, .route, .bridge, .label, .vni, .flow, .forwardingClass, .qosMap, .mirror, .policy,
+            .addressGroup:
+            break
         }
         if request.hasVrf, ![.route, .bridge, .flow].contains(request.table) {
             throw Refusal(text: "vrf: \(request.vrf): this filter is for routes, bridge entries and flows; a VRF itself is asked for by id")
@@ -82,6 +84,14 @@ struct TableReader {
         case .qosMap:
             return numbered(id, start, size, { router.qosMaps(after: $0.map(UInt8.init(clamping:)), limit: $1) }, { UInt32($0.id) }) {
                 .qosMap(.init($0))
+            }
+        case .policy:
+            return numbered(id, start, size, { router.policies(after: $0.map(PolicyID.init(rawValue:)), limit: $1) }, { $0.id.rawValue }) {
+                .policy(.init($0))
+            }
+        case .addressGroup:
+            return numbered(id, start, size, { router.addressGroups(after: $0.map(AddressGroupID.init(rawValue:)), limit: $1) }, { $0.id.rawValue }) {
+                .addressGroup(.init($0))
             }
         case .mirror: return numbered(id, start, size, { router.mirrors(after: $0, limit: $1) }, { $0.spec.id }) { .mirror(.init($0)) }
         case .route: return routes(request, from: start, size: size)

@@ -38,7 +38,7 @@ enum FlowLayout {
     private static func action(_ flow: API.Flow) -> String {
         switch flow.action {
         case .forward: "F"
-        case .drop: "D"
+        case .drop: flow.dropReason.isEmpty ? "D" : "D(\(printable(flow.dropReason)))"
         case .nat: "N(\(letters(flow.translation)))"
         case .unspecified: "-"
         case .UNRECOGNIZED(let value): "?\(value)"

@@ -13,6 +13,7 @@ protocol RouterClient: Sendable {
     func clearDropLog() async throws
     /// `worker` nil: wherever its load fits.
     func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws -> API.Result
+    func explainPolicy(_ request: Dataplane_V1_ExplainPolicyRequest) async throws -> Dataplane_V1_ExplainPolicyResponse
     /// Copies of frames until the request's limit.
     func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws
 }

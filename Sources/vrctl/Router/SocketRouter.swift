@@ -28,6 +28,9 @@ private struct SocketRouter: RouterClient {
     func apply(_ operations: [API.Operation]) async throws -> [API.Result] { try await call { try await $0.apply(operations) } }
     func status() async throws -> API.Status { try await call { try await $0.status() } }
     func clearCounters(drops: Bool, vifs: Bool) async throws { try await call { try await $0.clearCounters(drops: drops, vifs: vifs) } }
+    func explainPolicy(_ request: Dataplane_V1_ExplainPolicyRequest) async throws -> Dataplane_V1_ExplainPolicyResponse {
+        try await call { try await $0.explainPolicy(request) }
+    }
     func clearDropLog() async throws { try await call { try await $0.clearDropLog() } }
     func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws -> API.Result {
         try await call { try await $0.assignQueue(port: port, queue: queue, worker: worker) }

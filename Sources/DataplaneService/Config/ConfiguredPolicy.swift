@@ -1,0 +1,90 @@
+import Dataplane
+import NetTypes
+import StrictYAML
+
+// Address groups and policies of the file's `objects` section.
+extension ConfiguredObject {
+    static func addressGroup(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["id", "name", "prefixes", "cookie"])
+        return .addressGroup(
+            AddressGroupSpec(
+                id: AddressGroupID(try number(fields.required("id"))), name: try fields.required("name").string(),
+                prefixes: try prefixes(fields["prefixes"]), cookie: try cookie(fields)))
+    }
+
+    static func policy(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["id", "name", "origin", "default", "rules", "cookie"])
+        var rules: [PolicyRule] = []
+        for item in try fields["rules"]?.list() ?? [] { rules.append(try rule(item)) }
+        return .policy(
+            PolicySpec(
+                id: PolicyID(try number(fields.required("id"))), name: try fields.required("name").string(),
+                origin: try fields["origin"]?.choice([
+                    "securityGroup": PolicyOrigin.securityGroup, "networkPolicy": .networkPolicy, "firewall": .firewall,
+                ]) ?? .securityGroup,
+                rules: rules, defaultAction: try fields["default"].map(action) ?? .deny, cookie: try cookie(fields)))
+    }
+
+    static func policyIDs(_ value: ConfigNode?) throws(ConfigError) -> [PolicyID] {
+        var out: [PolicyID] = []
+        for item in try value?.list() ?? [] { out.append(PolicyID(try number(item))) }
+        return out
+    }
+
+    private static func action(_ value: ConfigNode) throws(ConfigError) -> PolicyAction { try value.choice(["pass": .pass, "deny": .deny]) }
+
+    private static func prefixes(_ value: ConfigNode?) throws(ConfigError) -> [IPPrefix] {
+        var out: [IPPrefix] = []
+        for item in try value?.list() ?? [] { out.append(try item.prefix(acceptsHost: true)) }
+        return out
+    }
+
+    private static func rule(_ value: ConfigNode) throws(ConfigError) -> PolicyRule {
+        let fields = try value.mapping(keys: ["name", "action", "remote", "local", "protocol", "ports", "sourcePorts", "icmpType", "icmpCode"])
+        return PolicyRule(
+            name: try fields["name"]?.string() ?? "", action: try fields["action"].map(action) ?? .pass, remote: try addresses(fields["remote"]),
+            local: try addresses(fields["local"]), service: try service(fields))
+    }
+
+    /// `{group: 1}` or `{prefixes: […]}`.
+    private static func addresses(_ value: ConfigNode?) throws(ConfigError) -> PolicyAddresses {
+        guard let value else { return .any }
+        let (key, details) = try value.mapping(keys: ["group", "prefixes"]).one(of: ["group", "prefixes"])
+        return key == "group" ? .group(AddressGroupID(try number(details))) : .prefixes(try prefixes(details))
+    }
+
+    private static func service(_ fields: ConfigMapping) throws(ConfigError) -> PolicyService {
+        let details = ["ports", "sourcePorts", "icmpType", "icmpCode"]
+        guard let given = fields["protocol"] else {
+            for key in details { if let field = fields[key] { throw field.error("needs a protocol") } }
+            return .any
+        }
+        let names: [String: UInt8] = ["icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "icmpv6": 58, "sctp": 132]
+        let proto: UInt8
+        if let name = try? given.string(), let known = names[name] { proto = known } else { proto = try given.integer(in: 0...255) }
+        let service: PolicyService
+        if fields["ports"] != nil || fields["sourcePorts"] != nil {
+            for key in ["icmpType", "icmpCode"] { if let field = fields[key] { throw field.error("a protocol has ports or ICMP types, not both") } }
+            service = .ports(proto: proto, destination: try ranges(fields["ports"]), source: try ranges(fields["sourcePorts"]))
+        } else if fields["icmpType"] != nil || fields["icmpCode"] != nil {
+            service = .icmp(
+                proto: proto, type: try fields["icmpType"]?.integer(in: 0...255), code: try fields["icmpCode"]?.integer(in: 0...255))
+        } else {
+            service = .proto(proto)
+        }
+        return service
+    }
+
+    /// A list of ports and of ranges such as `8000-8999`.
+    private static func ranges(_ value: ConfigNode?) throws(ConfigError) -> [ClosedRange<UInt16>] {
+        var out: [ClosedRange<UInt16>] = []
+        for item in try value?.list() ?? [] {
+            let parts = try item.string().split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
+            guard (1...2).contains(parts.count), let first = parts[0], let last = parts[parts.count - 1], first <= last else {
+                throw item.error("is neither a port nor a range such as 8000-8999")
+            }
+            out.append(first...last)
+        }
+        return out
+    }
+}

@@ -1,0 +1,101 @@
+import DataplaneAPI
+import NetTypes
+import Testing
+
+@testable import vrctl
+
+@Suite struct PolicyTests {
+    private var router: FakeRouter {
+        var policy = Dataplane_V1_Policy(), group = Dataplane_V1_AddressGroup(), vif = Dataplane_V1_Vif(), rule = Dataplane_V1_PolicyRule()
+        rule.name = "web/https"
+        rule.action = .pass
+        rule.remote.group = 4
+        rule.service.protocol = 6
+        rule.service.destinationPorts = [
+            .with {
+                $0.first = 443
+                $0.last = 443
+            },
+            .with {
+                $0.first = 8000
+                $0.last = 8999
+            },
+        ]
+        policy.id = 1
+        policy.name = "web"
+        policy.origin = .securityGroup
+        policy.defaultAction = .deny
+        policy.rules = [rule]
+        group.id = 4
+        group.name = "clients"
+        group.prefixes = [
+            .with {
+                $0.address = IPAddress("10.1.0.0")!.octets
+                $0.length = 24
+            }
+        ]
+        vif.id = 3
+        vif.name = "web-1"
+        return FakeRouter([.policy(policy), .addressGroup(group), .vif(vif)])
+    }
+
+    @Test func lists() async {
+        #expect(
+            await run(["vrctl", "policy", "get", "1"], router: router).output == """
+                Policy 1 web (securityGroup)
+                     0  pass  tcp port 443,8000-8999  remote group 4  (web/https)
+                 else  deny
+
+                """)
+        #expect(
+            await run(["vrctl", "policy", "get", "2"], router: router)
+                == Run(code: 1, output: "", errors: "vrctl: no policy 2; vrctl policy list lists them\n"))
+        #expect(await run(["vrctl", "policy", "groups"], router: router).output.hasSuffix("clients                             10.1.0.0/24\n"))
+        #expect(await run(["vrctl", "policy", "list", "-o", "json"], router: router).output.contains("\"service\": \"tcp port 443,8000-8999\""))
+    }
+
+    @Test func explains() async {
+        let router = router
+        router.explanations.withLock {
+            $0[true] = .with {
+                $0.action = .deny
+                $0.opinions = [
+                    .with {
+                        $0.policy = 1
+                        $0.name = "web"
+                        $0.origin = .securityGroup
+                        $0.action = .deny
+                    }
+                ]
+            }
+            $0[false] = .with { $0.action = .pass }
+        }
+        let done = await run(["vrctl", "policy", "explain", "--port", "web-1", "tcp 10.0.1.4:4321 > 10.0.2.5:443"], router: router)
+        #expect(
+            done.output == """
+                from the workload (egress): pass (the vif has no policy in this direction)
+                to the workload (ingress): deny
+                  deny  policy 1 web (securityGroup): no rule matches
+
+                """)
+        let asked = router.questions.withLock { $0 }
+        #expect(asked.count == 2 && asked.allSatisfy { $0.vif == 3 && $0.protocol == 6 && $0.sourcePort == 4321 && $0.destinationPort == 443 })
+        #expect(await run(["vrctl", "policy", "explain", "--port", "web-2", "tcp 1.1.1.1:1 > 2.2.2.2:2"], router: router).code == 1)
+        #expect(await run(["vrctl", "policy", "explain", "--vif", "3", "tcp 1.1.1.1 > 2.2.2.2"], router: router).code == 2)
+    }
+
+    @Test func flowsAsPeopleWriteThem() throws {
+        let ipv6 = try FlowText("udp [fd00::1]:53 > [fd00::2]:5353")
+        #expect(ipv6.proto == 17 && ipv6.source == IPAddress("fd00::1") && ipv6.sourcePort == 53 && ipv6.destinationPort == 5353)
+        let echo = try FlowText("icmp 10.0.0.1 > 10.0.0.2")
+        #expect(echo.icmp?.type == 8 && echo.icmp?.code == 0)
+        #expect(try FlowText("icmpv6 fd00::1 > fd00::2 1/4").icmp?.code == 4)
+        #expect(try FlowText("47 10.0.0.1 > 10.0.0.2").proto == 47)
+        for text in [
+            "", "tcp", "tcp 1.1.1.1:1 2.2.2.2:2", "tcp 1.1.1.1:1 > [fd00::1]:1", "tcp fd00::1:80 > fd00::2:80", "xyz 1.1.1.1:1 > 2.2.2.2:2",
+            "tcp 1.1.1.1:70000 > 2.2.2.2:2", "tcp 1.1.1.1:1 > 2.2.2.2:2 8/0",
+        ] {
+            #expect(throws: Failure.self) { try FlowText(text) }
+        }
+    }
+}
