@@ -45,7 +45,8 @@ let sampleObjects: [RouterObject] = [
         PolicySpec(
             id: PolicyID(1), name: "sg", origin: .networkPolicy,
             rules: [
-                PolicyRule(name: "dns", remote: .group(AddressGroupID(4)), service: .ports(proto: 17, destination: [53...53, 8000...8999], source: [])),
+                PolicyRule(
+                    name: "dns", remote: .group(AddressGroupID(4)), service: .ports(proto: 17, destination: [53...53, 8000...8999], source: [])),
                 PolicyRule(
                     action: .deny, remote: .prefixes([prefix("10.0.0.0/8")]), local: .prefixes([prefix("10.1.0.10/32")]),
                     service: .ports(proto: 6, destination: [], source: [1...1023])),

@@ -1,5 +1,7 @@
 import DataplaneAPI
 import NetTypes
+import SwiftProtobuf
+import Synchronization
 import Testing
 
 @testable import vrctl
