@@ -107,7 +107,8 @@ actor AgentCore {
         guard sync.hasReadBack, let resolver else { return }
         isDirty = false
         let inputs = DesiredState.Inputs(
-            configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, bindings: bindings, routes: routes.bestRoutes(),
+            configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, securityGroups: config.securityGroups,
+            securityGroupMembers: config.securityGroupMembers, bindings: bindings, routes: routes.bestRoutes(),
             resolve: { resolver.mac(of: $0) })
         desired = DesiredState(inputs, allocator: &allocator)
         self.resolver?.want(desired.endpoints.union(recoveredEndpoints), now: now)

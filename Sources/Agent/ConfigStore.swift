@@ -30,6 +30,12 @@ struct ConfigStore: Sendable {
     var networks: [String: VirtualNetwork] {
         objects.values.reduce(into: [:]) { if case .virtualNetwork(let network) = $1 { $0[network.name] = network } }
     }
+    var securityGroups: [String: SecurityGroup] {
+        objects.values.reduce(into: [:]) { if case .securityGroup(let group) = $1 { $0[group.name] = group } }
+    }
+    var securityGroupMembers: [String: SecurityGroupMembers] {
+        objects.values.reduce(into: [:]) { if case .securityGroupMembers(let members) = $1 { $0[members.name] = members } }
+    }
     /// The ports of this node; what is for another node was sent by mistake and is not used.
     func ports(of node: String) -> [String: Overlay.Port] {
         objects.values.reduce(into: [:]) { if case .port(let port) = $1, port.node == node { $0[port.name] = port } }

@@ -18,6 +18,8 @@ struct DesiredState: Sendable {
         /// Of the fabric interface; the host interface shares it.
         var fabricMAC: MACAddress
         var networks: [String: VirtualNetwork] = [:]
+        var securityGroups: [String: SecurityGroup] = [:]
+        var securityGroupMembers: [String: SecurityGroupMembers] = [:]
         var bindings: [PortBinding] = []
         var routes: [RouteStore.Key: RouteAdvertisement] = [:]
         /// Tunnel endpoint → MAC that frames for it go to; nil while it is not resolved.
@@ -155,6 +157,10 @@ struct DesiredState: Sendable {
             ports.append(PortState(binding: binding, vif: vif, reason: "network \(network.name) has no VNI yet"))
             return
         }
+        guard let policies = addPolicies(of: port, inputs, &allocator) else {
+            ports.append(PortState(binding: binding, vif: vif, reason: "no free policy or address group number"))
+            return
+        }
         let bridges = network.forwarding == .l2l3
         add(.port(interface, driver: inputs.configuration.workloadDriver, index: vif, receive: inputs.configuration.workloadReceive))
         add(
@@ -173,6 +179,8 @@ struct DesiredState: Sendable {
                 $0.vif.keepsFlows = true
                 $0.vif.bridges = bridges
                 $0.vif.antispoof = inputs.configuration.antispoof
+                $0.vif.ingressPolicies = policies.ingress.map { [$0.rawValue] } ?? []
+                $0.vif.egressPolicies = policies.egress.map { [$0.rawValue] } ?? []
                 $0.vif.cookie = agentCookie
             })
         add(

@@ -101,6 +101,11 @@ struct IdentifierAllocator: Sendable {
     private var nextHops = Pool<NextHopIdentity>(1...0xFFFF_FFFE)
     private var labels = Pool<VifID>(Label.firstUnreserved...Label.maximum, rotates: true)
 
+    private var policies = Pool<String>(1...65_535)
+    private var addressGroups = Pool<String>(1...0xFFFF_FFFE)
+
+    mutating func policy(_ name: String) -> PolicyID? { policies.number(for: name).map { PolicyID($0) } }
+    mutating func addressGroup(_ name: String) -> AddressGroupID? { addressGroups.number(for: name).map { AddressGroupID($0) } }
     mutating func vrf(_ name: String) -> VRFID? { vrfs.number(for: name).map { VRFID($0) } }
     mutating func vif(_ name: String) -> VifID? { vifs.number(for: name).map { VifID($0) } }
     mutating func nextHop(_ identity: NextHopIdentity) -> NextHopID? { nextHops.number(for: identity).map { NextHopID($0) } }
@@ -112,6 +117,8 @@ struct IdentifierAllocator: Sendable {
         vifs.forgetReserved()
         nextHops.forgetReserved()
         labels.forgetReserved()
+        policies.forgetReserved()
+        addressGroups.forgetReserved()
         var identities: [UInt32: NextHopIdentity] = [:]
         // In number order, so that of two claims to one name the lower number wins, every time.
         for case .nextHop(let x)? in objects.map(\.object).sorted(by: Self.numberOrder) {
@@ -129,9 +136,9 @@ struct IdentifierAllocator: Sendable {
                 } else {
                     labels.reserve(x.label)
                 }
-            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .forwardingClass, .qosMap, .mirror, .policy,
-                .addressGroup, nil:
-                break
+            case .policy(let x): if x.cookie == agentCookie { policies.recover(x.id, for: x.name) } else { policies.reserve(x.id) }
+            case .addressGroup(let x): if x.cookie == agentCookie { addressGroups.recover(x.id, for: x.name) } else { addressGroups.reserve(x.id) }
+            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .forwardingClass, .qosMap, .mirror, nil: break
             }
         }
     }
@@ -146,11 +153,15 @@ struct IdentifierAllocator: Sendable {
         vifs.beginRound()
         nextHops.beginRound()
         labels.beginRound()
+        policies.beginRound()
+        addressGroups.beginRound()
     }
     mutating func endRound(held: (TableKey) -> Bool) {
         vrfs.endRound { held(.vrf(VRFID($0))) }
         vifs.endRound { held(.vif(VifID($0))) }
         nextHops.endRound { held(.nextHop(NextHopID($0))) }
         labels.endRound { held(.label(Label($0))) }
+        policies.endRound { held(.policy(PolicyID($0))) }
+        addressGroups.endRound { held(.addressGroup(AddressGroupID($0))) }
     }
 }

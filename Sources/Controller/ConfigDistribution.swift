@@ -1,7 +1,7 @@
 public import Overlay
 
 /// Which configuration each agent needs, and what to tell it so that it has it: an agent gets its own ComputeNode, its Ports, and the
-/// VirtualNetworks those are in. Only differences are sent: an agent that a change does not concern hears nothing.
+/// VirtualNetworks those are in, with their SecurityGroups and, of the groups that rules name, the members in its networks. Only differences are sent: an agent that a change does not concern hears nothing.
 ///
 /// Pure: events in, what to send out.
 ///
@@ -37,7 +37,12 @@ public struct ConfigDistribution: Sendable {
             case .computeNode: affected.insert(change.key.name)
             case .virtualNetwork: affected.formUnion(model.nodes(usingNetwork: change.key.name))
             case .port:
-                for case .port(let port)? in [change.old, change.new] { affected.insert(port.node) }
+                for case .port(let port)? in [change.old, change.new] {
+                    affected.insert(port.node)
+                    for group in port.securityGroups { affected.formUnion(model.nodes(namingGroup: group)) }
+                }
+            case .securityGroup: affected.formUnion(model.nodes(usingGroup: change.key.name))
+            case .securityGroupMembers: break
             }
         }
         return affected.sorted().compactMap { node in
@@ -47,6 +52,11 @@ public struct ConfigDistribution: Sendable {
         }
     }
 
+    /// What an agent is told of a group's members; nil: nothing.
+    public static func members(of group: String, forNode node: String, _ model: ConfigModel) -> SecurityGroupMembers? {
+        if case .securityGroupMembers(let members)? = desired(node, model)[ObjectKey(.securityGroupMembers, group)] { members } else { nil }
+    }
+
     static func desired(_ node: String, _ model: ConfigModel) -> [ObjectKey: ConfigObject] {
         var desired: [ObjectKey: ConfigObject] = [:]
         if let node = model.computeNode(node) { desired[ObjectKey(.computeNode, node.name)] = .computeNode(node) }
@@ -54,7 +64,27 @@ public struct ConfigDistribution: Sendable {
             desired[ObjectKey(.port, port.name)] = .port(port)
             if let network = model.virtualNetwork(port.network) { desired[ObjectKey(.virtualNetwork, network.name)] = .virtualNetwork(network) }
         }
+        addSecurityGroups(model.ports(onNode: node), &desired, model)
         return desired
+    }
+
+    private static func addSecurityGroups(_ ports: [Port], _ desired: inout [ObjectKey: ConfigObject], _ model: ConfigModel) {
+        var networks: Set<String> = [], peers: Set<String> = []
+        for port in ports where !port.securityGroups.isEmpty {
+            networks.insert(port.network)
+            for name in port.securityGroups {
+                guard let group = model.securityGroup(name) else { continue }
+                desired[ObjectKey(.securityGroup, name)] = .securityGroup(group)
+                peers.formUnion(group.peers)
+            }
+        }
+        for peer in peers {
+            let members = Dictionary(grouping: model.ports(inGroup: peer).filter { networks.contains($0.network) }) { $0.network }
+            desired[ObjectKey(.securityGroupMembers, peer)] = .securityGroupMembers(
+                SecurityGroupMembers(
+                    metadata: ObjectMetadata(name: peer),
+                    networks: members.sorted { $0.key < $1.key }.map { .init(name: $0.key, addresses: $0.value.flatMap(\.addresses)) }))
+        }
     }
 
     /// In an order in which nothing ever refers to what is not there and no address is there twice: gone ports, then what is new or

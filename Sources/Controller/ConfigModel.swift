@@ -23,6 +23,9 @@ public struct ConfigModel: Sendable {
 
     private var portsByNode: [String: Set<String>] = [:]
     private var portsByNetwork: [String: Set<String>] = [:]
+    private var portsByGroup: [String: Set<String>] = [:]
+    /// By group: the groups whose rules name it.
+    private var groupsByPeer: [String: Set<String>] = [:]
     private var vnis: [VNI: Set<String>] = [:]
     private var nodeAddresses: [IPAddress: Set<String>] = [:]
     private var addresses: [Member<IPAddress>: Set<String>] = [:]
@@ -52,6 +55,16 @@ public struct ConfigModel: Sendable {
     }
     public func port(_ name: String) -> Port? {
         if case .port(let port) = objects[ObjectKey(.port, name)] { port } else { nil }
+    }
+    public func securityGroup(_ name: String) -> SecurityGroup? {
+        if case .securityGroup(let group) = objects[ObjectKey(.securityGroup, name)] { group } else { nil }
+    }
+    public func ports(inGroup name: String) -> [Port] { (portsByGroup[name] ?? []).sorted().compactMap(port) }
+    /// The nodes with a port of this group.
+    public func nodes(usingGroup name: String) -> Set<String> { Set((portsByGroup[name] ?? []).compactMap { port($0)?.node }) }
+    /// The nodes with a port of a group whose rules name this one.
+    public func nodes(namingGroup name: String) -> Set<String> {
+        (groupsByPeer[name] ?? []).reduce(into: []) { $0.formUnion(nodes(usingGroup: $1)) }
     }
     public func ports(onNode name: String) -> [Port] { (portsByNode[name] ?? []).sorted().compactMap(port) }
     public func ports(inNetwork name: String) -> [Port] { (portsByNetwork[name] ?? []).sorted().compactMap(port) }
@@ -87,10 +100,13 @@ extension ConfigModel {
         case notFound(ObjectKey)
         /// These ports need it.
         case inUse(ObjectKey, by: [String])
+        /// Rules of this group name it.
+        case named(ObjectKey, by: String)
 
         public var description: String {
             switch self {
             case .notFound(let key): "\(key) does not exist"
+            case .named(let key, let group): "\(key) is named by rules of SecurityGroup \(group); change those first"
             case .inUse(let key, let ports):
                 "\(key) is used by \(ports.count == 1 ? "port" : "\(ports.count) ports:") \(ports.prefix(5).joined(separator: ", "))"
                     + (ports.count > 5 ? ", …" : "") + "; delete \(ports.count == 1 ? "it" : "them") first"
@@ -104,9 +120,11 @@ extension ConfigModel {
             switch key.kind {
             case .virtualNetwork: portsByNetwork[key.name] ?? []
             case .computeNode: portsByNode[key.name] ?? []
-            case .port: Set<String>()
+            case .securityGroup: portsByGroup[key.name] ?? []
+            case .port, .securityGroupMembers: Set<String>()
             }
         guard users.isEmpty else { throw .inUse(key, by: users.sorted()) }
+        if key.kind == .securityGroup, let user = (groupsByPeer[key.name] ?? []).subtracting([key.name]).min() { throw .named(key, by: user) }
         remove(object)
         return Change(key: key, action: .deleted, old: object, new: nil)
     }
@@ -151,11 +169,14 @@ extension ConfigModel {
         switch object {
         case .virtualNetwork(let network): if let vni = network.vni { update(&vnis, vni, network.name) }
         case .computeNode(let node): update(&nodeAddresses, node.address, node.name)
+        case .securityGroup(let group): for peer in group.peers { update(&groupsByPeer, peer, group.name) }
+        case .securityGroupMembers: break
         case .port(let port):
             update(&portsByNode, port.node, port.name)
             update(&portsByNetwork, port.network, port.name)
             update(&macs, Member(owner: port.network, value: port.mac), port.name)
             for address in port.addresses { update(&addresses, Member(owner: port.network, value: address), port.name) }
+            for group in port.securityGroups { update(&portsByGroup, group, port.name) }
             if let interface = port.interface { update(&interfaces, Member(owner: port.node, value: interface), port.name) }
         }
     }
@@ -174,6 +195,11 @@ extension ConfigModel {
                 ("\(node.address) is already the address of ComputeNode \($0)", "spec.address")
             }
         case .port(let port)?: problem(with: port)
+        case .securityGroup(let group)?:
+            group.peers.subtracting([group.name]).sorted().first { securityGroup($0) == nil }.map {
+                ("SecurityGroup \($0) does not exist; put it before or beside this one", "spec")
+            }
+        case .securityGroupMembers?: ("SecurityGroupMembers are made by the controller; list the group in the ports' securityGroups", "kind")
         case nil: nil
         }
     }
@@ -194,6 +220,9 @@ extension ConfigModel {
         }
         guard computeNode(port.node) != nil else { return ("ComputeNode \(port.node) does not exist; put it before or beside the port", "spec.node") }
         if let problem = addressProblem(of: port, in: network) { return problem }
+        for (index, group) in port.securityGroups.enumerated() where securityGroup(group) == nil {
+            return ("SecurityGroup \(group) does not exist; put it before or beside the port", "spec.securityGroups[\(index)]")
+        }
         if let other = macs[Member(owner: port.network, value: port.mac)]?.subtracting([port.name]).min() {
             return ("\(port.mac) is already the MAC address of port \(other) in network \(port.network)", "spec.mac")
         }

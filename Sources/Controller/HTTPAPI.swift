@@ -103,7 +103,7 @@ public enum HTTPAPI {
     }
 
     private static func kind(_ text: String) throws -> ConfigKind {
-        guard let kind = ConfigKind(rawValue: text) else {
+        guard let kind = ConfigKind(rawValue: text), ConfigKind.allCases.contains(kind) else {
             let known = ConfigKind.allCases.map(\.rawValue).joined(separator: ", ")
             throw BadRequest(status: .notFound, message: "there is no kind '\(text.prefix(64))'; the kinds are \(known)")
         }
@@ -129,7 +129,7 @@ public enum HTTPAPI {
         } catch let error as ConfigModel.DeleteError {
             switch error {
             case .notFound: return reply(.notFound, failure(ConfigError("\(error)")))
-            case .inUse: return reply(.conflict, failure(ConfigError("\(error)")))
+            case .inUse, .named: return reply(.conflict, failure(ConfigError("\(error)")))
             }
         } catch let error as StoreError {
             logger.error("\(error)")

@@ -11,12 +11,16 @@ public enum ConfigObject: Hashable, Sendable {
     case virtualNetwork(VirtualNetwork)
     case port(Port)
     case computeNode(ComputeNode)
+    case securityGroup(SecurityGroup)
+    case securityGroupMembers(SecurityGroupMembers)
 
     public var kind: ConfigKind {
         switch self {
         case .virtualNetwork: .virtualNetwork
         case .port: .port
         case .computeNode: .computeNode
+        case .securityGroup: .securityGroup
+        case .securityGroupMembers: .securityGroupMembers
         }
     }
     public var metadata: ObjectMetadata {
@@ -25,6 +29,8 @@ public enum ConfigObject: Hashable, Sendable {
             case .virtualNetwork(let object): object.metadata
             case .port(let object): object.metadata
             case .computeNode(let object): object.metadata
+            case .securityGroup(let object): object.metadata
+            case .securityGroupMembers(let object): object.metadata
             }
         }
         set {
@@ -32,6 +38,8 @@ public enum ConfigObject: Hashable, Sendable {
             case .virtualNetwork(var object): object.metadata = newValue; self = .virtualNetwork(object)
             case .port(var object): object.metadata = newValue; self = .port(object)
             case .computeNode(var object): object.metadata = newValue; self = .computeNode(object)
+            case .securityGroup(var object): object.metadata = newValue; self = .securityGroup(object)
+            case .securityGroupMembers(var object): object.metadata = newValue; self = .securityGroupMembers(object)
             }
         }
     }
@@ -44,6 +52,8 @@ public enum ConfigObject: Hashable, Sendable {
         case .virtualNetwork(let object): object.spec
         case .port(let object): object.spec
         case .computeNode(let object): object.spec
+        case .securityGroup(let object): object.spec
+        case .securityGroupMembers(let object): object.spec
         }
     }
 
@@ -64,6 +74,8 @@ public enum ConfigObject: Hashable, Sendable {
         case .virtualNetwork: self = .virtualNetwork(try VirtualNetwork(metadata: metadata, spec: spec))
         case .port: self = .port(try Port(metadata: metadata, spec: spec))
         case .computeNode: self = .computeNode(try ComputeNode(metadata: metadata, spec: spec))
+        case .securityGroup: self = .securityGroup(try SecurityGroup(metadata: metadata, spec: spec))
+        case .securityGroupMembers: self = .securityGroupMembers(try SecurityGroupMembers(metadata: metadata, spec: spec))
         }
     }
 }
@@ -72,13 +84,21 @@ public enum ConfigObject: Hashable, Sendable {
 public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
     case computeNode = "ComputeNode"
     case virtualNetwork = "VirtualNetwork"
+    case securityGroup = "SecurityGroup"
+    /// Made by the controller, for agents.
+    case securityGroupMembers = "SecurityGroupMembers"
     case port = "Port"
+
+    /// What operators write.
+    public static let allCases: [ConfigKind] = [.computeNode, .virtualNetwork, .securityGroup, .port]
 
     private var rank: Int {
         switch self {
         case .computeNode: 0;
         case .virtualNetwork: 1;
-        case .port: 2
+        case .securityGroup: 2;
+        case .securityGroupMembers: 3;
+        case .port: 4
         }
     }
     public static func < (a: ConfigKind, b: ConfigKind) -> Bool { a.rank < b.rank }

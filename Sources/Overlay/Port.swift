@@ -10,6 +10,8 @@ public struct Port: Hashable, Sendable {
     public var addresses: [IPAddress]
     /// The interface on the node; nil when it is told to the node's agent instead.
     public var interface: String?
+    /// The names of its security groups; without one, everything may reach it and it may reach everything.
+    public var securityGroups: [String] = []
 
     public var name: String { metadata.name }
     public var uid: String? { metadata.uid }
@@ -25,7 +27,7 @@ public struct Port: Hashable, Sendable {
     }
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["network", "node", "mac", "addresses", "interface"])
+        let fields = try node.mapping(keys: ["network", "node", "mac", "addresses", "interface", "securityGroups"])
         let network = try fields.required("network").objectName(.virtualNetwork)
         let computeNode = try fields.required("node").objectName(.computeNode)
         let macField = try fields.required("mac")
@@ -46,6 +48,11 @@ public struct Port: Hashable, Sendable {
         self.init(
             metadata: metadata, network: network, node: computeNode, mac: mac, addresses: addresses,
             interface: try fields["interface"]?.interfaceName())
+        for item in try fields["securityGroups"]?.list() ?? [] {
+            let name = try item.objectName(.securityGroup)
+            if securityGroups.contains(name) { throw item.error("\(name) is listed twice") }
+            securityGroups.append(name)
+        }
     }
 
     var spec: ConfigValue {
@@ -54,6 +61,7 @@ public struct Port: Hashable, Sendable {
             .init("addresses", .list(addresses.map { .string($0.description) })),
         ]
         if let interface { fields.append(.init("interface", .string(interface))) }
+        if !securityGroups.isEmpty { fields.append(.init("securityGroups", .list(securityGroups.map { .string($0) }))) }
         return .map(fields)
     }
 }

@@ -278,4 +278,50 @@ import Testing
         }
         for export in state.exports { for key in export.needs { #expect(state.objects[key] != nil, "\(export.route.node) needs \(key)") } }
     }
+
+    /// Ports with the same groups share their policies; a group's members are those in the port's own network.
+    @Test func securityGroups() throws {
+        var web = Fixture.blueA, other = Fixture.blueA, open = Fixture.redA
+        web.securityGroups = ["web", "base"]
+        other.metadata.name = "blue-b"
+        other.mac = MACAddress("02:00:00:00:01:0b")!
+        other.addresses = [IPAddress("10.1.0.11")!]
+        other.interface = "tap-blue-b"
+        other.securityGroups = ["base", "web"]
+        open.securityGroups = []
+        var inputs = Fixture.inputs(ports: [web, other, open])
+        inputs.securityGroups = [
+            "web": SecurityGroup(
+                metadata: .init(name: "web"),
+                ingress: [
+                    .init(proto: 6, ports: [80...89], peer: .group("clients")),
+                    .init(proto: 1, icmpType: 8, peer: .prefixes([IPPrefix("10.0.0.0/8")!])),
+                ])
+        ]
+        inputs.securityGroupMembers = [
+            "clients": SecurityGroupMembers(
+                metadata: .init(name: "clients"),
+                networks: [.init(name: "red", addresses: [IPAddress("10.2.0.9")!]), .init(name: "blue", addresses: [IPAddress("10.1.0.9")!])])
+        ]
+        let objects = desired(inputs).objects
+        let vif = try #require(objects[.vif(VifID(3))]?.vif)
+        #expect(vif.ingressPolicies.count == 1 && vif.egressPolicies.count == 1 && vif.ingressPolicies != vif.egressPolicies)
+        #expect(objects[.vif(VifID(4))]?.vif.ingressPolicies == vif.ingressPolicies)
+        #expect(objects.values.filter { if case .policy = $0.object { true } else { false } }.count == 2)
+        #expect(objects[.vif(VifID(5))]?.vif.ingressPolicies == [])
+        let policy = try #require(objects[.policy(PolicyID(vif.ingressPolicies[0]))]?.policy)
+        #expect(
+            policy.name == "blue:base+web:ingress" && policy.defaultAction == .deny
+                && policy.rules.map(\.name) == ["web/ingress[0]", "web/ingress[1]"])
+        #expect(policy.rules[0].service.destinationPorts.map { [$0.first, $0.last] } == [[80, 89]] && policy.rules[1].service.icmpType == 8)
+        let group = try #require(objects[.addressGroup(AddressGroupID(policy.rules[0].remote.group))]?.addressGroup)
+        #expect(
+            group.name == "blue:clients" && group.prefixes.map(\.address) == [IPAddress("10.1.0.9")!.octets] && group.prefixes.map(\.length) == [32])
+        // Nothing is said about what the groups let out, so nothing gets out.
+        #expect(objects[.policy(PolicyID(vif.egressPolicies[0]))]?.policy.rules == [])
+        // The numbers come back after a restart of the agent.
+        var allocator = IdentifierAllocator()
+        allocator.recover(from: Array(objects.values))
+        #expect(DesiredState(inputs, allocator: &allocator).objects == objects)
+    }
 }

@@ -1,5 +1,6 @@
 import Controller
 import Overlay
+import StrictYAML
 import Testing
 
 @Suite struct ConfigDistributionTests {
@@ -53,5 +54,54 @@ import Testing
         #expect(distribution.update([change], model: model).map { names($0.updates) } == [["-Port/blue3", "-VirtualNetwork/blue"]])
         distribution.unsubscribe("node1")
         #expect(try step(port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.22")) == [:])
+    }
+
+    /// Groups go to the nodes whose ports have them; the members of a group to those whose rules name it, and only those in networks they have.
+    @Test func securityGroups() throws {
+        var model = try ConfigModel.demo()
+        var distribution = ConfigDistribution()
+        for node in ["node1", "node2"] { _ = distribution.subscribe(node, model: model) }
+        func step(_ text: String) throws -> [String: [String]] {
+            let changes = try model.apply(text)
+            return Dictionary(uniqueKeysWithValues: distribution.update(changes, model: model).map { ($0.node, names($0.updates)) })
+        }
+        func port(_ name: String, _ network: String, _ node: String, _ last: Int, _ groups: String) -> String {
+            let address = network == "blue" ? "10.1.0.\(last)" : "10.2.0.\(last)"
+            return
+                "kind: Port\nmetadata: {name: \(name)}\nspec: {network: \(network), node: \(node), mac: \"02:00:00:00:09:\(last)\", addresses: [\(address)], securityGroups: [\(groups)]}\n"
+        }
+        #expect(throws: ConfigError.self) { try model.apply(port("web1", "blue", "node1", 41, "web")) }
+        let groups = """
+            kind: SecurityGroup
+            metadata: {name: web}
+            spec: {ingress: [{protocol: tcp, ports: [80], from: {group: clients}}]}
+            ---
+            kind: SecurityGroup
+            metadata: {name: clients}
+            spec: {egress: [{}]}
+            """
+        #expect(try step(groups) == [:])
+        #expect(
+            try step(port("web1", "blue", "node1", 41, "web")) == ["node1": ["+SecurityGroup/web", "+SecurityGroupMembers/clients", "+Port/web1"]])
+        // A client on the other node: its own node gets the group, node1 the member.
+        #expect(
+            try step(port("client1", "blue", "node2", 42, "clients"))
+                == ["node1": ["+SecurityGroupMembers/clients"], "node2": ["+SecurityGroup/clients", "+Port/client1"]])
+        let members = ConfigDistribution.members(of: "clients", forNode: "node1", model)
+        #expect(members?.networks.map(\.name) == ["blue"] && members?.networks.first?.addresses.map(\.description) == ["10.1.0.42"])
+        // A client in a network that node1's groups know nothing of is nothing to it.
+        #expect(try step(port("client2", "red", "node2", 43, "clients")) == ["node2": ["+Port/client2"]])
+        #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.securityGroup, "web")) }
+        #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.securityGroup, "clients")) }
+        var change = try model.delete(ObjectKey(.port, "client1"))
+        #expect(
+            distribution.update([change], model: model).map { names($0.updates) } == [["+SecurityGroupMembers/clients"], ["-Port/client1"]])
+        change = try model.delete(ObjectKey(.port, "web1"))
+        #expect(
+            distribution.update([change], model: model).map { names($0.updates) }
+                == [["-Port/web1", "-SecurityGroup/web", "-SecurityGroupMembers/clients"]])
+        _ = try model.delete(ObjectKey(.securityGroup, "web"))
+        let written = "kind: SecurityGroupMembers\nmetadata: {name: clients}\nspec: {networks: []}\n"
+        #expect(throws: ConfigError.self) { try model.apply(written) }
     }
 }

@@ -49,7 +49,9 @@ import Testing
             reply = try await controller.json("GET", "/v1/objects/Prt/blue1")
             #expect(
                 reply.status == 404
-                    && reply.value["error"]?["message"] == .string("there is no kind 'Prt'; the kinds are ComputeNode, VirtualNetwork, Port"))
+                    && reply.value["error"]?["message"]
+                        == .string("there is no kind 'Prt'; the kinds are ComputeNode, VirtualNetwork, SecurityGroup, Port")
+            )
 
             reply = try await controller.json("GET", "/v1/status")
             #expect(reply.value["version"] == .string("test") && reply.value["objects"]?["Port"] == .integer(2) && reply.value["agents"]?.count == 0)

@@ -109,6 +109,9 @@ import Testing
     @Test func getAll() async {
         let web = FakeWeb([
             "GET /v1/objects?kind=VirtualNetwork": (200, "{\"objects\":[\(Self.network)]}"), "GET /v1/objects?kind=Port": (200, #"{"objects":[]}"#),
+            "GET /v1/objects?kind=SecurityGroup": (
+                200, #"{"objects":[{"kind":"SecurityGroup","metadata":{"name":"web"},"spec":{"ingress":[{}],"egress":[]}}]}"#
+            ),
             "GET /v1/objects?kind=ComputeNode": (
                 200, #"{"objects":[{"kind":"ComputeNode","metadata":{"name":"node1"},"spec":{"address":"10.0.0.11"}}]}"#
             ),
@@ -122,6 +125,10 @@ import Testing
                 VirtualNetwork
                 NAME   VNI    ENCAPSULATION   FORWARDING   MTU    SUBNETS
                 blue   5001   vxlan           l2l3         1500   10.1.0.0/24,fd00:1::/64
+
+                SecurityGroup
+                NAME   INGRESS   EGRESS
+                web    1 rule    0 rules
 
                 Port
                 NAME   NETWORK   NODE   MAC   ADDRESSES   INTERFACE
@@ -216,7 +223,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("kind: Thing\nmetadata: {name: x}", "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, VirtualNetwork, Port"),
+        (
+            "kind: Thing\nmetadata: {name: x}",
+            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, VirtualNetwork, SecurityGroup, Port"
+        ),
         ("metadata: {name: x}", "f:1:1: document 1: kind: is missing"),
         ("kind: Port", "f:1:1: document 1: metadata: is missing"),
         ("- a", "f:1:1: document 1: expected a mapping of kind, metadata, spec, found a list"),

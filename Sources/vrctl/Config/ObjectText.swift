@@ -22,6 +22,15 @@ enum ObjectText {
                 columns.add(
                     name(object), cell(spec?["network"]), cell(spec?["node"]), cell(spec?["mac"]), cell(spec?["addresses"]), cell(spec?["interface"]))
             }
+        case .securityGroup:
+            columns = Columns("NAME", "INGRESS", "EGRESS")
+            for object in objects {
+                func count(_ key: String) -> String {
+                    let rules = object["spec"]?[key]?.array.count ?? 0
+                    return rules == 1 ? "1 rule" : "\(rules) rules"
+                }
+                columns.add(name(object), count("ingress"), count("egress"))
+            }
         case .computeNode:
             columns = Columns("NAME", "ADDRESS")
             for object in objects { columns.add(name(object), cell(object["spec"]?["address"])) }

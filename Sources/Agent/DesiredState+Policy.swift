@@ -1,0 +1,96 @@
+import DataplaneAPI
+import NetTypes
+import Overlay
+import SwiftProtobuf
+
+// Security groups, as the policies and address groups that the data plane asks.
+extension DesiredState {
+    struct PortPolicies {
+        var ingress: PolicyID?
+        var egress: PolicyID?
+    }
+
+    /// The policies of a port's security groups: one for each direction, shared by the ports of a network that have the same groups. Nil: there are no free numbers.
+    mutating func addPolicies(of port: Overlay.Port, _ inputs: Inputs, _ allocator: inout IdentifierAllocator) -> PortPolicies? {
+        guard !port.securityGroups.isEmpty else { return PortPolicies() }
+        let groups = port.securityGroups.sorted()
+        guard let ingress = addPolicy(groups, \.ingress, "ingress", network: port.network, inputs, &allocator),
+            let egress = addPolicy(groups, \.egress, "egress", network: port.network, inputs, &allocator)
+        else { return nil }
+        return PortPolicies(ingress: ingress, egress: egress)
+    }
+
+    private mutating func addPolicy(
+        _ groups: [String], _ rules: KeyPath<SecurityGroup, [SecurityGroup.Rule]>, _ direction: String, network: String, _ inputs: Inputs,
+        _ allocator: inout IdentifierAllocator
+    ) -> PolicyID? {
+        let name = "\(network):\(groups.joined(separator: "+")):\(direction)"
+        guard let id = allocator.policy(name) else { return nil }
+        guard objects[.policy(id)] == nil else { return id }
+        var policy = Dataplane_V1_Policy()
+        policy.id = id.rawValue
+        policy.name = name
+        policy.origin = .securityGroup
+        policy.defaultAction = .deny
+        policy.cookie = agentCookie
+        for group in groups {
+            // A group that is not told yet lets nothing through.
+            for (index, rule) in (inputs.securityGroups[group]?[keyPath: rules] ?? []).enumerated() {
+                var message = Dataplane_V1_PolicyRule(rule, name: "\(group)/\(direction)[\(index)]")
+                if case .group(let peer)? = rule.peer {
+                    guard let number = addGroup(peer, network: network, inputs, &allocator) else { return nil }
+                    message.remote.group = number.rawValue
+                }
+                policy.rules.append(message)
+            }
+        }
+        add(.with { $0.policy = policy })
+        return id
+    }
+
+    /// The members of a group in one network: the addresses of one network say nothing in another.
+    private mutating func addGroup(
+        _ name: String, network: String, _ inputs: Inputs, _ allocator: inout IdentifierAllocator
+    ) -> AddressGroupID? {
+        let key = "\(network):\(name)"
+        guard let id = allocator.addressGroup(key) else { return nil }
+        guard objects[.addressGroup(id)] == nil else { return id }
+        let members = inputs.securityGroupMembers[name]?.networks.first { $0.name == network }?.addresses ?? []
+        add(
+            .with {
+                $0.addressGroup.id = id.rawValue
+                $0.addressGroup.name = key
+                $0.addressGroup.prefixes = members.map { Dataplane_V1_Prefix(IPPrefix(host: $0)) }
+                $0.addressGroup.cookie = agentCookie
+            })
+        return id
+    }
+}
+
+extension Dataplane_V1_Prefix {
+    init(_ prefix: IPPrefix) {
+        self.init()
+        address = prefix.address.octets
+        length = UInt32(prefix.length)
+    }
+}
+
+extension Dataplane_V1_PolicyRule {
+    /// All but a group, whose number the caller knows.
+    init(_ rule: SecurityGroup.Rule, name: String) {
+        self.init()
+        self.name = name
+        action = .pass
+        if case .prefixes(let list)? = rule.peer { remote.prefixes.prefixes = list.map { Dataplane_V1_Prefix($0) } }
+        guard let proto = rule.proto else { return }
+        service.protocol = UInt32(proto)
+        service.destinationPorts = rule.ports.map { range in
+            .with {
+                $0.first = UInt32(range.lowerBound)
+                $0.last = UInt32(range.upperBound)
+            }
+        }
+        if let type = rule.icmpType { service.icmpType = UInt32(type) }
+        if let code = rule.icmpCode { service.icmpCode = UInt32(code) }
+    }
+}
