@@ -195,6 +195,12 @@ extension Router {
                 memoryBytes: state.forwardingClasses.count * 4),
             TableUsage(name: "qos_map", used: state.qosMaps.count, capacity: QoSTables.mapCapacity - 1, memoryBytes: state.qosMaps.count * 144),
             TableUsage(
+                name: "policy", used: tables.policies.count, capacity: PolicyTable.capacity - 1, memoryBytes: tables.policies.memoryBytes),
+            // Bounded by memory alone.
+            TableUsage(
+                name: "address_group", used: state.policies.groups.count, capacity: 0,
+                memoryBytes: state.policies.groups.values.reduce(0) { $0 + $1.prefixes.count * MemoryLayout<IPPrefix>.stride }),
+            TableUsage(
                 name: "fragment", used: workers.reduce(0) { $0 + $1.fragments.inUse.load(ordering: .relaxed) },
                 capacity: workers.reduce(0) { $0 + $1.fragments.capacity }, memoryBytes: workers.reduce(0) { $0 + $1.fragments.memoryBytes }),
         ]

@@ -5,19 +5,31 @@ import Workloads
 /// W8: every packet is the first of its flow, and its pair of entries is made in the worker's way of the packet. The table begins empty and untouched, so
 /// that the page faults of its memory are in the figure; so are parsing, the route lookup and sending. One window is 1/64 of the flows.
 enum NewFlows {
-    static func variants(quick: Bool) -> [(String, Traffic)] {
-        let million = quick ? 250_000 : 1_000_000
+    struct Variant {
+        var workload: Workload
+        var title: String
+        /// Flows a second.
+        var target: Double
+    }
+
+    static func variants(quick: Bool) -> [Variant] {
+        let million = quick ? 250_000 : 1_000_000, short = Traffic.short(million)
+        let plain = Traffic(flows: million, routes: 10_000), ipv6 = Traffic(flows: million, routes: 10_000, family: .ipv6)
         return [
-            (Traffic.short(million), Traffic(flows: million, routes: 10_000)),
-            ("\(Traffic.short(million))-v6", Traffic(flows: million, routes: 10_000, family: .ipv6)),
+            Variant(workload: .route("W8", short, plain, flows: true), title: "new flows, \(plain.description)", target: 4e6),
+            Variant(workload: .route("W8", "\(short)-v6", ipv6, flows: true), title: "new flows, \(ipv6.description)", target: 4e6),
+            Variant(
+                workload: .guarded("\(short)-1k-rules", plain, rules: 1000, groups: 100), title: "new flows, 1,000 rules over 100 groups", target: 2e6
+            ),
+            Variant(
+                workload: .guarded("\(short)-10k-rules", plain, rules: 10_000, groups: 1000), title: "new flows, 10,000 rules over 1,000 groups",
+                target: 0),
         ]
     }
 
-    static func title(_ traffic: Traffic) -> String { "new flows, \(traffic.description)" }
-
-    static func measure(_ variant: String, _ traffic: Traffic, floor: Double?) throws -> Figure {
-        var figure = Figure(id: "W8", variant: variant, title: title(traffic)), watch = Stopwatch()
-        let workload = Workload.route("W8", variant, traffic, flows: true)
+    static func measure(_ variant: Variant, floor: Double?) throws -> Figure {
+        let workload = variant.workload
+        var figure = Figure(id: "W8", variant: workload.variant, title: variant.title), watch = Stopwatch()
         var seconds = 0.0, packets = 0
         for round in 0..<3 {
             let bench = try Bench(workload)
@@ -39,6 +51,9 @@ enum NewFlows {
                         "\(workload.name): \(entries?.used ?? 0) flow entries after \(bench.source.receivedCount) new flows: \(status.totals)")
             }
             figure.memory = ["flow": entries.memoryBytes]
+            if let policies = status.tables.first(where: { $0.name == "policy" }), policies.used > 0 {
+                figure.memory["policy"] = policies.memoryBytes
+            }
             figure.bytesPerEntry = Double(entries.memoryBytes) / Double(entries.used)
             figure.entry = "flow entry"
         }
@@ -46,7 +61,7 @@ enum NewFlows {
         // Setting up is not even: the windows in which memory is touched first cost more. So the rate is over all of them, by the time that the thread
         // had a core.
         figure.perSecond = Double(packets) / max(seconds, .leastNonzeroMagnitude)
-        figure.targetCycles = Double(vr_tsc_hz()) / 4e6
+        if variant.target > 0 { figure.targetCycles = Double(vr_tsc_hz()) / variant.target }
         return figure
     }
 }

@@ -33,10 +33,8 @@ struct Suite {
             let floor = workload.variant.contains("imix") ? "W0-10k-imix" : workload.variant.contains(many) ? "W0-\(many)" : "W0-10k"
             items.append(Item(name: workload.name, title: workload.title, floor: floor) { try measure(workload, $0, floor: $1) })
         }
-        for (variant, traffic) in NewFlows.variants(quick: quick) {
-            items.append(
-                Item(name: "W8-\(variant)", title: NewFlows.title(traffic), floor: "W0-\(many)") { try NewFlows.measure(variant, traffic, floor: $1) }
-            )
+        for variant in NewFlows.variants(quick: quick) {
+            items.append(Item(name: variant.workload.name, title: variant.title, floor: "W0-\(many)") { try NewFlows.measure(variant, floor: $1) })
         }
         for load in RouteLoad.variants {
             items.append(Item(name: "W10-\(load.variant)", title: load.title, floor: "W0-10k") { _, _ in try load.measure() })
