@@ -411,7 +411,8 @@ extension RouteTable {
                 }
                 at += 1
             }
-            values[child] = covered(values[child], by: leaf)
+            let old = values[child], new = covered(old, by: leaf)
+            if new != old { UnsafeMutableRawPointer(values + child).release32(0, new) }
         }
     }
 
