@@ -92,7 +92,7 @@ struct Churn {
         refused += outcomes.count { $0 != .ok }
         if dice.roll(8) == 0 { read(router) }
         if dice.roll(8) == 0 {
-            _ = router.assign(port: ["fabric", "w0", "w2", "clean-a", "clean-b"][dice.roll(5)], queue: dice.roll(2), worker: dice.roll(4))
+            _ = router.assign(port: ["fabric", "w0", "w2", "clean-a", "clean-b"][dice.roll(5)], queue: dice.roll(2), worker: dice.roll(3) == 0 ? nil : dice.roll(4))
         }
         if dice.roll(4) == 0 {
             _ = router.send(

@@ -74,9 +74,12 @@ final class Stress: @unchecked Sendable {
         for port in loops { named[port.name] = port }
         self.loops = loops
         let ports = named
-        router = Router(
-            RouterConfiguration(cores: Array(repeating: nil, count: workers), idle: .adaptive, flowCapacity: 2048), pool: pool
-        ) { spec throws(PortError) in
+        var configuration = RouterConfiguration(cores: Array(repeating: nil, count: workers), idle: .adaptive, flowCapacity: 2048)
+        // Queues that nobody assigned move as often as they can.
+        var policy = RebalancePolicy()
+        (policy.interval, policy.leastGain, policy.leastLoad, policy.rest) = (1, 0.01, 0, 1)
+        configuration.rebalance = policy
+        router = Router(configuration, pool: pool) { spec throws(PortError) in
             ports[spec.name]
                 ?? StressPort(name: spec.name, templates: Template.workload(1), queues: 2, transmitQueues: 4, seed: 9, ledger: ledger, rarity: 200, opened: true)
         }
@@ -153,7 +156,7 @@ final class Stress: @unchecked Sendable {
             "received \(totals.received) + generated \(totals.generated) = forwarded \(totals.forwarded) + dropped \(totals.dropped) + trapped \(totals.trapped) + consumed \(totals.consumed)"
         )
         print(
-            "clean \(clean.a.sent.load(ordering: .relaxed)) + \(clean.b.sent.load(ordering: .relaxed)); changes \(churned.load(ordering: .relaxed)), \(refused.load(ordering: .relaxed)) of them refused; readings \(readings)"
+            "clean \(clean.a.sent.load(ordering: .relaxed)) + \(clean.b.sent.load(ordering: .relaxed)); changes \(churned.load(ordering: .relaxed)), \(refused.load(ordering: .relaxed)) of them refused; readings \(readings); queues moved by load \(status.rebalance.moves)"
         )
         print("drops since they were last cleared: \(drops)")
         let faults = faults.load(ordering: .relaxed)
