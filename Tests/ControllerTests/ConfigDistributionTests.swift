@@ -1,4 +1,5 @@
 import Controller
+import NetTypes
 import Overlay
 import StrictYAML
 import Testing
