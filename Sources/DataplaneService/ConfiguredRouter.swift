@@ -45,6 +45,15 @@ public struct ConfiguredRouter: Sendable {
             return LoopbackPort(name: spec.name, mtu: spec.mtu)
         }
         defer { router.stop() }
+        var configuration = configuration
+        // A mirror's file is not made, and not emptied when it is there.
+        for index in configuration.objects.indices {
+            guard case .mirror(var spec) = configuration.objects[index].object, case .file(_, let size, let files) = spec.destination else {
+                continue
+            }
+            spec.destination = .file(path: "/dev/null", maximumSize: size, maximumFiles: files)
+            configuration.objects[index].object = .mirror(spec)
+        }
         try ConfiguredRouter(router: router, configuration: configuration).applyObjects()
     }
 

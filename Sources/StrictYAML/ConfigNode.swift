@@ -77,6 +77,7 @@ public struct ConfigNode: Sendable {
     }
 
     public var isNull: Bool { if case .null = content { true } else { false } }
+    public var isMapping: Bool { if case .mapping = content { true } else { false } }
     public var isList: Bool { if case .sequence = content { true } else { false } }
     /// True when the value is this word, quoted or not.
     public func isWord(_ word: String) -> Bool { if case .scalar(word, _) = content { true } else { false } }

@@ -1,4 +1,5 @@
 import Dataplane
+import Foundation
 import NetTypes
 import StrictYAML
 import Testing
@@ -53,6 +54,12 @@ import Testing
         let configuration = try VRouterConfiguration.parse(
             """
             objects:
+              mirrors:
+                - {id: 1, sources: [3, {vif: 4, direction: received}, {vif: 0, direction: sent}], snapLength: 128, cookie: 5,
+                   file: {path: /tmp/m.pcapng, maximumSize: 1000000, maximumFiles: 3}}
+                - {id: 2, sources: [{vif: 3}], vif: 9}
+                - {id: 3, sources: [3], vxlan: {nextHop: 5, vni: 7000}}
+                - {id: 4, sources: [{vif: 3, direction: both}], erspan: {nextHop: 5, session: 1023}}
               vnis: [{vni: 16777215, nextHop: 9, cookie: 7}]
               labels: [{label: 1048575, nextHop: 3, cookie: 6}]
               routes:
@@ -89,6 +96,7 @@ import Testing
                 - {id: 50, name: w1.200.30, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", floodsUnknownUnicast: true, trapsGroupReports: true,
                    vlan: {parent: 3, id: 200, innerID: 30}}
                 - {id: 51, name: w1.100, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100, protocol: service}}
+                - {id: 60, name: mon3, kind: monitoring, port: i, mac: "00:00:5e:00:01:00", monitors: 3}
               qosMaps: [{id: 9, dscp: [{from: 46, class: 5}, {from: 0, class: 5}], trafficClass: [{from: 7, class: 5}], cookie: 10}]
               policies:
                 - id: 1
@@ -119,13 +127,13 @@ import Testing
                 - {name: h, replay: {file: trace.pcap, count: 1000000}}
                 - {name: i, sink: {}, mtu: 9000, spread: true}
             """, source: "f")
-        var expected = sampleObjects.filter { if case .flow = $0 { false } else if case .mirror = $0 { false } else { true } }
+        var expected = sampleObjects.filter { if case .flow = $0 { false } else { true } }
         // In the file's order of sections VRFs come before vifs.
-        let vrfs = expected[18...19]
-        expected.removeSubrange(18...19)
+        let vrfs = expected[19...20]
+        expected.removeSubrange(19...20)
         expected.insert(contentsOf: vrfs, at: 11)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 58)
+        #expect(configuration.objects.first?.place.line == 65)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }
@@ -211,11 +219,47 @@ import Testing
             "objects: {nextHops: [{id: 1, ecmp: {members: [{nextHop: 2}], hash: [ports]}}]}",
             "f:1:69: objects.nextHops[0].ecmp.hash[0]: 'ports' is not one of protocol, source, sourcePort, destination, destinationPort"
         ),
+        (
+            "objects: {mirrors: [{id: 1, sources: [{vif: 3, direction: up}], vif: 9}]}",
+            "f:1:59: objects.mirrors[0].sources[0].direction: 'up' is not one of received, sent, both"
+        ),
+        ("objects: {mirrors: [{id: 1, sources: [], vif: 9}]}", "f:1:38: objects.mirrors[0].sources: there is no vif in the list"),
+        ("objects: {mirrors: [{id: 1, sources: [3]}]}", "f:1:21: objects.mirrors[0]: give one of file, vif, vxlan, erspan"),
+        (
+            "objects: {mirrors: [{id: 1, sources: [3], erspan: {nextHop: 5, session: 1024}}]}",
+            "f:1:73: objects.mirrors[0].erspan.session: expected a number from 0 to 1023, found '1024'"
+        ),
         ("objects: {nextHops: [{id: 1, discard: {x: 1}}]}", "f:1:40: objects.nextHops[0].discard.x: unknown field 'x'; there are none here"),
     ])
     func errorsNameTheirPlace(_ text: String, _ message: String) {
         let error = #expect(throws: ConfigError.self) { try VRouterConfiguration.parse(text, source: "f") }
         #expect(error?.description == message)
+    }
+
+    /// A relative file is one of the working directory; trying a configuration neither makes nor empties it.
+    @Test func aMirrorsFileIsLeftAloneByACheck() throws {
+        let file = "/tmp/vr-mirror-\(UInt32.random(in: 0 ... .max)).pcapng"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        try "kept".write(toFile: file, atomically: false, encoding: .utf8)
+        let text = """
+            objects:
+              ports: [{name: a, loopback: {}}]
+              vifs: [{id: 3, name: a, kind: virtual, port: a, mac: "00:00:5e:00:01:00"}]
+              mirrors: [{id: 1, sources: [3], file: {path: PATH}}]
+            """
+        try ConfiguredRouter.check(VRouterConfiguration.parse(text.replacing("PATH", with: file), source: "f"))
+        #expect(try String(contentsOfFile: file, encoding: .utf8) == "kept")
+        let object = try VRouterConfiguration.parse(text.replacing("PATH", with: "m.pcapng"), source: "f").objects[2].object
+        guard case .mirror(let mirror) = object, case .file(let path, 0, 1) = mirror.destination else {
+            Issue.record("\(object)")
+            return
+        }
+        #expect(path == FileManager.default.currentDirectoryPath + "/m.pcapng")
+        let error = #expect(throws: ConfiguredRouter.Failure.self) {
+            try ConfiguredRouter.check(
+                VRouterConfiguration.parse(text.replacing("sources: [3]", with: "sources: [4]").replacing("PATH", with: file), source: "f"))
+        }
+        #expect(error?.description == "f:4:13: objects.mirrors[0]: mirror 1: vif 4 does not exist; create it first")
     }
 
     @Test func brokenYAMLNamesTheLine() {

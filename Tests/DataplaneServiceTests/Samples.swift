@@ -21,6 +21,12 @@ private let fabricVif: VifSpec = {
     return vif
 }()
 
+private let monitoringVif: VifSpec = {
+    var vif = VifSpec(id: VifID(60), name: "mon3", kind: .monitoring, port: "i", vrf: VRFID(0), mac: .gateway)
+    vif.monitors = VifID(3)
+    return vif
+}()
+
 private let markedFlow: FlowSpec = {
     var flow = FlowSpec(key: FlowKeySpec(vrf: VRFID(1), source: v4, destination: v4, proto: 17, sourcePort: 1, destinationPort: 80), action: .forward)
     flow.qosMap = 255
@@ -67,6 +73,7 @@ let sampleObjects: [RouterObject] = [
         VifSpec(
             id: VifID(51), name: "w1.100", kind: .vlan, port: "", vrf: VRFID(1), mac: .gateway,
             vlan: VLANSpec(parent: VifID(3), id: 100, tagProtocol: .service))),
+    .vif(monitoringVif),
     .vrf(VRFSpec(id: VRFID(1), name: "blue", cookie: 2)),
     .vrf(VRFSpec(id: VRFID(2), name: "red", floodsUnknownUnicast: true, learnsMACs: true, macAgeing: 60, macLimit: 100)),
     .nextHop(NextHopSpec(id: NextHopID(1), kind: .discard, cookie: 3)),
@@ -127,7 +134,7 @@ let sampleObjects: [RouterObject] = [
         MirrorSpec(
             id: 1, sources: [.init(vif: VifID(3)), .init(vif: VifID(4), direction: .received), .init(vif: VifID(0), direction: .sent)],
             destination: .file(path: "/tmp/m.pcapng", maximumSize: 1_000_000, maximumFiles: 3), snapLength: 128, cookie: 5)),
-    .mirror(MirrorSpec(id: 2, sources: [], destination: .vif(VifID(9)))),
-    .mirror(MirrorSpec(id: 3, sources: [], destination: .vxlan(NextHopID(5), VNI(7000)))),
-    .mirror(MirrorSpec(id: 4, sources: [], destination: .erspan(NextHopID(5), session: 1023))),
+    .mirror(MirrorSpec(id: 2, sources: [.init(vif: VifID(3))], destination: .vif(VifID(9)))),
+    .mirror(MirrorSpec(id: 3, sources: [.init(vif: VifID(3))], destination: .vxlan(NextHopID(5), VNI(7000)))),
+    .mirror(MirrorSpec(id: 4, sources: [.init(vif: VifID(3))], destination: .erspan(NextHopID(5), session: 1023))),
 ]

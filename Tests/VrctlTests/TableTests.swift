@@ -111,6 +111,16 @@ import Testing
         #expect(text.contains("\n            Vlan Id:200.30 Parent:vif0/4\n"))
     }
 
+    @Test func aMonitoringVifShowsWhatItWatches() {
+        var vif = API.Vif()
+        vif.kind = .monitoring
+        vif.monitors = 3
+        let layout = VifLayout(ports: [:], nextHops: [:])
+        let text = layout.block(vif)
+        #expect(text.contains("Type:Monitoring ") && text.contains(" Flags: ") && text.contains("\n            Monitors:vif0/3\n"), "\(text)")
+        #expect(layout.json(vif).pretty.contains("\"monitors\": 3"))
+    }
+
     @Test func headerHasTheHeading() {
         #expect(VifLayout.header.hasPrefix("Vrouter Interface Table\n\nFlags: P=Policy, X=Cross Connect, L3=Layer 3, L2=Layer 2\n       D=DHCP,"))
     }

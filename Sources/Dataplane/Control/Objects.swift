@@ -69,6 +69,8 @@ public struct VifSpec: Hashable, Sendable {
     /// Physical vif: tunnel packets are taken only from the far ends of tunnels that are programmed.
     public var checksTunnelSource = false
     public var reversePath = ReversePathCheck.none
+    /// Monitoring vif: the vif whose frames, received and sent, it gets copies of.
+    public var monitors: VifID?
     /// Virtual vif: the workload is told by ICMP when there is no way for its packets.
     public var sendsUnreachables = false
     /// Frames it sends to unknown addresses are flooded; the VRF may say the same of all its vifs.

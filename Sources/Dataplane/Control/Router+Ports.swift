@@ -51,8 +51,8 @@ extension Router {
             return .tableFull("\(what): the vif table holds \(configuration.vifCapacity) vifs \(ids); raise capacities.vifs in vrouter.yaml")
         }
         switch spec.kind {
-        case .physical, .host, .virtual, .vlan: break
-        case .agent, .monitoring: return .unsupported("\(what): vifs of kind \(spec.kind) are not supported yet")
+        case .physical, .host, .virtual, .vlan, .monitoring: break
+        case .agent: return .unsupported("\(what): vifs of kind \(spec.kind) are not supported yet")
         }
         let port: PortEntry
         switch place(spec, what, state) {
@@ -66,6 +66,7 @@ extension Router {
             return .notFound("\(what): QoS map \(spec.qosMap) does not exist; create it first")
         }
         if let refusal = checkPolicies(spec, what, state) { return refusal }
+        if let refusal = checkMonitoring(spec, what, state) { return refusal }
         if let refusal = checkPolicy(spec) { return .invalid("\(what): \(refusal)") }
         guard (0...65_535).contains(spec.mtu) else { return .invalid("\(what): MTU \(spec.mtu) is not within 0 to 65535") }
         let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
@@ -95,6 +96,7 @@ extension Router {
         if spec.kind == .physical { tables.fabricVif.store(spec.id.rawValue, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(spec.id.rawValue, ordering: .releasing) }
         publishPlans(&state)
+        if spec.kind == .monitoring { monitor(spec, &state) }
         return .ok
     }
 
@@ -143,6 +145,7 @@ extension Router {
         record.qosMap = spec.qosMap
         for (index, id) in spec.ingressPolicies.enumerated() { record.ingressPolicies[index] = id.rawValue }
         for (index, id) in spec.egressPolicies.enumerated() { record.egressPolicies[index] = id.rawValue }
+        if let vlan = spec.vlan { record.parent = vlan.parent.rawValue }
         _ = tables.vifs.publish(spec.id.rawValue, record)
     }
 
@@ -165,6 +168,11 @@ extension Router {
         if let mirror = mirrorUse(of: id, state) {
             return .inUse("vif \(id.rawValue) (\(spec.name)): mirror \(mirror) copies from it or to it; delete the mirror first")
         }
+        if let observer = monitoringVif(of: id, state) {
+            let other = "monitoring vif \(observer.id.rawValue) (\(observer.name))"
+            return .inUse("vif \(id.rawValue) (\(spec.name)): \(other) watches it; delete that first")
+        }
+        if spec.kind == .monitoring { stopMonitoring(id, &state) }
         bindTags(id, old: spec.vlan, new: nil)
         if spec.kind == .physical { tables.fabricVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }

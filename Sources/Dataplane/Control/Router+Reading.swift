@@ -191,6 +191,9 @@ extension Router {
                 name: "mirror", used: state.observers.mirrors.count, capacity: Observers.mirrorCapacity,
                 memoryBytes: state.observers.mirrors.count * 128),
             TableUsage(
+                name: "capture", used: state.observers.captures.count, capacity: Observers.captureCapacity,
+                memoryBytes: state.observers.captures.count * workers.count * CaptureRing.defaultSize),
+            TableUsage(
                 name: "forwarding_class", used: state.forwardingClasses.count, capacity: QoSTables.classCapacity,
                 memoryBytes: state.forwardingClasses.count * 4),
             TableUsage(name: "qos_map", used: state.qosMaps.count, capacity: QoSTables.mapCapacity - 1, memoryBytes: state.qosMaps.count * 144),

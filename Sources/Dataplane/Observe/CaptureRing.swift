@@ -26,8 +26,10 @@ final class CaptureRing: @unchecked Sendable {
     private let tail = Atomic<Int>(0)
     private let lostCount = Atomic<UInt64>(0)
 
+    static let defaultSize = 4 << 20
+
     /// `size`: octets, a power of two, at least 128 KiB so that the largest frame fits. Only what is used becomes resident.
-    init(size: Int = 4 << 20) {
+    init(size: Int = CaptureRing.defaultSize) {
         self.size = size
         memory = ReservedMemory(size: size)
     }

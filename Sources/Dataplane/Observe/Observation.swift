@@ -42,13 +42,27 @@ extension Worker {
         _ set: UnsafeMutableRawPointer, _ frames: UnsafeMutablePointer<vr_frame>, _ vifs: UnsafeMutablePointer<UInt32>, _ count: Int
     ) {
         guard !isSendingCopies else { return }
-        let entries = Unmanaged<ObservationSet>.fromOpaque(set)._withUnsafeGuaranteedRef { $0.entries }
-        for entry in entries where entry.directions & ObservationSet.sent != 0 {
-            for index in 0..<count where frames[index].hash != Mirror.mark && (entry.vif == vifs[index] || entry.vif == ObservationSet.everyVif) {
-                observe(frames[index], entry, vif: vifs[index], direction: ObservationSet.sent)
-            }
+        for index in 0..<count where frames[index].hash != Mirror.mark {
+            observe(set, frames[index], vif: tables.vifs.load(vifs[index]).map(Worker.wireVif) ?? vifs[index], direction: ObservationSet.sent)
         }
     }
+
+    /// A frame that leaves by a sub-interface, before it gets its tags: that is how the sub-interface's observers see it.
+    @inline(never) func observeUntagged(_ set: UnsafeMutableRawPointer, _ frame: vr_frame, _ vif: UInt32) {
+        guard frame.hash != Mirror.mark, let record = tables.vifs.load(vif), record.pointee.flags.contains(.tagged) else { return }
+        observe(set, frame, vif: vif, direction: ObservationSet.sent)
+    }
+
+    /// One frame as one vif sees it.
+    @inline(never) func observe(_ set: UnsafeMutableRawPointer, _ frame: vr_frame, vif: UInt32, direction: UInt32) {
+        let entries = Unmanaged<ObservationSet>.fromOpaque(set)._withUnsafeGuaranteedRef { $0.entries }
+        for entry in entries where entry.directions & direction != 0 && (entry.vif == vif || entry.vif == ObservationSet.everyVif) {
+            observe(frame, entry, vif: vif, direction: direction)
+        }
+    }
+
+    /// Whose observers see a frame on the wire: a sub-interface's frames are its parent's there.
+    private static func wireVif(_ vif: UnsafePointer<Vif>) -> UInt32 { vif.pointee.flags.contains(.tagged) ? vif.pointee.parent : vif.pointee.id }
 
     private func observe(_ frame: vr_frame, _ entry: ObservationSet.Entry, vif: UInt32, direction: UInt32) {
         if let capture = entry.capture {

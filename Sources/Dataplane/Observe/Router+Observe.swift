@@ -11,9 +11,12 @@ struct Observers {
         var file: PcapngFile?
     }
     static let mirrorCapacity = 1024
+    static let captureCapacity = 64
     var nextToken = 1
     var captures: [Int: (entry: ObservationSet.Entry, session: CaptureSession)] = [:]
     var mirrors: [UInt32: MirrorEntry] = [:]
+    /// By monitoring vif.
+    var monitors: [VifID: (watched: VifID, mirror: Mirror)] = [:]
     /// What the workers see.
     var current: ObservationSet?
 }
@@ -25,7 +28,9 @@ extension Router {
     public func startCapture(_ spec: CaptureSpec) -> (capture: Capture?, outcome: RouterOutcome) {
         state.withLock { state in
             if let vif = spec.vif, state.vifs[vif] == nil { return (nil, .notFound("capture: vif \(vif.rawValue) does not exist")) }
-            guard state.observers.captures.count < 64 else { return (nil, .tableFull("capture: 64 captures run already; stop one")) }
+            guard state.observers.captures.count < Observers.captureCapacity else {
+                return (nil, .tableFull("capture: \(Observers.captureCapacity) captures run already; stop one"))
+            }
             let session = CaptureSession(workers: workers.count, snapLength: spec.snapLength, filter: spec.filter)
             let token = state.observers.nextToken
             state.observers.nextToken += 1
@@ -50,7 +55,7 @@ extension Router {
     /// Captures that run.
     public var captureCount: Int { state.withLock { $0.observers.captures.count } }
 
-    private func publishObservers(_ state: inout State) {
+    func publishObservers(_ state: inout State) {
         var entries = state.observers.captures.sorted { $0.key < $1.key }.map(\.value.entry)
         var owners: [AnyObject] = state.observers.captures.values.map(\.session)
         for (_, each) in state.observers.mirrors.sorted(by: { $0.key < $1.key }) {
@@ -62,6 +67,12 @@ extension Router {
             }
             if let mirror = each.mirror { owners.append(mirror) }
             if let file = each.file { owners.append(file.session) }
+        }
+        for (_, each) in state.observers.monitors.sorted(by: { $0.key < $1.key }) {
+            entries.append(
+                ObservationSet.Entry(
+                    vif: each.watched.rawValue, directions: UInt32(CaptureSpec.Direction.both.rawValue), mirror: .passUnretained(each.mirror)))
+            owners.append(each.mirror)
         }
         let old = state.observers.current
         let new = entries.isEmpty ? nil : ObservationSet(entries, owners: owners)

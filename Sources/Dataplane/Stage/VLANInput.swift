@@ -10,6 +10,7 @@ import Synchronization
 /// - Input: a frame whose EtherType is a VLAN tag, from a workload, a sub-interface or the fabric.
 /// - Output: as `workloadPacket` or `fabricPacket` of the vif it belongs to; a frame on the fabric that no sub-interface claims is the host's, where there is one.
 /// - Drops: unknownVLAN, pull, push, and those of the stage that takes the frame on.
+/// - Observers: those of the parent see frames with their tags, those of the sub-interface without.
 /// - Counters: the parent's receive counters count all that came in on the port, the sub-interface's its own part, without tags; what is sent counts for the
 ///   sub-interface.
 extension Worker {
@@ -48,6 +49,7 @@ extension Worker {
         if own.pointee.flags.contains(.learns) { learnSource(packet, own) }
         vifCounters.add(vif, .receivedPackets, 1)
         vifCounters.add(vif, .receivedBytes, UInt64(packet.frame.length))
+        if let set = tables.observation.load(ordering: .acquiring) { observe(set, packet.frame, vif: vif, direction: ObservationSet.received) }
         workloadPacket(&packet)
     }
 
@@ -70,9 +72,11 @@ extension Worker {
     @inline(never) func pushTags(_ buffer: UnsafeMutablePointer<TransmitBuffer>, _ count: Int) -> Int {
         buffer.pointee.isTagged = false
         let frames = buffer.pointee.frames, vifs = buffer.pointee.vifs
+        let observers = isSendingCopies ? nil : tables.observation.load(ordering: .acquiring)
         var kept = 0
         for index in 0..<count {
             var frame = frames[index]
+            if let observers { observeUntagged(observers, frame, vifs[index]) }
             if let vif = tables.vifs.load(vifs[index]), vif.pointee.flags.contains(.tagged), !pushTags(&frame, vif.pointee.tags) {
                 drop(frame, .push, vif: vifs[index])
                 continue

@@ -34,6 +34,8 @@ struct Vif {
     var ingressPolicies = Policies(repeating: 0), egressPolicies = Policies(repeating: 0)
     typealias Policies = SIMD4<UInt32>
     static let policyCapacity = 4
+    /// Of a sub-interface: the vif whose frames it takes its own from.
+    var parent: UInt32 = ForwardingTables.noVif
 
     struct Flags: OptionSet {
         let rawValue: UInt32

@@ -1241,6 +1241,16 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
     set {_uniqueStorage()._egressPolicies = newValue}
   }
 
+  /// kind MONITORING: the vif whose frames, received and sent, leave by this one as copies
+  public var monitors: UInt32 {
+    get {_storage._monitors ?? 0}
+    set {_uniqueStorage()._monitors = newValue}
+  }
+  /// Returns true if `monitors` has been explicitly set.
+  public var hasMonitors: Bool {_storage._monitors != nil}
+  /// Clears the value of `monitors`. Subsequent reads from it will return its default value.
+  public mutating func clearMonitors() {_uniqueStorage()._monitors = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -4295,7 +4305,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{4}\u{11}ingress_policies\0\u{3}egress_policies\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{2}\u{c}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -4322,6 +4332,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _qosMap: UInt32 = 0
     var _ingressPolicies: [UInt32] = []
     var _egressPolicies: [UInt32] = []
+    var _monitors: UInt32? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4356,6 +4367,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _qosMap = source._qosMap
       _ingressPolicies = source._ingressPolicies
       _egressPolicies = source._egressPolicies
+      _monitors = source._monitors
     }
   }
 
@@ -4396,6 +4408,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 31: try { try decoder.decodeSingularEnumField(value: &_storage._reversePath) }()
         case 32: try { try decoder.decodeSingularBoolField(value: &_storage._sendsUnreachables) }()
         case 33: try { try decoder.decodeSingularUInt32Field(value: &_storage._qosMap) }()
+        case 45: try { try decoder.decodeSingularUInt32Field(value: &_storage._monitors) }()
         case 50: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._ingressPolicies) }()
         case 51: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._egressPolicies) }()
         default: break
@@ -4476,6 +4489,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._qosMap != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._qosMap, fieldNumber: 33)
       }
+      try { if let v = _storage._monitors {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 45)
+      } }()
       if !_storage._ingressPolicies.isEmpty {
         try visitor.visitPackedUInt32Field(value: _storage._ingressPolicies, fieldNumber: 50)
       }
@@ -4515,6 +4531,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._qosMap != rhs_storage._qosMap {return false}
         if _storage._ingressPolicies != rhs_storage._ingressPolicies {return false}
         if _storage._egressPolicies != rhs_storage._egressPolicies {return false}
+        if _storage._monitors != rhs_storage._monitors {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -2,6 +2,12 @@ public import Dataplane
 import NetTypes
 public import StrictYAML
 
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
 /// An object of the file's `objects` section, as the same value that the API makes of a request, with its place in the file.
 public struct ConfiguredObject: Sendable {
     public var object: RouterObject
@@ -13,7 +19,7 @@ public struct ConfiguredObject: Sendable {
         let readers: KeyValuePairs<String, (ConfigNode) throws(ConfigError) -> RouterObject> = [
             "ports": port, "forwardingClasses": forwardingClass, "qosMaps": qosMap, "vrfs": vrf,
             "addressGroups": addressGroup, "policies": policy, "vifs": vif, "nextHops": nextHop, "routes": route,
-            "bridge": bridgeEntry, "labels": label, "vnis": vni,
+            "bridge": bridgeEntry, "labels": label, "vnis": vni, "mirrors": mirror,
         ]
         let sections = try value.mapping(keys: readers.map(\.key))
         var objects: [ConfiguredObject] = []
@@ -106,7 +112,7 @@ public struct ConfiguredObject: Sendable {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
             "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "vlan",
-            "qosMap", "ingressPolicies", "egressPolicies", "cookie",
+            "qosMap", "ingressPolicies", "egressPolicies", "monitors", "cookie",
         ])
         let id = VifID(try number(fields.required("id"))), name = try fields.required("name").string()
         let kind: VifSpec.Kind = try fields.required("kind").choice([
@@ -130,6 +136,7 @@ public struct ConfiguredObject: Sendable {
         spec.floodsUnknownUnicast = try fields["floodsUnknownUnicast"]?.boolean() ?? false
         spec.trapsGroupReports = try fields["trapsGroupReports"]?.boolean() ?? false
         spec.vlan = try fields["vlan"].map(vlan)
+        spec.monitors = try fields["monitors"].map(number).map { VifID($0) }
         spec.qosMap = try fields["qosMap"]?.integer(in: 0...255) ?? 0
         spec.ingressPolicies = try policyIDs(fields["ingressPolicies"])
         spec.egressPolicies = try policyIDs(fields["egressPolicies"])
@@ -251,5 +258,46 @@ public struct ConfiguredObject: Sendable {
             VNISpec(
                 vni: VNI(try fields.required("vni").integer(in: 0...VNI.maximum)), nextHop: NextHopID(try number(fields.required("nextHop"))),
                 cookie: try cookie(fields)))
+    }
+
+    /// `sources` are numbers of vifs, or `{vif, direction}`.
+    private static func mirror(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let destinations = ["file", "vif", "vxlan", "erspan"]
+        let fields = try value.mapping(keys: ["id", "sources"] + destinations + ["snapLength", "cookie"])
+        var sources: [MirrorSpec.Source] = []
+        for item in try fields.required("sources").list() {
+            guard item.isMapping else {
+                sources.append(.init(vif: VifID(try number(item))))
+                continue
+            }
+            let source = try item.mapping(keys: ["vif", "direction"])
+            sources.append(
+                .init(
+                    vif: VifID(try number(source.required("vif"))),
+                    direction: try source["direction"]?.choice(["received": .received, "sent": .sent, "both": .both]) ?? .both))
+        }
+        guard !sources.isEmpty else { throw try fields.required("sources").error("there is no vif in the list") }
+        let (key, details) = try fields.one(of: destinations)
+        let destination: MirrorSpec.Destination
+        switch key {
+        case "file":
+            let file = try details.mapping(keys: ["path", "maximumSize", "maximumFiles"])
+            let path = try file.required("path").string()
+            destination = .file(
+                path: path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path,
+                maximumSize: try file["maximumSize"]?.integer(in: 0...Int.max) ?? 0,
+                maximumFiles: try file["maximumFiles"]?.integer(in: 1...1000) ?? 1)
+        case "vxlan":
+            let vxlan = try details.mapping(keys: ["nextHop", "vni"])
+            destination = .vxlan(NextHopID(try number(vxlan.required("nextHop"))), VNI(try vxlan.required("vni").integer(in: 1...VNI.maximum)))
+        case "erspan":
+            let erspan = try details.mapping(keys: ["nextHop", "session"])
+            destination = .erspan(NextHopID(try number(erspan.required("nextHop"))), session: try erspan.required("session").integer(in: 0...1023))
+        default: destination = .vif(VifID(try number(details)))
+        }
+        return .mirror(
+            MirrorSpec(
+                id: try number(fields.required("id")), sources: sources, destination: destination,
+                snapLength: try fields["snapLength"]?.integer(in: 0...131_072) ?? 0, cookie: try cookie(fields)))
     }
 }

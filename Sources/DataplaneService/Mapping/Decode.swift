@@ -128,6 +128,7 @@ extension VifSpec {
         sendsUnreachables = message.sendsUnreachables
         floodsUnknownUnicast = message.floodsUnknownUnicast
         trapsGroupReports = message.trapsGroupReports
+        monitors = message.hasMonitors ? VifID(message.monitors) : nil
         vlan = message.hasVlan ? try VLANSpec(message.vlan) : nil
         qosMap = try reader.octet(message.qosMap, "qos_map", most: 255)
         ingressPolicies = message.ingressPolicies.map { PolicyID($0) }

@@ -99,6 +99,7 @@ extension Dataplane_V1_Vif {
         sendsUnreachables = spec.sendsUnreachables
         floodsUnknownUnicast = spec.floodsUnknownUnicast
         trapsGroupReports = spec.trapsGroupReports
+        if let watched = spec.monitors { monitors = watched.rawValue }
         if let tags = spec.vlan {
             vlan = .with {
                 $0.parent = tags.parent.rawValue

@@ -29,6 +29,7 @@ struct VifLayout {
         add("Type:\(kind(vif.kind)) HWaddr:\(macText(vif.mac))\(addresses(vif))")
         add("Vrf:\(vif.vrf) Mcast Vrf:\(vif.vrf) Flags:\(flags(vif)) QOS:\(vif.qosMap == 0 ? "-1" : "\(vif.qosMap)")")
         if vif.hasVlan { add("Vlan Id:\(tags(vif.vlan)) Parent:vif0/\(vif.vlan.parent)") }
+        if vif.hasMonitors { add("Monitors:vif0/\(vif.monitors)") }
         if let port {
             add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(mtu(vif) > 0 ? " MTU:\(mtu(vif))" : "")\(link(port))")
             let stats = port.stats
@@ -57,8 +58,8 @@ struct VifLayout {
         var out = ""
         if vif.keepsFlows { out += "P" }
         if vif.kind == .host { out += "X" }
-        out += "L3"
-        if vif.bridges { out += "L2" }
+        // Nothing is taken from a monitoring vif.
+        if vif.kind != .monitoring { out += vif.bridges ? "L3L2" : "L3" }
         // The data plane hands DHCP of every workload to the agent.
         if vif.kind == .virtual || vif.kind == .vlan { out += "D" }
         if case .dpdk = ports[vif.port]?.driver { out += "Dpdk" }
@@ -189,6 +190,7 @@ struct VifLayout {
                     "protocol": vif.vlan.protocol == .service ? "802.1ad" : "802.1Q",
                 ])
         }
+        if vif.hasMonitors { add("monitors", JSON(vif.monitors)) }
         add("qosMap", vif.qosMap == 0 ? .null : JSON(vif.qosMap))
         add("flags", JSON(flags(vif)))
         add("nextHop", JSON(nextHops[vif.id]))
