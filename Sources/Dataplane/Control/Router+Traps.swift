@@ -57,6 +57,7 @@ extension Worker {
     /// Takes what the control program sent. True when there was something.
     func sendPacketsOut() -> Bool {
         var worked = false
+        if packetsOut.isEmpty { return false }
         for _ in 0..<Int(VR_BURST) {
             let isTaken = packetsOut.pop { header, bytes in
                 guard var frame = allocate() else {

@@ -7,9 +7,11 @@ import Synchronization
 /// Each frame has a tag, which says what it is for (a vif, or a port and a vif). The two ends are on cache lines of their own, and each remembers the other's position, so
 /// that the common burst touches the other end's line once per ring revolution rather than once per call.
 ///
+/// A handful of pointers: two workers use it all the time, and counting references to an object would cost them more than the frames. Who made it frees it.
+///
 /// # Thread-safety
 /// One worker pushes, one pops. `pushed` and `popped` may be read by anyone.
-final class FrameRing: @unchecked Sendable {
+struct FrameRing: @unchecked Sendable {
     /// Where each end is and what it last saw of the other, one cache line pair each.
     private struct Ends: ~Copyable {
         let pushed = Atomic<Int>(0)
@@ -36,7 +38,7 @@ final class FrameRing: @unchecked Sendable {
         ends.initialize(to: Ends())
     }
 
-    deinit {
+    func free() {
         frames.deallocate()
         tags.deallocate()
         ends.deinitialize(count: 1)

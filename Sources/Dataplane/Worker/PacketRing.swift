@@ -29,6 +29,9 @@ final class PacketRing: @unchecked Sendable {
 
     deinit { slots.deallocate() }
 
+    /// For the consumer: there is nothing at the moment. Looks once, without the fence of `pop`.
+    @inline(__always) var isEmpty: Bool { tail.load(ordering: .relaxed) == head.load(ordering: .acquiring) }
+
     /// False when the ring is full.
     func push(_ header: Header, _ bytes: UnsafeRawPointer) -> Bool {
         let at = head.load(ordering: .relaxed)

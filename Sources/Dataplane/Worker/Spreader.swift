@@ -12,7 +12,12 @@ import CPlatform
 extension Worker {
     /// Sends every packet of a burst that belongs to another worker there; returns how many are left in `frames`, in order.
     @inline(never) func spread(_ count: Int, _ queue: WorkerPlan.ReceiveQueue) -> Int {
-        guard let mesh, let outbound else { return count }
+        guard let mesh else { return count }
+        return mesh._withUnsafeGuaranteedRef { spread(count, queue, $0) }
+    }
+
+    @inline(__always) private func spread(_ count: Int, _ queue: WorkerPlan.ReceiveQueue, _ mesh: WorkerMesh) -> Int {
+        guard let outbound else { return count }
         let frames = frames, workerCount = UInt64(truncatingIfNeeded: mesh.workerCount)
         for index in 0..<count { vr_prefetch(frames[index].data) }
         var kept = 0
@@ -60,6 +65,7 @@ extension Worker {
                 let count = sent.pop(into: frames, tag: &tag, limit: left)
                 if count == 0 { break }
                 left &-= count
+                fetchTaken(count)
                 counters.add(.takenOver, count)
                 stageTaken(count, port: Int(truncatingIfNeeded: tag &>> 32), vif: UInt32(truncatingIfNeeded: tag))
             }
@@ -69,12 +75,21 @@ extension Worker {
                 let count = received.pop(into: frames, tag: &tag, limit: room)
                 if count == 0 { break }
                 room &-= count
+                fetchTaken(count)
                 receive(count, vif: UInt32(truncatingIfNeeded: tag))
             }
             if left < Int(VR_BURST) || room < Int(VR_BURST) { worked = true }
         }
         if worked { flushReleased() }
         return worked
+    }
+
+    /// The octets and the head of each buffer lie in another core's cache, changed: all of a burst are asked for at once, to be written, or each would be waited for by itself.
+    @inline(__always) private func fetchTaken(_ count: Int) {
+        for index in 0..<count {
+            vr_prefetch_write(frames[index].data)
+            vr_prefetch_write(frames[index].buffer)
+        }
     }
 
     /// While no worker runs: takes and sends what others had handed over.
@@ -105,8 +120,10 @@ extension Worker {
     ) {
         var taken = 0
         if let mesh {
-            taken = mesh.ring(.transmit, from: id, to: owner).push(frames, tag: UInt32(truncatingIfNeeded: port), lower: vifs, count: count)
-            if taken > 0 { mesh.wake(owner) }
+            mesh._withUnsafeGuaranteedRef { mesh in
+                taken = mesh.ring(.transmit, from: id, to: owner).push(frames, tag: UInt32(truncatingIfNeeded: port), lower: vifs, count: count)
+                if taken > 0 { mesh.wake(owner) }
+            }
         }
         counters.add(.handedOver, taken)
         for index in taken..<max(taken, count) { drop(frames[index], .workerQueueFull, vif: vifs[index]) }
@@ -114,7 +131,7 @@ extension Worker {
 }
 
 /// Where a worker sorts a received burst by worker.
-final class OutboundFrames {
+struct OutboundFrames {
     private let memory: UnsafeMutablePointer<vr_frame>
     let counts: UnsafeMutablePointer<Int>
 
@@ -124,7 +141,7 @@ final class OutboundFrames {
         counts.initialize(repeating: 0, count: workerCount)
     }
 
-    deinit {
+    func free() {
         memory.deallocate()
         counts.deallocate()
     }

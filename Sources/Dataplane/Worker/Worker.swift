@@ -74,7 +74,8 @@ final class Worker: @unchecked Sendable {
     /// The tables' generation when the lookups of this burst began.
     var tableGeneration: UInt32 = 0
     /// The ways to the other workers; nil when there are none.
-    let mesh: WorkerMesh?
+    let mesh: Unmanaged<WorkerMesh>?
+    private let keptMesh: WorkerMesh?
     let outbound: OutboundFrames?
     let tscHz: UInt64
     let tscPerMillisecond: UInt64
@@ -87,7 +88,8 @@ final class Worker: @unchecked Sendable {
         id: Int, core: Int?, configuration: RouterConfiguration, tables: ForwardingTables, pool: BufferPool, plan: WorkerPlan, trapBell: Doorbell,
         startTSC: UInt64, mesh: WorkerMesh? = nil
     ) {
-        self.mesh = mesh
+        self.mesh = mesh.map { .passUnretained($0) }
+        keptMesh = mesh
         outbound = mesh.map { OutboundFrames(workerCount: $0.workerCount) }
         self.id = id
         self.core = core
@@ -118,6 +120,7 @@ final class Worker: @unchecked Sendable {
         made.deallocate()
         addressClasses.free()
         released.deallocate()
+        outbound?.free()
         copies.deallocate()
         transmitBuffers.deinitialize(count: Worker.portCapacity)
         transmitBuffers.deallocate()
@@ -158,7 +161,7 @@ final class Worker: @unchecked Sendable {
         guard let current = plan.load(ordering: .acquiring) else { return false }
         let queues = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0.receiveQueues }
         var worked = sendPacketsOut()
-        if let mesh, takeFromWorkers(mesh) { worked = true }
+        if let mesh, mesh._withUnsafeGuaranteedRef({ takeFromWorkers($0) }) { worked = true }
         var mark = now
         for index in 0..<queues.count {
             let queue = queues[index]
@@ -203,8 +206,8 @@ final class Worker: @unchecked Sendable {
     private func sleep(_ idleTurns: Int) {
         guard let current = plan.load(ordering: .acquiring) else { return }
         let plan = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0 }
-        if let mesh, !mesh.beginSleep(id) { return }
-        defer { mesh?.endSleep(id) }
+        if let keptMesh, !keptMesh.beginSleep(id) { return }
+        defer { keptMesh?.endSleep(id) }
         withUnsafeTemporaryAllocation(of: Int32.self, capacity: 64) { descriptors in
             descriptors[0] = bell.descriptor
             var count = 1

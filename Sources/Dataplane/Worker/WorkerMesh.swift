@@ -6,6 +6,8 @@ import Synchronization
 ///
 /// A packet goes through at most one ring of each kind: received by one worker, processed by a second, sent by a third.
 ///
+/// All workers use the one object: a worker goes through an unmanaged reference, as the count of references would be a cache line that all of them write to.
+///
 /// # Thread-safety
 /// Worker w pushes to the rings from w and pops from the rings to w. `mark` and `hasPassed` are the control thread's.
 final class WorkerMesh: @unchecked Sendable {
@@ -15,7 +17,8 @@ final class WorkerMesh: @unchecked Sendable {
     static let capacity = 512
 
     let workerCount: Int
-    private let rings: [FrameRing]
+    private let rings: UnsafeMutablePointer<FrameRing>
+    private let ringCount: Int
     /// One flag per worker, a cache line pair apart.
     private let sleeping: UnsafeMutablePointer<Atomic<Bool>>
     private static let stride = 128
@@ -27,12 +30,16 @@ final class WorkerMesh: @unchecked Sendable {
     init(workerCount: Int, mayEverSleep: Bool, capacity: Int = WorkerMesh.capacity) {
         self.workerCount = workerCount
         self.mayEverSleep = mayEverSleep
-        rings = (0..<Kind.allCases.count * workerCount * workerCount).map { _ in FrameRing(capacity: capacity) }
+        ringCount = Kind.allCases.count * workerCount * workerCount
+        rings = .allocate(capacity: ringCount)
+        for index in 0..<ringCount { (rings + index).initialize(to: FrameRing(capacity: capacity)) }
         sleeping = .allocate(capacity: workerCount * Self.stride)
         for index in 0..<workerCount * Self.stride { (sleeping + index).initialize(to: Atomic(false)) }
     }
 
     deinit {
+        for index in 0..<ringCount { rings[index].free() }
+        rings.deallocate()
         sleeping.deinitialize(count: workerCount * Self.stride)
         sleeping.deallocate()
     }
@@ -76,10 +83,10 @@ final class WorkerMesh: @unchecked Sendable {
     /// Everything that was in the rings at `mark` has been taken out.
     func hasPassed(_ mark: [Int], _ kind: Kind) -> Bool { zip(all(kind), mark).allSatisfy { $0.popped &- $1 >= 0 } }
 
-    var isEmpty: Bool { rings.allSatisfy { $0.pushed == $0.popped } }
+    var isEmpty: Bool { UnsafeBufferPointer(start: rings, count: ringCount).allSatisfy { $0.pushed == $0.popped } }
 
-    private func all(_ kind: Kind) -> ArraySlice<FrameRing> {
+    private func all(_ kind: Kind) -> UnsafeBufferPointer<FrameRing> {
         let count = workerCount * workerCount
-        return rings[kind.rawValue * count..<(kind.rawValue + 1) * count]
+        return UnsafeBufferPointer(start: rings + kind.rawValue * count, count: count)
     }
 }
