@@ -46,8 +46,6 @@ let package = Package(
                 "Workloads", .product(name: "Dataplane", package: "swift-vrouter"), .product(name: "DPDKPort", package: "swift-vrouter"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: swift),
-        // The data plane under concurrent change; `./run stress` builds it for ThreadSanitizer.
-        .executableTarget(name: "vrstress", dependencies: [.product(name: "Dataplane", package: "swift-vrouter")]),
     ],
     swiftLanguageModes: [.v6]
 )
