@@ -14,13 +14,16 @@ import Foundation
 @Suite struct PageTokenTests {
     static let positions: [(Dataplane_V1_Table, PageToken.Position)] = [
         (.port, .name("a")), (.port, .name(String(repeating: "é", count: 127))), (.vif, .number(0)), (.vrf, .number(1)),
-        (.nextHop, .number(.max)), (.label, .number(16)), (.vni, .number(5000)), (.flow, .flow(7)),
+        (.nextHop, .number(.max)), (.label, .number(16)), (.vni, .number(5000)), (.flow, .flow(7)), (.forwardingClass, .number(255)),
+        (.qosMap, .number(1)), (.mirror, .number(70_000)), (.policy, .number(3)), (.addressGroup, .number(4)),
         (.route, .route(vrf: 1, isIPv4: true, after: nil)), (.route, .route(vrf: .max, isIPv4: true, after: prefix("10.1.0.0/24"))),
         (.route, .route(vrf: 1, isIPv4: false, after: prefix("fd00:1::/64"))), (.route, .route(vrf: 1, isIPv4: false, after: prefix("::/0"))),
         (.bridge, .bridge(vrf: 1, after: nil)), (.bridge, .bridge(vrf: 1, after: macA)),
     ]
 
     @Test func everyPositionSurvives() throws {
+        let tables = Set(Dataplane_V1_Table.allCases).subtracting([.unspecified])
+        #expect(Set(Self.positions.map(\.0)) == tables, "every table has pages")
         for (table, position) in Self.positions {
             let request = Dataplane_V1_ReadRequest.with { $0.table = table }
             let token = try #require(PageToken(PageToken(position).encoded(for: request), for: request), "\(position)")

@@ -11,6 +11,9 @@ let swift: [SwiftSetting] = [
 
 let package = Package(
     name: "fuzz",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"), .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
     targets: [
         .target(
             name: "CPlatform", path: "CSupport/CPlatform", cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-fsanitize=fuzzer-no-link,address"])]),
@@ -18,9 +21,25 @@ let package = Package(
         .target(name: "NetTypes", swiftSettings: swift),
         .target(name: "Dataplane", dependencies: ["CPlatform", "NetTypes"], swiftSettings: swift),
         .target(name: "XMPP", dependencies: ["CExpat"], swiftSettings: swift),
+        .target(name: "StrictYAML", dependencies: ["NetTypes", .product(name: "Yams", package: "Yams")], swiftSettings: swift),
+        .target(name: "Overlay", dependencies: ["NetTypes", "StrictYAML", "XMPP"], swiftSettings: swift),
+        // Without DPDK: what checks its arguments. Without gRPC: the messages, and what reads and writes them.
+        .target(name: "DPDKPort", dependencies: ["Dataplane"], swiftSettings: swift),
+        .target(
+            name: "DataplaneAPI", dependencies: ["NetTypes", .product(name: "SwiftProtobuf", package: "swift-protobuf")], swiftSettings: swift),
+        .target(
+            name: "DataplaneService",
+            dependencies: [
+                "Dataplane", "DataplaneAPI", "DPDKPort", "NetTypes", "StrictYAML", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            swiftSettings: swift),
         .systemLibrary(name: "CFuzzer"),
         .executableTarget(
-            name: "Fuzz", dependencies: ["CFuzzer", "CPlatform", "Dataplane", "NetTypes", "XMPP"], swiftSettings: swift,
+            name: "Fuzz",
+            dependencies: [
+                "CFuzzer", "CPlatform", "Dataplane", "DataplaneAPI", "DataplaneService", "NetTypes", "Overlay", "StrictYAML", "XMPP",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ], swiftSettings: swift,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]),
     ],
     swiftLanguageModes: [.v6]

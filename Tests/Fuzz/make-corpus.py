@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Writes Corpus/<target>/: the first inputs of each fuzz target, small packets that scapy builds. Run it after a change here; what it writes is committed.
 
-An input of `pipeline` is one octet that chooses the router and then packets: where from (0 fabric, 1 host, 2 blue1, 3 blue2, 4 red1, 5 and 6 from the control
+An input of `pipeline` is one octet that chooses the router and then packets: where from (0 fabric, 1 host, 2 blue1, 3 blue2, 4 red1, 7 trunk, 5 and 6 from the control
 program; plus 0x20, 0x40, 0x80 to make lengths, the header checksum and the inner header checksum right), two octets of length, the frame.
 Others are a frame or a header; some take what steers them (an MTU) from the end.
 """
-import pathlib, shutil, struct
-from scapy.all import (ARP, DHCP, BOOTP, Dot1Q, Ether, GRE, ICMP, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
+import pathlib, shutil, struct, subprocess
+from scapy.all import (ARP, DHCP, BOOTP, Dot1AD, Dot1Q, Ether, GRE, ICMP, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
     ICMPv6PacketTooBig, IP, IPOption_LSRR, IPOption_NOP, IPOption_Router_Alert, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting,
     PadN, Raw, RouterAlert, TCP, UDP, fragment, fragment6)
 from scapy.contrib.mpls import MPLS
@@ -35,7 +35,7 @@ def back6(upper, src="fd00:20::5", dst="fd00:1::11", **fields): return IPv6(src=
 def to_blue(packet): return Ether(src=PEER, dst=BLUE1) / packet
 def to_gateway(packet): return Ether(src=PEER, dst=GATEWAY) / packet
 
-FABRIC_IN, HOST, B1, B2, R1, RECEIVE, TRANSMIT = range(7)
+FABRIC_IN, HOST, B1, B2, R1, RECEIVE, TRANSMIT, TRUNK = range(8)
 FIX = 0xE0
 
 workload = [routed4(f"10.{20 + n}.0.5", UDP_) for n in range(6)] + [routed6(f"fd00:{20 + n}::5", TCP_) for n in range(6)] + [
@@ -77,6 +77,94 @@ fragments = [bytes(piece) for piece in fragment(routed4("10.20.0.5", UDP_ / Raw(
 connection = [routed4("10.1.0.12", SYN), Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.1.0.11") / TCP(sport=80, dport=1000, flags="SA", seq=9, ack=2), routed4("10.1.0.12", TCP_),
     routed4("10.1.0.12", TCP(sport=1000, dport=80, flags="FA", seq=8, ack=10)), Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.1.0.11") / TCP(sport=80, dport=1000, flags="R", seq=10)]
 
+# Broadcasts and groups from everywhere; VLANs; flows that are translated, and their answers.
+ALL, TRUNK_MAC = "ff:ff:ff:ff:ff:ff", "02:00:00:00:01:04"
+group = Ether(src=BLUE1, dst="01:00:5e:02:02:02") / IP(src="10.1.0.11", dst="224.2.2.2", ttl=1) / UDP_
+big_group = Ether(src=BLUE1, dst="01:00:5e:02:02:02") / IP(src="10.1.0.11", dst="224.2.2.2") / UDP(sport=1, dport=2) / Raw(b"g" * 1600)
+flooded = [(B1, group), (B1, big_group), (B1, bridged("33:33:00:00:00:01", IPv6(src="fe80::1", dst="ff02::1") / PING6)), (B1, bridged("02:00:00:00:09:99", IP(src="10.1.0.11", dst="10.1.0.199") / UDP_)),
+    (B1, bridged(ALL, ARP(op=1, hwsrc=BLUE1, psrc="10.1.0.11", pdst="10.1.0.199"))), (B1, bridged("01:00:5e:01:01:01", IP(src="10.1.0.11", dst="224.1.1.1") / UDP_)),
+    (B1, Ether(src=BLUE1, dst="01:00:5e:00:00:16") / IP(src="10.1.0.11", dst="224.0.0.22", proto=2, options=[IPOption_Router_Alert()]) / Raw(b"\x22\0\0\0\0\0\0\0"))]
+flooded += [(FABRIC_IN, vxlan(Ether(src=PEER, dst=ALL) / ARP(op=1, psrc="10.1.0.9", pdst="10.1.0.199"), outer)) for outer in (outer4, outer6)]
+flooded += [(FABRIC_IN, outer(UDP(sport=50000, dport=6635, chksum=0) / MPLS(label=label, s=1, ttl=64) / Raw(b"\0\0\0\0") / VXLAN(flags=8, vni=5001) / Ether(src=PEER, dst=ALL) / IP(src="10.1.0.9", dst="10.1.0.255") / UDP_)) for outer in (outer4, outer6) for label in (32, 33, 34)]
+flooded += [(FABRIC_IN, outer4(GRE(proto=0x8847) / MPLS(label=33, s=1, ttl=64) / Raw(b"\0\0\0\0") / VXLAN(flags=8, vni=5001) / Ether(src=PEER, dst=ALL) / ARP(psrc="10.1.0.9", pdst="10.1.0.8")))]
+def tagged(packet, *tags, src=TRUNK_MAC, dst=GATEWAY):
+    frame = Ether(src=src, dst=dst)
+    for tag in tags: frame = frame / tag
+    return frame / packet
+tags = [(TRUNK, tagged(IP(src="10.1.0.14", dst="10.20.0.5") / UDP_, Dot1Q(vlan=100, prio=5))), (TRUNK, tagged(IP(src="10.2.0.14", dst="10.2.0.13") / UDP_, Dot1AD(vlan=200), Dot1Q(vlan=5))),
+    (TRUNK, tagged(ARP(op=1, hwsrc=TRUNK_MAC, psrc="10.1.0.14", pdst="10.1.0.1"), Dot1Q(vlan=100), dst=ALL)), (TRUNK, tagged(IP(src="10.1.0.14", dst="10.1.0.255") / UDP_, Dot1Q(vlan=0), dst=ALL)),
+    (TRUNK, tagged(IP(src="10.1.0.14", dst="10.1.0.11") / UDP_, Dot1Q(vlan=999))), (TRUNK, tagged(IPv6(src="fd00:1::14", dst="fd00:1::11") / PING6, Dot1Q(vlan=100))), (TRUNK, tagged(IP(src="10.2.0.14", dst="10.2.0.255") / UDP_, Dot1AD(vlan=200), Dot1Q(vlan=5), dst=ALL)),
+    (FABRIC_IN, tagged(IP(src="10.1.0.77", dst="10.1.0.11") / UDP_, Dot1Q(vlan=300), src=PEER)), (FABRIC_IN, tagged(ARP(op=1, psrc="10.1.0.77", pdst="10.1.0.1"), Dot1Q(vlan=300), src=PEER, dst=ALL))]
+translated = [[(B1, routed4("10.21.0.5", UDP_)), (FABRIC_IN, mpls_udp(IP(src="10.21.0.5", dst="10.1.0.99") / UDP(sport=2000, dport=40000) / Raw(b"answer")))],
+    [(B1, routed4("10.22.0.5", UDP_)), (B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.1.0.11") / UDP(sport=53, dport=1000) / Raw(b"answer"))],
+    [(B1, routed4("10.1.0.12", TCP_)), (B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.1.0.98") / TCP(sport=8080, dport=1000, flags="A", seq=2, ack=8) / Raw(b"answer"))],
+    [(B1, routed4("10.1.0.12", PING)), (B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.1.0.97") / ICMP(type=0, id=8, seq=1) / Raw(b"echo echo"))],
+    [(B1, routed6("fd00:20::5", TCP_)), (FABRIC_IN, vxlan(to_gateway(IPv6(src="fd00:20::5", dst="fd00:1::99") / TCP(sport=80, dport=40001, flags="A", seq=2, ack=8) / Raw(b"answer"))))],
+    [(B1, routed6("fd00:1::12", PING6))], [(B1, routed4("10.20.0.5", UDP_)), (R1, Ether(src=RED1, dst=GATEWAY) / IP(src="10.2.0.13", dst="10.1.0.11") / UDP(sport=2000, dport=1000) / Raw(b"answer"))], [(B1, routed4("10.23.0.5", UDP_))],
+    [(B1, Ether(bytes(piece))) for piece in fragment(routed4("10.21.0.5", UDP(sport=1000, dport=2000) / Raw(b"n" * 600)), 200)]]
+
+NETWORK = """kind: VirtualNetwork
+metadata: {name: blue}
+spec:
+  subnets: [{prefix: 10.1.0.0/24, gateway: 10.1.0.254}, {prefix: "fd00:1::/64"}]
+  vni: 5001
+  mtu: 1450
+  floodUnknownUnicast: true
+"""
+NODE, PORT = "kind: ComputeNode\nmetadata: {name: node1}\nspec: {address: 10.0.0.11}\n", 'kind: Port\nmetadata: {name: "blue:a"}\nspec: {network: blue, node: node1, mac: 02:00:00:00:01:0A, addresses: [10.1.0.10, "fd00:1::10"], interface: tap-blue-a}\n'
+ROUTER = """workers: 1
+api: none
+flows: {capacity: 2048}
+fragments: {capacity: 16, outOfOrder: drop}
+objects:
+  ports: [{name: a, loopback: }, {name: b, pcap: {interface: eth0}, mtu: 1500}, {name: c, dpdk: {device: "net_tap0,iface=x"}}]
+  vrfs: [{id: 1, name: blue, floodsUnknownUnicast: true, learnsMACs: true}]
+  forwardingClasses: [{id: 1, dscp: 46, trafficClass: 5}]
+  qosMaps: [{id: 1, dscp: [{from: 0, class: 1}]}]
+  vifs:
+    - {id: 0, name: f, kind: physical, port: a, mac: "02:00:00:00:0f:01", addresses: [10.0.0.11]}
+    - {id: 3, name: w, kind: virtual, port: b, vrf: 1, mac: "00:00:5e:00:01:00", addresses: [10.1.0.1], keepsFlows: true, qosMap: 1}
+    - {id: 4, name: v, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100}}
+  nextHops:
+    - {id: 1, encap: {vif: 3, destination: "02:00:00:00:01:02"}}
+    - {id: 2, encap: {vif: 3}}
+    - {id: 3, tunnel: {encapsulation: vxlan, source: 10.0.0.11, destination: 10.0.0.12, vif: 0, destinationMAC: "02:00:00:00:0f:02", sourceMAC: "02:00:00:00:0f:01"}}
+    - {id: 4, ecmp: [{nextHop: 3, label: 5001}, {nextHop: 1}]}
+    - {id: 5, multicast: {vrf: 1, local: [2], evpn: [{nextHop: 3, label: 5001}]}}
+    - {id: 6, vrf: {id: 1, bridges: true}}
+    - {id: 7, indirect: 4}
+  routes: [{vrf: 1, prefix: 10.1.0.12/32, nextHop: 1, proxies: true}, {vrf: 1, prefix: 10.0.0.0/8, nextHop: 7}]
+  bridge: [{vrf: 1, mac: "ff:ff:ff:ff:ff:ff", nextHop: 5}, {vrf: 1, mac: "02:00:00:00:01:02", nextHop: 2}]
+  labels: [{label: 16, nextHop: 1}]
+  vnis: [{vni: 5001, nextHop: 6}]
+"""
+# ApplyRequests in protobuf's text form.
+MAC, GATEWAY_MAC = r'"\002\000\000\000\001\002"', r'"\000\000\136\000\001\000"'
+A, B = r'"\012\001\000\013"', r'"\012\001\000\014"'
+VIFS = f"""operations {{ upsert {{ port {{ name: "a" loopback {{}} }} }} }} operations {{ upsert {{ port {{ name: "b" pcap {{ interface: "eth0" }} mtu: 1500 }} }} }}
+operations {{ upsert {{ vrf {{ id: 1 name: "blue" floods_unknown_unicast: true learns_macs: true mac_limit: 5 }} }} }}
+operations {{ upsert {{ vif {{ id: 0 name: "f" kind: VIF_KIND_PHYSICAL port: "a" mac: {MAC} addresses: {A} }} }} }}
+operations {{ upsert {{ vif {{ id: 3 name: "w" kind: VIF_KIND_VIRTUAL port: "b" vrf: 1 mac: {GATEWAY_MAC} addresses: {A} keeps_flows: true bridges: true cookie: 7 }} }} }}
+operations {{ upsert {{ vif {{ id: 4 name: "v" kind: VIF_KIND_VLAN vrf: 1 mac: {GATEWAY_MAC} vlan {{ parent: 3 id: 100 inner_id: 5 }} }} }} }}
+"""
+HOPS = f"""operations {{ upsert {{ next_hop {{ id: 1 encap {{ vif: 3 destination_mac: {MAC} }} }} }} }} operations {{ upsert {{ next_hop {{ id: 2 encap {{ vif: 3 }} }} }} }}
+operations {{ upsert {{ next_hop {{ id: 3 tunnel {{ encapsulation: ENCAPSULATION_VXLAN source: {A} destination: {B} vif: 0 destination_mac: {MAC} source_mac: {MAC} }} }} }} }}
+operations {{ upsert {{ next_hop {{ id: 4 ecmp {{ members {{ next_hop: 3 label: 5001 }} members {{ next_hop: 1 }} hash_fields: HASH_FIELD_SOURCE }} }} }} }}
+operations {{ upsert {{ next_hop {{ id: 5 multicast {{ vrf: 1 local: 2 evpn {{ next_hop: 3 label: 5001 }} vni: 5001 }} }} }} }}
+operations {{ upsert {{ next_hop {{ id: 6 vrf {{ vrf: 1 bridges: true }} }} }} }} operations {{ upsert {{ next_hop {{ id: 7 indirect {{ next_hop: 4 }} }} }} }} operations {{ upsert {{ next_hop {{ id: 8 receive {{ vif: 3 }} }} }} }}
+"""
+REST = f"""operations {{ upsert {{ route {{ vrf: 1 address: {A} prefix_length: 32 next_hop: 1 proxies: true mac: {MAC} }} }} }} operations {{ upsert {{ route {{ vrf: 1 address: "\\012\\000\\000\\000" prefix_length: 8 next_hop: 7 label: 5001 }} }} }}
+operations {{ upsert {{ bridge_entry {{ vrf: 1 mac: {MAC} next_hop: 2 }} }} }} operations {{ upsert {{ label {{ label: 16 next_hop: 1 }} }} }} operations {{ upsert {{ vni {{ vni: 5001 next_hop: 6 }} }} }}
+operations {{ upsert {{ flow {{ key {{ vrf: 1 source: {A} destination: {B} protocol: 17 source_port: 1000 destination_port: 2000 }} action: FLOW_ACTION_NAT translation {{ source: {B} source_port: 9 }} }} }} }}
+operations {{ upsert {{ forwarding_class {{ id: 1 dscp: 46 traffic_class: 5 }} }} }} operations {{ upsert {{ qos_map {{ id: 1 dscp {{ key: 0 value: 1 }} }} }} }}
+operations {{ upsert {{ mirror {{ id: 1 sources {{ vif: 3 direction: DIRECTION_BOTH }} vxlan {{ next_hop: 3 vni: 9 }} }} }} }}
+"""
+DELETES = f"""operations {{ delete {{ route {{ vrf: 1 address: {A} prefix_length: 32 }} }} }} operations {{ delete {{ next_hop: 1 }} }} operations {{ delete {{ vif: 3 }} }} operations {{ delete {{ port: "b" }} }} operations {{ delete {{ vrf: 1 }} }}"""
+
+def protobuf(kind, text):
+    protos = pathlib.Path(__file__).resolve().parent.parent.parent / "Sources/DataplaneAPI/Protos"
+    return subprocess.run(["protoc", f"-I{protos}", f"--encode=dataplane.v1.{kind}", "dataplane/v1/dataplane.proto"], input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
+
 def record(how, frame):
     frame = bytes(frame)
     return bytes([how]) + struct.pack(">H", len(frame)) + frame
@@ -98,7 +186,15 @@ def main():
     inputs.append(b"\0" + record(RECEIVE, workload[0]) + record(TRANSMIT, workload[1]))
     inputs.append(b"\0" + record(R1, Ether(src=RED1, dst=GATEWAY) / IP(src="10.2.0.13", dst="10.1.0.11") / UDP_) + record(R1, Ether(src=RED1, dst=GATEWAY) / IPv6(src="fd00:2::13", dst="fd00:1::11") / UDP_))
     inputs.append(b"\0" + record(B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.20.0.5") / UDP_) + record(B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.9.9.9", dst="10.20.0.5") / UDP_))
+    for number, (where, frame) in enumerate(flooded + tags): inputs.append(bytes([number & 3]) + record(where | (FIX if number % 2 else 0), frame))
+    for number, packets in enumerate(translated): inputs.append(bytes([number & 3]) + b"".join(record(where, packet) for where, packet in packets))
     write("pipeline", inputs)
+    write("objects", [text.encode() for text in (NETWORK, NODE, PORT, "---\n".join((NETWORK, NODE, PORT)), '{"kind":"ComputeNode","metadata":{"name":"n","uid":"u","generation":3},"spec":{"address":"10.0.0.300"}}',
+        '{"kind":"VirtualNetwork","metadata":{"name":"red"},"spec":{"subnets":[{"prefix":"10.2.0.0/31"}],"encapsulation":"mplsOverUDP"}}', "a: &x 1\nb: *x\n")])
+    write("vrouteryaml", [ROUTER.encode(), b"workers: [0, 2]\nidle: poll\ndpdk: {eal: [--no-huge, -m, '256', -l, '0']}\nbuffers: {count: 4096, size: 10240}\n", b"api: {socket: /x}\ncapacities: {nextHops: 100, vifs: 10, vrfs: 4, routes: 7, dropLog: 0}\n"])
+    pages = protobuf("ReadRequest", "table: TABLE_ROUTE vrf: 1 family: 4 page_size: 1")
+    requests = [protobuf("ApplyRequest", text) for text in (VIFS, VIFS + HOPS, VIFS + HOPS + REST, VIFS + HOPS + REST + DELETES, DELETES)]
+    write("api", [bytes([2 * number]) + request for number, request in enumerate(requests)] + [bytes([len(requests[0]) | 1]) + requests[0] + pages])
     frames = small(workload + fabric + host)
     write("ethernet", [frames[0], frames[10], bytes(Ether() / Dot1Q(vlan=5, prio=3) / Dot1Q(vlan=6) / IP()), bytes(Dot1Q(vlan=9)) + b"\x08\x00"])
     arps = [ARP(op=1, hwsrc=BLUE1, psrc="10.1.0.11", pdst="10.1.0.12"), ARP(op=2, hwsrc=BLUE1, psrc="10.1.0.11", pdst="10.1.0.11"), ARP(op=1, psrc="0.0.0.0", pdst="10.1.0.1")]

@@ -24,6 +24,8 @@ final class TestPort: Port, @unchecked Sendable {
     var input: [[UInt8]] = []
     var output: [[UInt8]] = []
     var transmitCapacity = Int.max
+    /// Octets before a received frame; nil: what the pool leaves.
+    var headroom: Int?
     /// Octets of data per segment, of the frames that were left to the port to cut.
     var sizes: [Int] = []
 
@@ -35,6 +37,12 @@ final class TestPort: Port, @unchecked Sendable {
         let count = pool.allocate(lane: lane, into: frames, count: min(capacity, input.count))
         for index in 0..<count {
             let octets = input[index]
+            if let headroom {
+                let less = Int(frames[index].headroom) - headroom
+                frames[index].data -= less
+                frames[index].headroom -= UInt32(less)
+                frames[index].tailroom += UInt32(less)
+            }
             octets.withUnsafeBytes { UnsafeMutableRawPointer(frames[index].data).copyMemory(from: $0.baseAddress!, byteCount: octets.count) }
             frames[index].length = UInt32(octets.count)
             frames[index].tailroom -= UInt32(octets.count)

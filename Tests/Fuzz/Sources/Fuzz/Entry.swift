@@ -11,7 +11,8 @@ enum Target: String, CaseIterable {
     case pipeline
     case ethernet, arp, ipv4, ipv6, icmpv4, icmpv6, nd, tcp, udp, gre, vxlan, mpls
     case offload, fragmenter, segmenter, mssclamp
-    case xmpp
+    case xmpp, objects
+    case vrouteryaml, api
 
     @MainActor func run(_ input: UnsafeRawBufferPointer) {
         switch self {
@@ -33,6 +34,9 @@ enum Target: String, CaseIterable {
         case .segmenter: ComposeTargets.segmenter(input)
         case .mssclamp: ComposeTargets.mssClamp(input)
         case .xmpp: xmppTarget(input)
+        case .objects: ConfigTargets.objects(input)
+        case .vrouteryaml: ConfigTargets.vrouterYAML(input)
+        case .api: APITarget.run(input)
         }
     }
 }

@@ -33,6 +33,8 @@ final class FuzzPool: BufferPool, @unchecked Sendable {
 final class FuzzPort: Port, @unchecked Sendable {
     var input: [[UInt8]] = []
     var output: [[UInt8]] = []
+    /// Sent to be cut by the port: larger than the MTU, with a checksum that the pieces get.
+    var uncut: [[UInt8]] = []
     private let fuzzPool: FuzzPool
 
     init(_ name: String, pool: FuzzPool, mtu: Int, traits: PortTraits = []) {
@@ -54,7 +56,10 @@ final class FuzzPort: Port, @unchecked Sendable {
     }
 
     override func transmit(queue: Int, pool: BufferPool, lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) -> Int {
-        for index in 0..<count { output.append(Array(UnsafeRawBufferPointer(start: frames[index].data, count: Int(frames[index].length)))) }
+        for index in 0..<count {
+            let octets = Array(UnsafeRawBufferPointer(start: frames[index].data, count: Int(frames[index].length)))
+            if frames[index].tailroom & VR_SEGMENTED != 0 { uncut.append(octets) } else { output.append(octets) }
+        }
         pool.release(lane: lane, frames, count: count)
         return count
     }

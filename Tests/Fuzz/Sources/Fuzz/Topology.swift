@@ -3,7 +3,8 @@ import NetTypes
 @testable import Dataplane
 
 /// A router with everything that a frame can meet: a fabric over IPv4 and IPv6, workloads that bridge and that only route, with and without
-/// antispoofing, with and without what a kernel leaves undone, narrow and wide; tunnels of every kind both ways; every kind of next hop.
+/// antispoofing, with and without what a kernel leaves undone, narrow and wide, with VLANs; tunnels of every kind both ways; every kind of next hop. A network that
+/// floods and learns; flows that translate; mirrors; ports that cut segments.
 final class Topology {
     let router: Router
     let pool = FuzzPool()
@@ -11,8 +12,10 @@ final class Topology {
     let ports: [FuzzPort]
     private(set) var trapped = 0
 
-    static let names = ["fabric", "host", "blue1", "blue2", "red1"]
-    static let vifs: [UInt32] = [0, 1, 3, 4, 5]
+    /// The last takes what is mirrored, and gives nothing.
+    static let names = ["fabric", "host", "blue1", "blue2", "red1", "trunk", "analyser"]
+    /// VNI of mirrored frames, whatever they are.
+    static let mirrorVNI = 9000
     static let node4 = "10.0.0.11", peer4 = "10.0.0.12", node6 = "fd00:f::11", peer6 = "fd00:f::12"
     static let fabricMAC = MACAddress("02:00:00:00:0f:01"), peerMAC = MACAddress("02:00:00:00:0f:02")
 
@@ -20,9 +23,10 @@ final class Topology {
         let pool = pool
         let kernel: PortTraits = [.unfinishedChecksums, .oversizedSegments]
         let ports = [
-            FuzzPort("fabric", pool: pool, mtu: 1500, traits: hasHost ? kernel : []), FuzzPort("host", pool: pool, mtu: 9000, traits: kernel),
-            FuzzPort("blue1", pool: pool, mtu: 9000, traits: kernel), FuzzPort("blue2", pool: pool, mtu: 600),
-            FuzzPort("red1", pool: pool, mtu: 1500),
+            FuzzPort("fabric", pool: pool, mtu: 1500, traits: hasHost ? kernel.union([.cutsSegments, .cutsDatagrams]) : []),
+            FuzzPort("host", pool: pool, mtu: 9000, traits: kernel), FuzzPort("blue1", pool: pool, mtu: 9000, traits: kernel),
+            FuzzPort("blue2", pool: pool, mtu: 600, traits: hasHost ? [.cutsSegments] : []), FuzzPort("red1", pool: pool, mtu: 1500),
+            FuzzPort("trunk", pool: pool, mtu: 1496, traits: kernel), FuzzPort("analyser", pool: pool, mtu: 65_535),
         ]
         self.ports = ports
         router = Router(
@@ -31,7 +35,7 @@ final class Topology {
             guard let port = ports.first(where: { $0.name == spec.name }) else { throw PortError("no such port") }
             return port
         }
-        for object in Self.objects(hasHost: hasHost) {
+        for object in Self.objects(hasHost: hasHost) + Self.networks() + Self.translations() + Self.mirrors() {
             let outcome = router.apply([.upsert(object)])
             require(outcome == [.ok], "\(object): \(outcome)")
         }
@@ -40,17 +44,16 @@ final class Topology {
 
     // MARK: - What is programmed
 
-    private static func address(_ text: String) -> IPAddress {
+    static func address(_ text: String) -> IPAddress {
         guard let address = IPAddress(text) else { fatalError("address \(text)") }
         return address
     }
-    private static func mac(_ text: String) -> MACAddress {
+    static func mac(_ text: String) -> MACAddress {
         guard let mac = MACAddress(text) else { fatalError("MAC \(text)") }
         return mac
     }
 
-    private static func workload(_ id: UInt32, _ name: String, vrf: UInt32, host: Int, flows: Bool, bridges: Bool, antispoof: Bool) -> [RouterObject]
-    {
+    static func workload(_ id: UInt32, _ name: String, vrf: UInt32, host: Int, flows: Bool, bridges: Bool, antispoof: Bool) -> [RouterObject] {
         let station = mac("02:00:00:00:01:0\(host)"), addresses = ["10.\(vrf).0.1\(host)", "fd00:\(vrf)::1\(host)"].map(address)
         let gateways = ["10.\(vrf).0.1", "fd00:\(vrf)::1"].map(address)
         return [
@@ -76,14 +79,16 @@ final class Topology {
                         destinationMAC: peerMAC ?? .gateway, sourceMAC: fabricMAC ?? .gateway))))
     }
 
-    private static func route(_ prefix: String, _ nextHop: UInt32, _ label: UInt32? = nil, vrf: UInt32 = 1, proxies: Bool = false) -> RouterObject {
+    static func route(_ prefix: String, _ nextHop: UInt32, _ label: UInt32? = nil, vrf: UInt32 = 1, proxies: Bool = false) -> RouterObject {
         guard let prefix = IPPrefix(prefix) else { fatalError("prefix \(prefix)") }
         return .route(RouteSpec(vrf: .init(vrf), prefix: prefix, nextHop: .init(nextHop), label: label, proxies: proxies))
     }
 
     private static func objects(hasHost: Bool) -> [RouterObject] {
         var out: [RouterObject] = [
-            .port(PortSpec(name: "fabric", driver: .loopback)), .vrf(VRFSpec(id: .init(1), name: "blue")), .vrf(VRFSpec(id: .init(2), name: "red")),
+            .port(PortSpec(name: "fabric", driver: .loopback)),
+            .vrf(VRFSpec(id: .init(1), name: "blue", floodsUnknownUnicast: !hasHost, learnsMACs: true, macLimit: 100)),
+            .vrf(VRFSpec(id: .init(2), name: "red")),
             .vif(
                 VifSpec(
                     id: .init(0), name: "fabric0", kind: .physical, port: "fabric", vrf: .init(0), mac: fabricMAC ?? .gateway,

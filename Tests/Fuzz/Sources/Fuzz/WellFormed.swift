@@ -35,6 +35,7 @@ struct WellFormed {
         switch type {
         case 0x0800: return checkIPv4(payload, tunnels: tunnels)
         case 0x86DD: return checkIPv6(payload, tunnels: tunnels)
+        case 0x8100, 0x88A8: return payload.count >= 4 ? checkPayload(Self.word(payload, 2), payload.dropFirst(4), tunnels: false) : nil
         case 0x0806: return payload.count >= 28 ? nil : "ARP of \(payload.count) octets"
         default: return nil
         }
@@ -83,6 +84,8 @@ struct WellFormed {
             guard length >= 8, length <= segment.count else { return nil }
             if Self.word(segment, 6) != 0 { note(Self.sum(segment.prefix(length), pseudo + 17 + length) == 0xFFFF) }
         case 47 where tunnels:
+            // ERSPAN type II carries what was mirrored, whatever it is.
+            if segment.count >= 16, Self.word(segment, 0) == 0x1000, Self.word(segment, 2) == 0x88BE { return nil }
             guard segment.count >= 4, Self.word(segment, 0) == 0, Self.word(segment, 2) == 0x8847 else { return "GRE header \(segment.prefix(4))" }
             return checkMPLS(segment.dropFirst(4))
         default: break
@@ -94,12 +97,18 @@ struct WellFormed {
         guard header.count >= 8, header.prefix(4).elementsEqual([8, 0, 0, 0]), header[header.startIndex + 7] == 0 else {
             return "VXLAN header \(header.prefix(8))"
         }
+        if Self.word(header, 4) << 8 | Int(header[header.startIndex + 6]) == Topology.mirrorVNI { return nil }
         return check(header.dropFirst(8), tunnels: false).map { "in VXLAN: " + $0 }
     }
 
     private mutating func checkMPLS(_ entry: ArraySlice<UInt8>) -> String? {
         guard entry.count > 4, entry[entry.startIndex + 2] & 1 == 1, entry[entry.startIndex + 3] > 0 else { return "MPLS entry \(entry.prefix(4))" }
         let packet = entry.dropFirst(4)
+        if packet[packet.startIndex] >> 4 == 0 {
+            // A flooded frame: a control word of zero and a VXLAN header before it.
+            guard packet.count >= 4, packet.prefix(4).allSatisfy({ $0 == 0 }) else { return "control word \(packet.prefix(4))" }
+            return checkVXLAN(packet.dropFirst(4)).map { "in MPLS: " + $0 }
+        }
         return checkPayload(packet[packet.startIndex] >> 4 == 4 ? 0x0800 : 0x86DD, packet, tunnels: false).map { "in MPLS: " + $0 }
     }
 }

@@ -1,6 +1,7 @@
+import Overlay
 import XMPP
 
-/// An XMPP stream in pieces: what comes out as a stanza can be written and read again, and is the same.
+/// An XMPP stream in pieces: what comes out as a stanza can be written and read again, and is the same; so is a route or an object in one.
 func xmppTarget(_ input: UnsafeRawBufferPointer) {
     guard let first = input.first else { return }
     // The first octet is the size of the pieces.
@@ -12,10 +13,23 @@ func xmppTarget(_ input: UnsafeRawBufferPointer) {
         guard case .element(let element) = event else { continue }
         if let stanza = try? Stanza(element: element) {
             require((try? Stanza(element: stanza.element)) == stanza, "\(stanza) is not what it is written as")
-            if case .iq(let iq) = stanza { _ = try? PubSub.Request(iq) }
+            if case .iq(let iq) = stanza, case .publish(let node, let items)? = try? PubSub.Request(iq) {
+                for item in items { if let payload = item.payload { published(payload, node) } }
+            }
             if case .message(let message) = stanza { _ = PubSub.Event(message) }
         }
     }
+}
+
+/// A route as agents publish it, or an object as controllers tell it.
+private func published(_ payload: XMLElement, _ text: String) {
+    if let node = RouteNode(text) { require(RouteNode(node.description) == node, "node \(text)") }
+    if let route = try? RouteAdvertisement(entry: payload, vrf: "blue") {
+        let again = try? RouteAdvertisement(entry: route.entry, vrf: "blue")
+        require(again == route, "\(route) is read as \(again.map { "\($0)" } ?? "nothing")")
+        require(RouteNode(route.node)?.destination == route.destination, "node \(route.node) of \(route)")
+    }
+    if let object = try? ConfigObject(element: payload) { require((try? ConfigObject(element: object.element)) == object, "\(object)") }
 }
 
 private func events(_ octets: [UInt8], size: Int, _ limits: StreamParser.Limits) -> [StreamParser.Event] {

@@ -1,0 +1,1 @@
+../../../../Sources/DataplaneAPI/Octets.swift

@@ -1,0 +1,1 @@
+../../../../Sources/DataplaneAPI/Generated/dataplane.pb.swift

@@ -1,0 +1,1 @@
+../../../../Sources/DataplaneService/Service/TableReader.swift
