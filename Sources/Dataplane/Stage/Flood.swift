@@ -10,7 +10,7 @@ import Synchronization
 ///
 /// - Input: a frame with a group destination from a workload or a tunnel; a bridged frame whose destination is unknown; ARP and ND that is not answered here.
 /// - Output: settled; `Replicate` makes the copies.
-/// - Drops: noL2Route, invalidNextHop, invalidMulticastSource, invalidLabel, invalidPacket, pull, unknownVLAN, and those of `replicate`.
+/// - Drops: noL2Route, invalidNextHop, invalidMulticastSource, invalidLabel, invalidPacket, invalidARP, pull, unknownVLAN, and those of `replicate`.
 extension Worker {
     // MARK: - From a workload
 
@@ -100,6 +100,9 @@ extension Worker {
         guard let part = set.pointee.part(from: source, isVXLAN: false) else { return packet.settle(.drop(.invalidMulticastSource)) }
         let type = Ethernet(packet.data).type
         if type.isVLAN { return packet.settle(.drop(.unknownVLAN)) }
+        if type == .arp, !ARP.check(packet.data + Ethernet.size, available: packet.length &- Ethernet.size) {
+            return packet.settle(.drop(.invalidARP))
+        }
         if type == .ipv4 || type == .ipv6, let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
         replicate(&packet, set, from: part == .evpn ? .evpn : .fabric(source))
     }

@@ -123,6 +123,8 @@ extension Worker {
         } else if ethernet.type.isVLAN {
             // RFC 7348 section 6.1: a tag has no meaning in the overlay, but it would have one on a port with sub-interfaces.
             return packet.settle(.drop(.unknownVLAN))
+        } else if ethernet.type == .arp, !ARP.check(packet.data + Ethernet.size, available: packet.length &- Ethernet.size) {
+            return packet.settle(.drop(.invalidARP))
         }
         if !mark(&packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
         if nextHop.pointee.learns { learnFar(packet, outer: outer, vni: vni) }

@@ -95,6 +95,7 @@ import Testing
 
     static let rows: [Row] = [
         Row(.invalidARP, "ARP for another kind of hardware", arp.prefix(14) + [0, 7] + arp.dropFirst(16)),
+        Row(.invalidARP, "half an ARP packet out of a tunnel", from: true, vxlan(5001, Array(remoteARP.prefix(28)))),
         Row(.flowTableFull, "more flows than there are entries", count: 1...5000, state: { TestRouter(flows: 64) }) { _ in
             (0..<2000).map { routed("10.1.0.12", udp(1000 + $0, 2000)) }
         },

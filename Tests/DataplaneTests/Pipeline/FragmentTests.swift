@@ -180,15 +180,21 @@ import Testing
         #expect(test.router.status().tables.first { $0.name == "fragment" }.map { ($0.used <= 32, $0.capacity) } ?? (false, 0) == (true, 64))
         // Another vif's pieces, and whole packets, pass.
         _ = test.fabric.take()
-        var other = Self.piece(0, 24, last: false)
-        other.withUnsafeMutableBytes {
-            let ip = IPv4($0.baseAddress! + 14)
-            ip.source = 0x0A01_000C
-            ip.updateChecksum()
+        for id in 0..<16 as Range<UInt16> {
+            var other = Self.piece(0, 24, last: false)
+            other.withUnsafeMutableBytes {
+                let ip = IPv4($0.baseAddress! + 14)
+                ip.source = 0x0A01_000C
+                ip.identification = id
+                ip.updateChecksum()
+            }
+            test.blue2.input.append(other)
         }
-        test.send(other, from: test.blue2)
+        test.run()
+        // One set of entries or another may be full of the flood's; where that is changes with every start.
+        #expect(test.fabric.take().count >= 8)
         test.send(Golden.routed, from: test.blue1)
-        #expect(test.fabric.take().count == 2)
+        #expect(test.fabric.take().count == 1)
     }
 
     @Test func ipv6() {
