@@ -147,6 +147,7 @@ public final class Router: @unchecked Sendable {
             threads = []
         }
         drainMesh()
+        for worker in workers { worker.expireHeld(all: true) }
         isStopping.store(true, ordering: .relaxed)
         trapBell.ring()
         trapThread.withLock {
@@ -167,6 +168,7 @@ public final class Router: @unchecked Sendable {
             learn()
             if !worked, state.withLock({ state in state.portSlots.allSatisfy { $0?.isExhausted ?? true } }) { break }
         }
+        for worker in workers { worker.expireHeld(all: true) }
         state.withLock { state in for port in state.portSlots { port?.close() } }
     }
 

@@ -57,7 +57,7 @@ public struct RouterConfiguration: Sendable {
     public var rebalance: RebalancePolicy? = RebalancePolicy()
     /// Datagrams whose fragments are tracked at one time, per worker.
     public var fragmentCapacity = 1024
-    public var fragmentPolicy = FragmentPolicy.forward
+    public var fragmentPolicy = FragmentPolicy.hold
     public init(
         cores: [Int?] = [nil], idle: IdlePolicy = .adaptive, flowCapacity: Int = 1 << 19, nextHopCapacity: Int = 1 << 19, vifCapacity: Int = 4352,
         vrfCapacity: Int = 4096
@@ -115,7 +115,8 @@ public struct RouterCounters: Hashable, Sendable {
     public var received: UInt64 = 0, forwarded: UInt64 = 0, dropped: UInt64 = 0, trapped: UInt64 = 0, consumed: UInt64 = 0
     /// Packets the router made itself.
     public var generated: UInt64 = 0
-    /// Frames handed to another worker to be sent, and taken from others. In the totals the difference is on the way.
+    /// Frames handed to another worker to be sent, and taken from others; fragments that wait for their first, and that need wait no longer. In the totals the
+    /// difference is on the way.
     public var handedOver: UInt64 = 0, takenOver: UInt64 = 0
     public init() {}
     public var isBalanced: Bool {

@@ -5,17 +5,31 @@ import NetTypes
 ///
 /// - Input: the packets of a burst in which there is a fragment, after their input stage.
 /// - Output: fragments have the hash of their datagram's flow, so that they take one path of an ECMP next hop and of the fabric; later ones are counted in the flow's entry,
-///   and share its fate. A later fragment that comes before the first goes by its addresses, or not at all (`FragmentPolicy`).
+///   and share its fate. A later fragment that comes before the first waits for it, goes by its addresses, or does not go at all (`FragmentPolicy`).
 /// - Drops: fragmentError: a first fragment too short for the transport header it should have (RFC 1858, RFC 7112), one that could overwrite it (RFC 3128), a piece but the last that is
 ///   not a multiple of 8 octets, octets past 65535, overlaps (RFC 5722), duplicates. noFragmentEntries: the table, or the vif's half of it, is full. flowActionDrop.
 extension Worker {
-    @inline(never) func trackFragments(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
+    /// Returns how many packets are left in the burst: those that wait for their first fragment are not.
+    @inline(never) func trackFragments(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) -> Int {
         fragmentsSeen = false
+        var kept = 0
         for index in 0..<count {
-            let packet = packets + index
+            let packet = packets + kept
+            if kept != index { packet.update(from: packets + index, count: 1) }
+            kept &+= 1
             guard packet.pointee.flags.contains(.fragment), packet.pointee.next.rawValue < Packet.Next.crossConnect.rawValue else { continue }
-            if let reason = trackFragment(packet, index) { packet.pointee.settle(.drop(reason)) }
+            switch trackFragment(packet, kept &- 1) {
+            case .passes: break
+            case .dropped(let reason): packet.pointee.settle(.drop(reason))
+            case .held: kept &-= 1
+            }
         }
+        return kept
+    }
+
+    private enum FragmentOutcome {
+        case passes, held
+        case dropped(DropReason)
     }
 
     /// After the flow stage, in which a first fragment of the same burst may have made the flow: later fragments are counted in it, and share its fate.
@@ -37,16 +51,18 @@ extension Worker {
         fragmentFollowers = 0
     }
 
-    private func trackFragment(_ packet: UnsafeMutablePointer<Packet>, _ index: Int) -> DropReason? {
+    private func trackFragment(_ packet: UnsafeMutablePointer<Packet>, _ index: Int) -> FragmentOutcome {
         let piece = FragmentPiece(packet.pointee)
-        guard piece.isSound(packet.pointee) else { return .fragmentError }
+        guard piece.isSound(packet.pointee) else { return .dropped(.fragmentError) }
         guard
             let entry = fragments.entry(
                 piece.key, proto: packet.pointee.proto, vif: packet.pointee.ingress.pointee.id, now: milliseconds)
-        else { return .noFragmentEntries }
+        else { return .dropped(.noFragmentEntries) }
         // Until the lifetime ends, what belongs to a refused datagram is recognised and dropped.
-        if entry.pointee.state.contains(.refused) { return .fragmentError }
-        guard fragments.mark(entry, offset: piece.offset, length: piece.length, isLast: !piece.moreFollow) == .fine else { return .fragmentError }
+        if entry.pointee.state.contains(.refused) { return .dropped(.fragmentError) }
+        guard fragments.mark(entry, offset: piece.offset, length: piece.length, isLast: !piece.moreFollow) == .fine else {
+            return .dropped(.fragmentError)
+        }
         if piece.offset == 0 {
             entry.pointee.state.insert(.hasFirst)
             // Of IPv6 only the first fragment shows what follows the extension headers.
@@ -55,17 +71,27 @@ extension Worker {
                 entry.pointee.ports = ports
                 entry.pointee.state.insert(.hasPorts)
             }
-        } else if !entry.pointee.state.contains(.hasFirst), fragmentPolicy == .drop {
-            return .noFragmentEntries
+        } else if !entry.pointee.state.contains(.hasFirst) {
+            switch fragmentPolicy {
+            case .forward: break
+            case .drop: return .dropped(.noFragmentEntries)
+            case .hold: return hold(packet, piece.key, entry).map { FragmentOutcome.dropped($0) } ?? .held
+            }
         }
         let known = entry.pointee
         if fragments.isComplete(entry) { fragments.release(entry) }
+        if piece.offset == 0, known.state.contains(.holds) { wakeHeld(piece.key, known) }
+        join(packet, known, index, isFirst: piece.offset == 0)
+        return .passes
+    }
+
+    /// Gives a fragment what is known of its datagram. `index`: its place in the burst.
+    func join(_ packet: UnsafeMutablePointer<Packet>, _ known: FragmentTable.Entry, _ index: Int, isFirst: Bool = false) {
         guard known.state.contains(.hasPorts) else {
             packet.pointee.hash = tupleHash(packet.pointee, [.proto, .source, .destination])
-            return nil
+            return
         }
-        follow(packet, known, index, isFirst: piece.offset == 0)
-        return nil
+        follow(packet, known, index, isFirst: isFirst)
     }
 
     /// Gives the fragment its flow's hash, and notes a later one for `followFlows`.
@@ -103,6 +129,8 @@ extension Worker {
 
 /// What becomes of a later fragment that comes before its datagram's first.
 public enum FragmentPolicy: UInt8, Hashable, Sendable, CaseIterable {
+    /// It waits for the first, 2 s at most, in bounded numbers (`HeldFragment`), and follows it.
+    case hold
     /// It goes the way of its addresses; its flow does not see it.
     case forward
     case drop

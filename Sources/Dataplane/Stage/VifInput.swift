@@ -26,7 +26,8 @@ extension Worker {
         vifCounters.add(id, .receivedBytes, bytes)
         if let set = tables.observation.load(ordering: .acquiring) { observeReceived(set, count, vif: id) }
         input(count, vif)
-        if fragmentsSeen { trackFragments(burst, count) }
+        var count = count
+        if fragmentsSeen { count = trackFragments(burst, count) }
         if !vif.pointee.flags.isDisjoint(with: .checksReversePath) { checkReversePath(burst, count, vif) }
         process(burst, count)
         // Packets that the router made on the way (ICMP errors into the overlay) take the same stages. They cause no further ones.
@@ -36,6 +37,7 @@ extension Worker {
             madeCount = 0
             process(burst, count)
         }
+        if heldReady > 0 { releaseHeld() }
     }
 
     private func input(_ count: Int, _ vif: UnsafePointer<Vif>) {

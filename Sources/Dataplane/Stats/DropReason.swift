@@ -36,6 +36,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case jumboMulticast = 38
     case unknownVLAN = 39
     case workerQueueFull = 48
+    case fragmentQueueFull = 49
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -89,6 +90,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .jumboMulticast: "Jumbo Mcast Pkt with DF Bit"
         case .unknownVLAN: "Unknown VLAN"
         case .workerQueueFull: "Worker Queue Full"
+        case .fragmentQueueFull: "Fragment Queueing Failures"
         }
     }
 
@@ -125,7 +127,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapQueueFull: "the control program does not keep up with trapped packets"
         case .workerQueueFull: "the worker that was to process or to send the packet does not keep up"
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
-        case .noFragmentEntries: "more datagrams are coming in fragments than the fragment table, or the vif's half of it, holds"
+        case .noFragmentEntries:
+            "more datagrams are coming in fragments than the fragment table, or the vif's half of it, holds; or the first fragment did not come"
+        case .fragmentQueueFull: "too many fragments wait for their datagrams' first"
         case .multicastClone: "no buffer was free for a copy of a flooded packet, or the packet is larger than a buffer"
         case .invalidMulticastSource: "a flooded packet came out of a tunnel whose far end is no member of the group's composite next hop"
         case .jumboMulticast: "a flooded packet is larger than the outgoing MTU and may not be fragmented"

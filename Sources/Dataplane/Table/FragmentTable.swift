@@ -46,6 +46,8 @@ final class FragmentTable: @unchecked Sendable {
         static let hasPorts = State(rawValue: 1 << 2)
         /// Pieces overlapped: what is left of the datagram is dropped (RFC 5722 section 4).
         static let refused = State(rawValue: 1 << 3)
+        /// Later pieces wait for the first.
+        static let holds = State(rawValue: 1 << 4)
     }
 
     enum Outcome: Equatable {
@@ -190,7 +192,7 @@ final class FragmentTable: @unchecked Sendable {
         return Int(truncatingIfNeeded: foldedMultiply(a ^ key.destinationHigh, key.destinationLow ^ UInt64(key.kind) &<< 48 ^ ~seed))
     }
 
-    private static func isSame(_ a: Key, _ b: Key) -> Bool {
+    static func isSame(_ a: Key, _ b: Key) -> Bool {
         a.identification == b.identification && a.vrf == b.vrf && a.kind == b.kind && a.sourceLow == b.sourceLow
             && a.destinationLow == b.destinationLow
             && a.sourceHigh == b.sourceHigh && a.destinationHigh == b.destinationHigh

@@ -32,6 +32,10 @@ final class Worker: @unchecked Sendable {
     /// Later fragments of this burst that have a flow.
     let followers = UnsafeMutablePointer<Follower>.allocate(capacity: Int(VR_BURST))
     var fragmentFollowers = 0
+    /// Later fragments that wait for their first; how many, and how many of them need wait no longer.
+    let held = UnsafeMutablePointer<HeldFragment>.allocate(capacity: Worker.heldCapacity)
+    var heldCount = 0, heldReady = 0
+    var heldChecked: UInt32 = 0
 
     /// Packets for the control program. `trapBell` wakes its reader.
     let traps = PacketRing(count: 512)
@@ -115,6 +119,7 @@ final class Worker: @unchecked Sendable {
     deinit {
         burst.deallocate()
         followers.deallocate()
+        held.deallocate()
         frames.deallocate()
         keys.deallocate()
         made.deallocate()
@@ -181,6 +186,7 @@ final class Worker: @unchecked Sendable {
                 }
             }
         }
+        if heldCount > 0 { expireHeld() }
         if pendingCount > 0 { transmitPending() }
         if copyCount > 0 { sendCopies() }
         if now > nextAgeing {

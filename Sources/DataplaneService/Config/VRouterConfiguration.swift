@@ -59,7 +59,7 @@ public struct VRouterConfiguration: Sendable {
         if let fragments = try root["fragments"]?.mapping(keys: ["capacity", "outOfOrder"]) {
             if let value = fragments["capacity"] { configuration.router.fragmentCapacity = try value.integer(in: 16...65_536) }
             if let value = fragments["outOfOrder"] {
-                configuration.router.fragmentPolicy = try value.choice(["forward": .forward, "drop": .drop])
+                configuration.router.fragmentPolicy = try value.choice(["hold": .hold, "forward": .forward, "drop": .drop])
             }
         }
         if let capacities = try root["capacities"]?.mapping(keys: [

@@ -190,6 +190,7 @@ import Testing
         .interfaceTransmitDiscard: "a port is closed while frames for it are staged: HotChangeTests",
         .interfaceDrop: "frames from a vif of a kind that sends nothing into the router",
         .misc: "a packet that left a stage without a verdict: a fault of the router's, never to be seen",
+        .fragmentQueueFull: "more fragments wait for their first than may; those that wait are no drops yet: FragmentTests",
         .workerQueueFull: "needs a second worker that does not keep up: SpreadingTests",
     ]
 

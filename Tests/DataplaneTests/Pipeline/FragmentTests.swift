@@ -87,6 +87,56 @@ import Testing
         #expect(strict.fabric.take().count == 1 && strict.allDrops == ["no_fragment_entries": 2])
     }
 
+    /// Later pieces that come before the first wait for it, follow its flow, and keep their order; those whose first does not come are dropped in the end.
+    @Test func theyWaitForTheFirst() {
+        let held = TestRouter(remote: .mplsOverUDP, fragmentPolicy: .hold)
+        held.blue1.input = [Self.piece(48, 8, last: true), Self.piece(24, 24, last: false)]
+        held.router.run(turns: 3)
+        #expect(held.fabric.take().isEmpty && held.router.status().totals.isBalanced && held.router.status().buffersInUse == 2)
+        #expect(held.router.status().workers.first?.counters.handedOver == 2)
+        // Something else in between, and then the first, in one burst with a whole packet before and behind it.
+        held.blue1.input = [Golden.routed, Self.piece(0, 24, last: false), Golden.routed]
+        held.run()
+        let out = held.fabric.take()
+        let offsets = out.map { frame in frame.withUnsafeBytes { IPv4(reading: $0.baseAddress! + 46).fragmentOffset } }
+        #expect(offsets == [0, 0, 0, 48, 24], "the first among the others, then what waited, as it came")
+        #expect(Set(out.map { Array($0[34..<36]) }).count == 1, "one entropy: one flow")
+        #expect(held.router.flows(from: 0, limit: 10).flows.first { $0.isForward }?.packets == 5)
+        #expect(held.allDrops.isEmpty && held.router.status().tables.first { $0.name == "fragment" }?.used == 0)
+
+        held.send(Self.piece(24, 32, last: true, id: 9), from: held.blue1)
+        #expect(held.fabric.take().isEmpty && held.allDrops == ["no_fragment_entries": 1], "the router stops, and nothing more will come")
+    }
+
+    /// What waits goes the way of its first: dropped with its flow.
+    @Test func whatWaitedSharesTheFlowsFate() {
+        let test = TestRouter(remote: .mplsOverUDP, fragmentPolicy: .hold)
+        test.send(Golden.routed, from: test.blue1)
+        var flow = test.router.flows(from: 0, limit: 10).flows.first { $0.isForward }!.spec
+        flow.action = .drop
+        #expect(test.router.apply([.upsert(.flow(flow))]) == [.ok])
+        _ = test.fabric.take()
+        test.send(Self.piece(24, 32, last: true), Self.piece(0, 24, last: false), from: test.blue1)
+        #expect(test.fabric.take().isEmpty && test.allDrops == ["flow_action_drop": 2])
+    }
+
+    /// One vif holds half of what a worker keeps, and another vif still has its share.
+    @Test func whatWaitsIsBounded() {
+        let test = TestRouter(remote: .mplsOverUDP, fragmentPolicy: .hold)
+        for id in 0..<200 as Range<UInt8> { test.blue1.input.append(Self.piece(24, 32, last: true, id: id)) }
+        test.router.run(turns: 10)
+        #expect(test.allDrops == ["fragment_queue_full": 200 - UInt64(Worker.heldCapacity / 2)])
+        #expect(test.router.status().buffersInUse == Worker.heldCapacity / 2)
+        test.blue2.input = [Self.piece(24, 32, last: true, id: 250)]
+        test.router.run(turns: 2)
+        #expect(test.router.status().buffersInUse == Worker.heldCapacity / 2 + 1)
+        // The first of one comes: it goes, and makes room.
+        test.blue1.input = [Self.piece(0, 24, last: false, id: 7)]
+        test.router.run(turns: 2)
+        #expect(test.fabric.take().count == 2 && test.router.status().buffersInUse == Worker.heldCapacity / 2)
+        test.run()
+    }
+
     /// A flow whose addresses are translated: later fragments get the addresses, the first the port too.
     @Test func translationReachesLaterFragments() {
         let test = TestRouter()
