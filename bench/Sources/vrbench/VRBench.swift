@@ -23,6 +23,8 @@ import Workloads
             Ours beside dpdk-testpmd and Open vSwitch (DPDK datapath) on the same packets from the same DPDK device, in turns. Needs root and two cores.
             """) var compare = false
     @Flag(help: "The sweeps instead: rate against flows, routes, VRFs and vifs. --only names them.") var sweep = false
+    @Option(help: "Packets a second on so many workers instead, each pinned to a core of its own: a list of numbers such as 1,2.") var workers:
+        String?
     @Option(help: "The sweeps, with a chart (SVG) of each in this folder.") var plots: String?
     @Flag(
         help:
@@ -53,6 +55,15 @@ import Workloads
         }
         let figures: [Figure]
         var failures = 0
+        if let workers {
+            let counts = try Scaling.counts(workers),
+                named = Workload.catalogue(quick: quick).filter { chosen == nil ? Scaling.usual.contains($0.name) : wants($0.name) }
+            guard !named.isEmpty else { throw ValidationError("--only names no workload that packets pass through (W1 to W7, W9)") }
+            say(Scaling.heading)
+            let figures = try named.flatMap { try Scaling(workload: $0, quick: quick).run(counts) }
+            if let json { try Figure.json(figures).write(toFile: json, atomically: true, encoding: .utf8) }
+            return
+        }
         if compare {
             (figures, failures) = try Site.use(core: core) { try Comparison(site: $0, pairs: max(2, pairs), quick: quick).run(wants: wants) }
         } else if sweep || plots != nil {
