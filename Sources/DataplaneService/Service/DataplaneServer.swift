@@ -16,7 +16,8 @@ public final class DataplaneServer: Sendable {
         let transport = HTTP2ServerTransport.Posix(
             listeningSocketDescriptor: Int(listener.descriptor), transportSecurity: .plaintext,
             config: .defaults { config in config.rpc.maxRequestPayloadSize = Self.maximumRequest })
-        server = GRPCServer(transport: transport, services: [DataplaneService(router: router, version: version)])
+        let service = DataplaneService(router: router, version: version)
+        server = GRPCServer(transport: transport, services: [service, ApplyService(service: service)])
     }
 
     /// Serves until `shutDown`, or the task is cancelled. Removes the socket file. To be called once.

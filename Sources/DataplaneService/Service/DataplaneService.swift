@@ -30,30 +30,16 @@ public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
     public func apply(
         request: ServerRequest<Dataplane_V1_ApplyRequest>, context: ServerContext
     ) async throws -> ServerResponse<Dataplane_V1_ApplyResponse> {
-        let operations = request.message.operations
-        guard operations.count <= DataplaneClient.maximumBatch else {
-            throw RPCError(
-                code: .resourceExhausted, message: "\(operations.count) operations in one call; the limit is \(DataplaneClient.maximumBatch)")
-        }
-        let results = await onQueue { Self.apply(operations, to: self.router) }
-        return ServerResponse(message: .with { $0.results = results })
+        let outcomes = try await apply(ApplyBatch(request.message.operations))
+        return ServerResponse(message: .with { $0.results = outcomes.map { Dataplane_V1_Result($0) } })
     }
 
-    /// The understood operations go to the router together, in order; each result is put where its operation was.
-    static func apply(_ messages: [Dataplane_V1_Operation], to router: Router) -> [Dataplane_V1_Result] {
-        var results = Array(repeating: Dataplane_V1_Result(), count: messages.count)
-        var operations: [RouterOperation] = []
-        var places: [Int] = []
-        for (index, message) in messages.enumerated() {
-            do throws(FieldError) {
-                operations.append(try RouterOperation(message))
-                places.append(index)
-            } catch {
-                results[index] = Dataplane_V1_Result(.invalid("operation \(index): \(error)"))
-            }
+    /// The understood operations go to the router together, in order.
+    func apply(_ batch: ApplyBatch) async throws -> [RouterOutcome] {
+        guard batch.count <= DataplaneClient.maximumBatch else {
+            throw RPCError(code: .resourceExhausted, message: "\(batch.count) operations in one call; the limit is \(DataplaneClient.maximumBatch)")
         }
-        for (place, outcome) in zip(places, router.apply(operations)) { results[place] = Dataplane_V1_Result(outcome) }
-        return results
+        return await onQueue { batch.apply(to: self.router) }
     }
 
     public func read(
@@ -155,5 +141,19 @@ public final class DataplaneService: Dataplane_V1_Dataplane.ServiceProtocol {
 
     func onQueue<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in queue.async { continuation.resume(returning: body()) } }
+    }
+}
+
+/// Apply as clients call it: registered after the generated handlers, in the place of theirs, so that requests are decoded by `ApplyRequestDeserializer`, on the thread
+/// of the call, while the router may be at an earlier batch.
+struct ApplyService: RegistrableRPCService {
+    let service: DataplaneService
+
+    func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
+        router.registerHandler(
+            forMethod: Dataplane_V1_Dataplane.Method.Apply.descriptor, deserializer: ApplyRequestDeserializer(), serializer: ApplyResponseSerializer()
+        ) { request, _ in
+            StreamingServerResponse(single: ServerResponse(message: try await service.apply(ServerRequest(stream: request).message)))
+        }
     }
 }
