@@ -46,17 +46,21 @@ extension Worker {
         flows.continueLookups(hashes, indices, count: selected)
         let generation = tables.generation.load(ordering: .acquiring)
         tableGeneration = generation
+        var missed = 0
         for slot in 0..<selected {
             let packet = packets + positions[slot]
             packet.pointee.hash = UInt32(truncatingIfNeeded: hashes[slot] >> 32) | 1
-            var index = flows.finish(keys + slot, hashes[slot], candidate: indices[slot])
+            let index = flows.finish(keys + slot, hashes[slot], candidate: indices[slot])
             if index == FlowTable.none {
-                index = insertFlow(packet, slot)
-                if index == FlowTable.none { continue }
+                // The places of those before are not needed any more.
+                if missed < slot { (keys[missed], hashes[missed], positions[missed]) = (keys[slot], hashes[slot], positions[slot]) }
+                missed &+= 1
+                continue
             }
             packet.pointee.flow = index
             account(packet, index, generation)
         }
+        if missed > 0 { setUpFlows(packets, missed, generation) }
     }
 
     /// A packet without a transport header: whether it has a flow all the same. TCP and UDP have not: cut off before their ports they are no use to anybody.
@@ -115,25 +119,7 @@ extension Worker {
         return true
     }
 
-    /// The first packet's pair; `none` when there is no entry for this packet (it is settled, or goes on without).
-    private func insertFlow(_ packet: UnsafeMutablePointer<Packet>, _ slot: Int) -> UInt32 {
-        var reverse = keys[slot].reversed
-        let admission = admit(packet, keys + slot)
-        let template = FlowTable.Template(
-            action: admission.reason == nil ? FlowAction.forward.rawValue : FlowAction.drop.rawValue, cookie: 0,
-            ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
-            now: milliseconds)
-        let result = tables.flows.insertPair(lane: id, forward: keys + slot, reverse: &reverse, template)
-        switch result.status {
-        case .inserted, .exists: return result.index
-        case .full:
-            packet.pointee.settle(.drop(.flowTableFull))
-            return FlowTable.none
-        case .conflict, .busy: return FlowTable.none
-        }
-    }
-
-    @inline(__always) private func account(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32) {
+    @inline(__always) func account(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32) {
         let entry = tables.flows.reader.entry(index)
         // The reverse entry was made by a packet of the other direction.
         if entry.ingressVif == ForwardingTables.noVif { entry.ingressVif = packet.pointee.ingress.pointee.id }

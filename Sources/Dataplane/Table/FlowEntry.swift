@@ -210,11 +210,27 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         }
     }
 
-    /// Zeroes the entry and gives it its key; word by word, as others may look at its `life`.
-    @inline(__always) func begin(_ key: UnsafePointer<FlowKey>) {
-        let words = UnsafeRawPointer(key)
-        for offset in stride(from: 0, to: 40, by: 8) { memory.store64(offset, words.load(fromByteOffset: offset, as: UInt64.self)) }
-        memory.store64(40, UInt64(words.load(fromByteOffset: 40, as: UInt16.self)))
-        for offset in stride(from: 48, to: MemoryLayout<FlowEntry>.size, by: 8) { memory.store64(offset, 0) }
+    /// Gives the entry its key and what it begins with; all else is zero. Word by word, as others may look at its `life`, which stays 0.
+    @inline(__always) func begin(
+        _ key: UnsafePointer<FlowKey>, action: UInt8, flags: FlowEntry.Flags, udpSourcePort: UInt16, generation: UInt8, ingressVif: UInt32,
+        now: UInt32, reverse: UInt32, cookie: UInt64
+    ) {
+        memory.store64(0, key.pointee.ports)
+        memory.store64(8, key.pointee.a0)
+        memory.store64(16, key.pointee.a1)
+        memory.store64(24, key.pointee.a2)
+        memory.store64(32, key.pointee.a3)
+        let first = UInt64(key.pointee.kind) | UInt64(action) &<< 16 | UInt64(flags.rawValue) &<< 24
+        memory.store64(40, first | UInt64(udpSourcePort) &<< 32 | UInt64(generation) &<< 48)
+        memory.store64(Offset.route, 0)
+        memory.store64(Offset.tableGeneration, UInt64(ingressVif) &<< 32)
+        memory.store64(Offset.packets, 0)
+        memory.store64(Offset.bytes, 0)
+        memory.store64(Offset.lastSeen, UInt64(now) | UInt64(reverse) &<< 32)
+        memory.store64(Offset.tcpSequenceEnd, 0)
+        memory.store64(Offset.tcpState, 0)
+        memory.store64(Offset.cookie, cookie)
+        memory.store64(112, UInt64(now))
+        memory.store64(120, 0)
     }
 }

@@ -2,7 +2,8 @@ import Synchronization
 
 /// Free entries of the flow table: a list per lane, a shared store of whole chunks between the lanes, and the entries never used yet.
 ///
-/// A list is linked through the entries themselves. A lane that has many gives a chunk of 64 to the store, a lane that has none takes one, so flows
+/// A lane's next entries are in an array of its own, so that taking one touches nothing but the array; what is too much for it is a list linked through the entries
+/// themselves. A lane that has many gives a chunk of 64 to the store, a lane that has none takes one, so flows
 /// that one worker makes and another ages do not strand. The store has a lock that is tried, not waited for.
 ///
 /// # Thread-safety
@@ -13,8 +14,12 @@ final class FlowEntryPool: @unchecked Sendable {
 
     /// What one lane owns; padded, so that lanes share no cache line.
     private struct Lane: ~Copyable {
-        var head: UInt32 = 0
+        /// The next free entry is the last of these.
+        let free = UnsafeMutablePointer<UInt32>.allocate(capacity: FlowEntryPool.keep)
         var count = 0
+        /// And the first of a list of more.
+        var head: UInt32 = 0
+        var listed = 0
         var limbo = Limbo()
         var cursor: UInt32 = 1
         // Statistics, read by others.
@@ -22,6 +27,7 @@ final class FlowEntryPool: @unchecked Sendable {
         let removed = Atomic<UInt64>(0)
         let full = Atomic<UInt64>(0)
         let busy = Atomic<UInt64>(0)
+        deinit { free.deallocate() }
         var padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
     }
 
@@ -51,22 +57,25 @@ final class FlowEntryPool: @unchecked Sendable {
     }
 
     /// A free entry, 0: none.
-    func take(_ lane: Int) -> UInt32 {
+    @inline(__always) func take(_ lane: Int) -> UInt32 {
         let own = lanes + lane
-        if own.pointee.head == 0, !refill(own) { return 0 }
-        let index = own.pointee.head
-        own.pointee.head = (entries + Int(index)).reverse
+        if own.pointee.count == 0, !refill(own) { return 0 }
         own.pointee.count &-= 1
-        return index
+        return own.pointee.free[own.pointee.count]
     }
 
     /// An entry that no reader can hold: never published, or past its grace period.
     func give(_ lane: Int, _ index: UInt32) {
         let own = lanes + lane
+        if own.pointee.count < Self.keep {
+            own.pointee.free[own.pointee.count] = index
+            own.pointee.count &+= 1
+            return
+        }
         (entries + Int(index)).reverse = own.pointee.head
         own.pointee.head = index
-        own.pointee.count &+= 1
-        if own.pointee.count >= Self.keep { share(own) }
+        own.pointee.listed &+= 1
+        if own.pointee.listed >= Self.chunk { share(own) }
     }
 
     /// An entry that was published: free after a grace period.
@@ -86,33 +95,48 @@ final class FlowEntryPool: @unchecked Sendable {
         swap(&limbo, &lanes[lane].limbo)
     }
 
-    private func refill(_ own: UnsafeMutablePointer<Lane>) -> Bool {
+    /// Puts up to a chunk of entries into the lane's empty array; false when there is none anywhere.
+    @inline(never) private func refill(_ own: UnsafeMutablePointer<Lane>) -> Bool {
+        if own.pointee.head != 0 {
+            own.pointee.head = unlist(own, own.pointee.head)
+            own.pointee.listed &-= own.pointee.count
+            return true
+        }
         if store.load(ordering: .relaxed) != 0, lockStore() {
             let head = store.load(ordering: .relaxed)
             if head != 0 { store.store((entries + Int(head)).tcpSequenceEnd, ordering: .relaxed) }
             storeLock.store(0, ordering: .releasing)
             if head != 0 {
-                own.pointee.head = head
-                own.pointee.count = Self.chunk
+                _ = unlist(own, head)
                 return true
             }
         }
         if untouched.load(ordering: .relaxed) <= capacity {
             let first = untouched.add(UInt32(Self.chunk), ordering: .relaxed).oldValue
             if first <= capacity {
-                let end = min(first &+ UInt32(Self.chunk), capacity &+ 1)
-                var index = end
+                // The lowest last, so that they are used in order.
+                var index = min(first &+ UInt32(Self.chunk), capacity &+ 1)
                 while index > first {
                     index &-= 1
-                    (entries + Int(index)).reverse = own.pointee.head
-                    own.pointee.head = index
+                    own.pointee.free[own.pointee.count] = index
+                    own.pointee.count &+= 1
                 }
-                own.pointee.count = Int(end &- first)
                 return true
             }
         }
         collect(lanes.distance(to: own))
-        return own.pointee.head != 0
+        return own.pointee.count != 0
+    }
+
+    /// Moves at most a chunk of a list into the lane's array; returns what is left of it.
+    private func unlist(_ own: UnsafeMutablePointer<Lane>, _ head: UInt32) -> UInt32 {
+        var index = head
+        while index != 0, own.pointee.count < Self.chunk {
+            own.pointee.free[own.pointee.count] = index
+            own.pointee.count &+= 1
+            index = (entries + Int(index)).reverse
+        }
+        return index
     }
 
     /// Gives the first chunk of a lane's list to the store.
@@ -122,7 +146,7 @@ final class FlowEntryPool: @unchecked Sendable {
         var last = head
         for _ in 1..<Self.chunk { last = (entries + Int(last)).reverse }
         own.pointee.head = (entries + Int(last)).reverse
-        own.pointee.count &-= Self.chunk
+        own.pointee.listed &-= Self.chunk
         (entries + Int(last)).reverse = 0
         (entries + Int(head)).tcpSequenceEnd = store.load(ordering: .relaxed)
         store.store(head, ordering: .relaxed)

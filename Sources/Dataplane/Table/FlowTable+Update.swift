@@ -1,12 +1,28 @@
 import CPlatform
 import Synchronization
 
+/// A flow on its way into the table.
+struct FlowPair {
+    var reverse: FlowKey
+    let forwardHash: UInt64
+    var reverseHash: UInt64 = 0
+    /// The entries that it will have; 0: there were none.
+    var index = FlowTable.none, reverseIndex = FlowTable.none
+    /// One key serves both directions.
+    var isSelfReverse = false
+
+    init(reverse: FlowKey, forwardHash: UInt64) {
+        self.reverse = reverse
+        self.forwardHash = forwardHash
+    }
+}
+
 // Insertion, removal, ageing, reading.
 extension FlowTable {
     /// Offset of `FlowEntry.life`.
     static let lifeOffset = 100
 
-    /// Buckets held by one update: at most the primary and both alternates of two keys. Taken by try-lock only.
+    /// Buckets held by one update: at most the primary and both alternates of two keys, and one more for each where a key was moved to. Taken by try-lock only.
     private struct Locks {
         private var held: SIMD8<Int32> = .init(repeating: -1)
         private var count = 0
@@ -18,6 +34,19 @@ extension FlowTable {
             held[count] = name
             count &+= 1
             return true
+        }
+
+        /// Of a bucket that is not needed: whether it was not held before; nil: another lane has it.
+        mutating func takeSpare(_ bucket: Int, of table: FlowTable) -> Bool? {
+            let before = count
+            guard before < held.scalarCount, take(bucket, of: table) else { return nil }
+            return count > before
+        }
+
+        mutating func releaseLast(of table: FlowTable) {
+            count &-= 1
+            table.bucket(Int(held[count])).unlock()
+            held[count] = -1
         }
 
         func releaseAll(of table: FlowTable) {
@@ -33,103 +62,162 @@ extension FlowTable {
 
     /// Makes a flow: both entries, or, when one key serves both directions, the one. Bounded: waits for nobody.
     func insertPair(lane: Int, forward: UnsafePointer<FlowKey>, reverse: UnsafePointer<FlowKey>, _ template: Template) -> Insertion {
-        let forwardHash = hash(forward), reverseHash = hash(reverse)
-        // Both are likely misses: let them overlap with each other and with what follows.
-        vr_prefetch_write(bucket(primary(forwardHash)).base)
-        vr_prefetch_write(bucket(primary(reverseHash)).base)
-        let isSelfReverse = forward.pointee == reverse.pointee
-        let index = pool.take(lane)
-        guard index != Self.none else {
-            pool.countFull(lane)
-            return Insertion(status: .full)
-        }
-        let reverseIndex = isSelfReverse ? index : pool.take(lane)
-        guard reverseIndex != Self.none else {
-            pool.give(lane, index)
-            pool.countFull(lane)
-            return Insertion(status: .full)
-        }
+        var pair = FlowPair(reverse: reverse.pointee, forwardHash: hash(forward))
+        prepare(lane: lane, forward, &pair)
+        return insert(lane: lane, forward, &pair, template)
+    }
 
+    /// The first half of making a flow: hashes, takes entries, and asks for all that the second half, `insert`, will touch. `insert` has to follow.
+    @inline(__always) func prepare(lane: Int, _ forward: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>) {
+        let reverseHash = withUnsafePointer(to: &pair.pointee.reverse) { hash($0) }
+        pair.pointee.reverseHash = reverseHash
+        vr_prefetch_write(bucket(primary(pair.pointee.forwardHash)).base)
+        vr_prefetch_write(bucket(primary(reverseHash)).base)
+        pair.pointee.isSelfReverse = forward.pointee == pair.pointee.reverse
+        takeEntries(lane, pair)
+        prefetchEntry(pair.pointee.index)
+        prefetchEntry(pair.pointee.reverseIndex)
+    }
+
+    @inline(__always) private func prefetchEntry(_ index: UInt32) {
+        vr_prefetch_write(entry(index))
+        vr_prefetch_write(UnsafeRawPointer(entry(index)) + 64)
+    }
+
+    @inline(__always) private func takeEntries(_ lane: Int, _ pair: UnsafeMutablePointer<FlowPair>) {
+        let index = pool.take(lane)
+        if index == Self.none { return }
+        if pair.pointee.isSelfReverse {
+            (pair.pointee.index, pair.pointee.reverseIndex) = (index, index)
+            return
+        }
+        let reverseIndex = pool.take(lane)
+        if reverseIndex == Self.none { return pool.give(lane, index) }
+        (pair.pointee.index, pair.pointee.reverseIndex) = (index, reverseIndex)
+    }
+
+    /// The second half.
+    func insert(lane: Int, _ forward: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>, _ template: Template) -> Insertion {
+        // Others may have given theirs back since.
+        if pair.pointee.index == Self.none { takeEntries(lane, pair) }
+        guard pair.pointee.index != Self.none else {
+            pool.countFull(lane)
+            return Insertion(status: .full)
+        }
         var locks = Locks()
-        let result = place(
-            &locks, forward, forwardHash, reverse, reverseHash, isSelfReverse: isSelfReverse, index: index, reverseIndex: reverseIndex, template)
+        let result = place(&locks, forward, pair, template)
         locks.releaseAll(of: self)
         switch result.status {
         case .inserted:
-            pool.countInserted(lane, isSelfReverse ? 1 : 2)
+            pool.countInserted(lane, pair.pointee.isSelfReverse ? 1 : 2)
             return result
         case .full: pool.countFull(lane)
         case .busy: pool.countBusy(lane)
         case .exists, .conflict: break
         }
-        pool.give(lane, index)
-        if !isSelfReverse { pool.give(lane, reverseIndex) }
+        pool.give(lane, pair.pointee.index)
+        if !pair.pointee.isSelfReverse { pool.give(lane, pair.pointee.reverseIndex) }
         return result
     }
 
     private func place(
-        _ locks: inout Locks, _ forward: UnsafePointer<FlowKey>, _ forwardHash: UInt64, _ reverse: UnsafePointer<FlowKey>,
-        _ reverseHash: UInt64, isSelfReverse: Bool, index: UInt32, reverseIndex: UInt32, _ template: Template
+        _ locks: inout Locks, _ forward: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>, _ template: Template
     ) -> Insertion {
-        // Whoever inserts a key holds its primary bucket, so what is not found now is not being inserted by another.
-        let first = min(primary(forwardHash), primary(reverseHash)), second = max(primary(forwardHash), primary(reverseHash))
-        guard locks.take(first, of: self), locks.take(second, of: self) else { return Insertion(status: .busy) }
-        let existing = lookup(forward, hash: forwardHash)
-        if existing != Self.none { return Insertion(status: .exists, index: existing, reverse: entry(existing).reverse) }
-        let other = isSelfReverse ? Self.none : lookup(reverse, hash: reverseHash)
-        if other != Self.none { return Insertion(status: .conflict, index: other, reverse: entry(other).reverse) }
+        let forwardHash = pair.pointee.forwardHash, reverseHash = pair.pointee.reverseHash, isSelfReverse = pair.pointee.isSelfReverse
+        let index = pair.pointee.index, reverseIndex = pair.pointee.reverseIndex
+        return withUnsafePointer(to: &pair.pointee.reverse) { reverse in
+            // Whoever inserts a key holds its primary bucket, so what is not found now is not being inserted by another.
+            let first = min(primary(forwardHash), primary(reverseHash)), second = max(primary(forwardHash), primary(reverseHash))
+            guard locks.take(first, of: self), locks.take(second, of: self) else { return Insertion(status: .busy) }
+            let existing = lookup(forward, hash: forwardHash)
+            if existing != Self.none { return Insertion(status: .exists, index: existing, reverse: entry(existing).reverse) }
+            let other = isSelfReverse ? Self.none : lookup(reverse, hash: reverseHash)
+            if other != Self.none { return Insertion(status: .conflict, index: other, reverse: entry(other).reverse) }
 
-        let forwardPlace = findSlot(&locks, forwardHash, except: nil)
-        guard forwardPlace.status == .inserted else { return Insertion(status: forwardPlace.status) }
-        var reversePlace = forwardPlace
-        if !isSelfReverse {
-            reversePlace = findSlot(&locks, reverseHash, except: forwardPlace)
-            guard reversePlace.status == .inserted else { return Insertion(status: reversePlace.status) }
-            fill(reverseIndex, reverse, reverseHash, template, other: forward, reverse: index, isForward: false)
+            let forwardPlace = findSlot(&locks, forwardHash, except: nil)
+            guard forwardPlace.status == .inserted else { return Insertion(status: forwardPlace.status) }
+            var reversePlace = forwardPlace
+            if !isSelfReverse {
+                reversePlace = findSlot(&locks, reverseHash, except: forwardPlace)
+                guard reversePlace.status == .inserted else { return Insertion(status: reversePlace.status) }
+                fill(reverseIndex, reverse, reverseHash, template, other: forward, reverse: index, isForward: false)
+            }
+            fill(index, forward, forwardHash, template, other: reverse, reverse: reverseIndex, isForward: true)
+            if !isSelfReverse { publish(reversePlace, reverseHash, reverseIndex) }
+            publish(forwardPlace, forwardHash, index)
+            return Insertion(status: .inserted, index: index, reverse: reverseIndex)
         }
-        fill(index, forward, forwardHash, template, other: reverse, reverse: reverseIndex, isForward: true)
-        if !isSelfReverse { publish(reversePlace, reverseHash, reverseIndex) }
-        publish(forwardPlace, forwardHash, index)
-        return Insertion(status: .inserted, index: index, reverse: reverseIndex)
     }
 
     /// A free slot for a key whose primary bucket is held; takes the lock of an alternate when the primary is full.
-    private func findSlot(_ locks: inout Locks, _ hash: UInt64, except taken: Place?) -> Place {
-        let primary = primary(hash), alternate = alternate(hash)
-        var candidate = primary
-        for attempt in 0..<3 {
+    @inline(__always) private func findSlot(_ locks: inout Locks, _ hash: UInt64, except taken: Place?) -> Place {
+        let primary = primary(hash)
+        let slot = bucket(primary).freeSlot(except: taken?.bucket == primary ? taken?.slot ?? -1 : -1)
+        if slot >= 0 { return Place(bucket: primary, slot: slot, status: .inserted) }
+        return findElsewhere(&locks, hash, except: taken)
+    }
+
+    @inline(never) private func findElsewhere(_ locks: inout Locks, _ hash: UInt64, except taken: Place?) -> Place {
+        let alternate = alternate(hash)
+        for attempt in 0..<2 {
+            let candidate = alternate ^ attempt
             guard locks.take(candidate, of: self) else { return Place(bucket: 0, slot: 0, status: .busy) }
-            if let slot = bucket(candidate).freeSlot(except: taken?.bucket == candidate ? taken?.slot ?? -1 : -1) {
-                return Place(bucket: candidate, slot: slot, status: .inserted)
-            }
-            candidate = attempt == 0 ? alternate : alternate ^ 1
+            let slot = bucket(candidate).freeSlot(except: taken?.bucket == candidate ? taken?.slot ?? -1 : -1)
+            if slot >= 0 { return Place(bucket: candidate, slot: slot, status: .inserted) }
+        }
+        for attempt in 0..<3 {
+            let candidate = attempt == 0 ? primary(hash) : alternate ^ (attempt - 1)
+            if let slot = makeRoom(&locks, in: candidate, except: taken) { return Place(bucket: candidate, slot: slot, status: .inserted) }
         }
         return Place(bucket: 0, slot: 0, status: .full)
     }
 
-    private func fill(
+    /// Moves a key that is in this bucket, which is held, as its primary into one of its alternates; the slot that is free now. Nil: none could go.
+    private func makeRoom(_ locks: inout Locks, in full: Int, except taken: Place?) -> Int? {
+        for slot in 0..<FlowBucket.slots {
+            if taken?.bucket == full, taken?.slot == slot { continue }
+            let index = bucket(full).index(slot), signature = bucket(full).signature(slot)
+            guard index != Self.none, signature != 0 else { continue }
+            // It stands while its bucket is held: whoever removes it holds that too.
+            var key = entry(index).pointee.key
+            let hash = hash(&key)
+            guard primary(hash) == full else { continue }
+            let alternate = alternate(hash)
+            for attempt in 0..<2 {
+                let other = alternate ^ attempt
+                let exception = taken?.bucket == other ? taken?.slot ?? -1 : -1
+                guard bucket(other).freeSlot(except: exception) >= 0, let isNew = locks.takeSpare(other, of: self) else { continue }
+                let free = bucket(other).freeSlot(except: exception)
+                guard free >= 0 else {
+                    if isNew { locks.releaseLast(of: self) }
+                    continue
+                }
+                // There before it leaves here, and the primary says so before: a lookup reads this bucket, that count, then the other.
+                bucket(full).addOverflow(1)
+                bucket(other).set(free, signature: signature, index: index)
+                bucket(full).set(slot, signature: 0, index: Self.none)
+                return slot
+            }
+        }
+        return nil
+    }
+
+    /// Writes an entry by whole words: others may look at its `life` meanwhile.
+    @inline(__always) private func fill(
         _ index: UInt32, _ key: UnsafePointer<FlowKey>, _ hash: UInt64, _ template: Template, other: UnsafePointer<FlowKey>, reverse: UInt32,
         isForward: Bool
     ) {
         let entry = entry(index)
-        let generation = entry.generation &+ 1
-        entry.begin(key)
-        entry.action = template.action
-        if template.action == FlowAction.nat.rawValue { entry.translation = FlowRewrite(key.pointee, becomes: other.pointee.reversed) }
         var flags: FlowEntry.Flags = isForward ? .forward : []
         if template.isProgrammed { flags.insert(.programmed) }
         if template.action == FlowAction.nat.rawValue { flags.insert(.translates) }
-        entry.flags = flags
-        entry.dropReason = template.dropReason
-        // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
-        entry.pointee.udpSourcePort = 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32)
-        entry.pointee.generation = generation
-        entry.qosMap = 0
-        entry.ingressVif = isForward ? template.ingressVif : template.egressVif
-        entry.lastSeen = template.now
-        entry.pointee.created = template.now
-        entry.reverse = reverse
-        entry.cookie = template.cookie
+        entry.begin(
+            key, action: template.action, flags: flags,
+            // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
+            udpSourcePort: 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32), generation: entry.generation &+ 1,
+            ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now, reverse: reverse, cookie: template.cookie)
+        if template.dropReason != 0 { entry.dropReason = template.dropReason }
+        if template.action == FlowAction.nat.rawValue { entry.translation = FlowRewrite(key.pointee, becomes: other.pointee.reversed) }
         UnsafeMutableRawPointer(entry).release32(Self.lifeOffset, Life.live)
     }
 

@@ -10,7 +10,9 @@ import Synchronization
 ///
 /// A key belongs to its *primary* bucket. When that is full it goes into one of two alternates, and the primary counts how many of its keys are
 /// elsewhere, so that a lookup reads an alternate only when there is something to find. Entries never move. At full capacity half of the bucket slots are in use.
-/// A key finds no slot when three buckets are full; since the hash is keyed with a secret, nobody can arrange that.
+/// When all three are full, a key that is in one of them as its primary is put into one of its own alternates to make room. Keys only ever move that way, from
+/// where a lookup reads first to where it reads later, and are in the new place before they leave the old, so a lookup meanwhile finds them. So a table holds
+/// as many entries as its capacity says: for a key to find no slot, two dozen others would need full alternates too, and since the hash is keyed with a secret, nobody can arrange that.
 ///
 /// # Life of an entry
 /// free → live (`insertPair`) → dying (`remove`, `age`: not found any more) → free, after a grace period. A worker that found an entry may use it until it
@@ -91,14 +93,14 @@ final class FlowTable: @unchecked Sendable {
     let bucketMask: Int
     let pool: FlowEntryPool
 
-    /// `capacity` entries: half as many flows. Memory is touched as flows come.
-    init(capacity: Int, laneCount: Int, quiescence: Quiescence, timeouts: Timeouts = Timeouts()) {
+    /// `capacity` entries: half as many flows. Memory is touched as flows come. `load`: entries per bucket, of eight slots, at full capacity, at most.
+    init(capacity: Int, laneCount: Int, quiescence: Quiescence, timeouts: Timeouts = Timeouts(), load: Int = 4) {
         self.capacity = min(max(capacity, 2), 1 << 30)
         self.laneCount = max(laneCount, 1)
         self.timeouts = timeouts
         self.quiescence = quiescence
         var count = 16
-        while count * 4 < self.capacity { count *= 2 }
+        while count * load < self.capacity { count *= 2 }
         bucketMask = count - 1
         bucketMemory = ReservedMemory(size: count * FlowBucket.size, hugePages: true)
         entryMemory = ReservedMemory(size: (self.capacity + 1) * MemoryLayout<FlowEntry>.stride, hugePages: true)
@@ -255,13 +257,18 @@ struct FlowBucket {
     func tryLock() -> Bool { base.atomic32(48).pointee.compareExchange(expected: 0, desired: 1, ordering: .acquiring).exchanged }
     func unlock() { base.release32(48, 0) }
 
-    /// A free slot other than `taken`.
-    func freeSlot(except taken: Int = -1) -> Int? {
-        for slot in 0..<Self.slots where slot != taken && signature(slot) == 0 { return slot }
-        return nil
+    /// The lowest free slot other than `taken`; -1: none.
+    @inline(__always) func freeSlot(except taken: Int = -1) -> Int {
+        // As in `matches`: what lies above a true match may be a false one, so slots are taken from the lowest on, and one that is taken counts as full.
+        var low = base.load64(0), high = base.load64(8)
+        if taken >= 4 { high |= 1 &<< UInt64((taken &- 4) &* 16) } else if taken >= 0 { low |= 1 &<< UInt64(taken &* 16) }
+        low = (low &- Self.ones) & ~low & Self.tops
+        if low != 0 { return low.trailingZeroBitCount &>> 4 }
+        high = (high &- Self.ones) & ~high & Self.tops
+        return high != 0 ? 4 &+ high.trailingZeroBitCount &>> 4 : -1
     }
 
-    private func signature(_ slot: Int) -> UInt16 {
+    func signature(_ slot: Int) -> UInt16 {
         UInt16(truncatingIfNeeded: base.load64((slot &>> 2) &* 8) &>> UInt64((slot & 3) &* 16))
     }
 

@@ -17,7 +17,7 @@ final class Worker: @unchecked Sendable {
     let core: Int?
     let tables: ForwardingTables
     /// Two of the tables' own: a reference of one's own is called without being counted.
-    private let flows: FlowTable
+    let flows: FlowTable
     private let quiescence: Quiescence
     let pool: BufferPool
     let idle: RouterConfiguration.IdlePolicy

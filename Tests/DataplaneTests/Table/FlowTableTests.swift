@@ -45,6 +45,58 @@ import Testing
         #expect(table.count == 2)
     }
 
+    /// The last entry too, in a table so small that keys have to make room for each other all the time; and everything is found meanwhile.
+    @Test func everyEntryOfTheCapacityCanBeUsed() {
+        let quiescence = Quiescence(workerCount: 2)
+        let capacity = 57_344
+        // Seven of eight slots.
+        let table = FlowTable(capacity: capacity, laneCount: 1, quiescence: quiescence, load: 7)
+        #expect((table.bucketMask + 1) * 7 == capacity)
+        var random = RandomSource(seed: 31), keys: [FlowKey] = []
+        for _ in 0..<capacity / 2 {
+            let word = random.next(), isIPv4 = random.below(2) == 0
+            keys.append(
+                isIPv4
+                    ? FlowKey(
+                        vrf: 1, proto: 17, ipv4Addresses: random.next() & 0x7FFF_FFFF_7FFF_FFFF | 0x8000_0000,
+                        ports: UInt32(truncatingIfNeeded: word))
+                    : FlowKey(
+                        vrf: 2, proto: 6, source: IPv6Words(high: word, low: 1), destination: IPv6Words(high: random.next(), low: 2), sourcePort: 1,
+                        destinationPort: UInt16(truncatingIfNeeded: word)))
+        }
+        let all = keys, known = Atomic(0), missing = Atomic(0), looked = Atomic(0), stop = Atomic(false)
+        let reader = TestThread {
+            var random = RandomSource(seed: 32)
+            quiescence.online(0)
+            while !stop.load(ordering: .relaxed) {
+                let count = known.load(ordering: .acquiring)
+                guard count > 0 else { continue }
+                var key = all[random.below(count)]
+                if random.below(2) == 0 { key = key.reversed }
+                if table.lookup(&key, hash: table.hash(&key)) == FlowTable.none { missing.add(1, ordering: .relaxed) }
+                looked.add(1, ordering: .relaxed)
+                quiescence.quiesce(0)
+            }
+            quiescence.offline(0)
+        }
+        var refused = 0
+        for (index, key) in keys.enumerated() {
+            if insert(table, key).status != .inserted { refused += 1 }
+            known.store(index + 1, ordering: .releasing)
+        }
+        while looked.load(ordering: .relaxed) < 10_000 {}
+        stop.store(true, ordering: .relaxed)
+        reader.join()
+        #expect(refused == 0 && table.fullCount == 0 && table.count == capacity)
+        #expect(missing.load(ordering: .relaxed) == 0)
+        let elsewhere = (0...table.bucketMask).reduce(0) { $0 + Int(table.bucket($1).overflow) }
+        #expect(elsewhere > capacity / 50, "keys are in alternates: \(elsewhere)")
+        #expect(insert(table, key(1)).status == .full)
+        for key in keys { #expect(find(table, key) != FlowTable.none && find(table, key.reversed) != FlowTable.none) }
+        for key in keys { #expect(table.remove(lane: 0, index: find(table, key))) }
+        for bucket in 0...table.bucketMask { #expect(table.bucket(bucket).overflow == 0 && table.bucket(bucket).base.load64(0) == 0) }
+    }
+
     @Test func keysThatDifferInOneFieldAreDifferentFlows() {
         let table = table()
         let base = FlowKey(

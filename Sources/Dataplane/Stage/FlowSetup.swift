@@ -1,0 +1,47 @@
+import CPlatform
+
+/// First packets: those of a burst whose flow is not known, made flows together.
+///
+/// - Input: the first places of the worker's keys, hashes and positions, in the order of the burst.
+/// - Output: as of `flowLookup`.
+/// - Drops: flowTableFull, and what a policy says (`admit`).
+///
+/// A new flow touches two buckets and the four lines of two entries, all of them likely misses, and takes two locks, which wait for every store before them. So
+/// all of a burst's are asked for first, and the flows are made when they have come.
+extension Worker {
+    @inline(never) func setUpFlows(_ packets: UnsafeMutablePointer<Packet>, _ count: Int, _ generation: UInt32) {
+        withUnsafeTemporaryAllocation(of: FlowPair.self, capacity: count) { pairs in
+            let pairs = pairs.baseAddress.unsafelyUnwrapped, flows = flows, keys = keys, hashes = lookup.hashes, positions = lookup.positions
+            for slot in 0..<count {
+                (pairs + slot).initialize(to: FlowPair(reverse: keys[slot].reversed, forwardHash: hashes[slot]))
+                flows.prepare(lane: id, keys + slot, pairs + slot)
+            }
+            for slot in 0..<count {
+                let packet = packets + positions[slot]
+                let index = insertFlow(packet, keys + slot, pairs + slot)
+                if index == FlowTable.none { continue }
+                packet.pointee.flow = index
+                account(packet, index, generation)
+            }
+        }
+    }
+
+    /// The first packet's pair; `none` when there is no entry for this packet (it is settled, or goes on without).
+    private func insertFlow(
+        _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>
+    ) -> UInt32 {
+        let admission = admit(packet, key)
+        let template = FlowTable.Template(
+            action: admission.reason == nil ? FlowAction.forward.rawValue : FlowAction.drop.rawValue, cookie: 0,
+            ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
+            now: milliseconds)
+        let result = flows.insert(lane: id, key, pair, template)
+        switch result.status {
+        case .inserted, .exists: return result.index
+        case .full:
+            packet.pointee.settle(.drop(.flowTableFull))
+            return FlowTable.none
+        case .conflict, .busy: return FlowTable.none
+        }
+    }
+}
