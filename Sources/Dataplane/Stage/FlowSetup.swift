@@ -10,19 +10,17 @@ import CPlatform
 /// all of a burst's are asked for first, and the flows are made when they have come.
 extension Worker {
     @inline(never) func setUpFlows(_ packets: UnsafeMutablePointer<Packet>, _ count: Int, _ generation: UInt32) {
-        withUnsafeTemporaryAllocation(of: FlowPair.self, capacity: count) { pairs in
-            let pairs = pairs.baseAddress.unsafelyUnwrapped, flows = flows, keys = keys, hashes = lookup.hashes, positions = lookup.positions
-            for slot in 0..<count {
-                (pairs + slot).initialize(to: FlowPair(reverse: keys[slot].reversed, forwardHash: hashes[slot]))
-                flows.prepare(lane: id, keys + slot, pairs + slot)
-            }
-            for slot in 0..<count {
-                let packet = packets + positions[slot]
-                let index = insertFlow(packet, keys + slot, pairs + slot)
-                if index == FlowTable.none { continue }
-                packet.pointee.flow = index
-                account(packet, index, generation)
-            }
+        let pairs = newFlows, flows = flows, keys = keys, hashes = lookup.hashes, positions = lookup.positions
+        for slot in 0..<count {
+            (pairs + slot).initialize(to: FlowPair(reverse: keys[slot].reversed, forwardHash: hashes[slot]))
+            flows.prepare(lane: id, keys + slot, pairs + slot)
+        }
+        for slot in 0..<count {
+            let packet = packets + positions[slot]
+            let index = insertFlow(packet, keys + slot, pairs + slot)
+            if index == FlowTable.none { continue }
+            packet.pointee.flow = index
+            account(packet, index, generation)
         }
     }
 

@@ -57,6 +57,8 @@ final class Worker: @unchecked Sendable {
     let burst = UnsafeMutablePointer<Packet>.allocate(capacity: Int(VR_BURST))
     let frames = UnsafeMutablePointer<vr_frame>.allocate(capacity: Int(VR_BURST))
     let keys = UnsafeMutablePointer<FlowKey>.allocate(capacity: Int(VR_BURST))
+    /// First packets of a burst, on their way into the flow table.
+    let newFlows = UnsafeMutablePointer<FlowPair>.allocate(capacity: Int(VR_BURST))
     let lookup = LookupScratch()
     let addressClasses = IPv4AddressClasses()
     /// Packets the router made during this burst that still have to pass the stages (ICMP errors).
@@ -122,6 +124,7 @@ final class Worker: @unchecked Sendable {
         held.deallocate()
         frames.deallocate()
         keys.deallocate()
+        newFlows.deallocate()
         made.deallocate()
         addressClasses.free()
         released.deallocate()
