@@ -1,5 +1,5 @@
 public import NetTypes
-public import StrictYAML
+import StrictYAML
 
 /// What may reach the ports of a group, and what they may reach. A port that has groups is reached only by what one of them lets in, and reaches only what one of them
 /// lets out; replies need no rule.
