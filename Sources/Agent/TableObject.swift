@@ -37,6 +37,7 @@ extension Dataplane_V1_Object {
                     $0.antispoof = x.antispoof
                     $0.ingressPolicies = x.ingressPolicies
                     $0.egressPolicies = x.egressPolicies
+                    $0.services = x.services
                     $0.cookie = x.cookie
                 }
             }

@@ -42,6 +42,7 @@ import Testing
         vif.workloadAddresses = [octets("1.1.1.4"), octets("fd00::4")]
         vif.keepsFlows = true
         vif.bridges = true
+        vif.services = true
         vif.stats.rxPackets = 10
         vif.stats.rxBytes = 1000
         vif.stats.txPackets = 6
@@ -180,6 +181,7 @@ import Testing
                       "sendsUnreachables": false,
                       "floodsUnknownUnicast": false,
                       "trapsGroupReports": false,
+                      "services": true,
                       "qosMap": null,
                       "flags": "PL3L2DDpdk",
                       "nextHop": 23,

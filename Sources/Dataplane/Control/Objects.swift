@@ -77,6 +77,9 @@ public struct VifSpec: Hashable, Sendable {
     public var floodsUnknownUnicast = false
     /// IGMP and MLD it sends go to the control program instead of being flooded.
     public var trapsGroupReports = false
+    /// Virtual vif: its DHCP, DHCPv6 and router solicitations go to the control program (letter D in `vif --list`). False: they are flooded like any other
+    /// broadcast, and trapped as `l3Protocol` where nothing is flooded.
+    public var services = false
     /// Kind `vlan`: the parent and the tags; `port` is then empty. Nil for every other kind.
     public var vlan: VLANSpec?
     /// Marks what comes in; 0: nothing is marked.

@@ -120,6 +120,7 @@ extension Router {
         if spec.vlan != nil { flags.insert(.tagged) }
         if spec.bridges, spec.kind == .virtual || spec.kind == .vlan, state.vrfs[spec.vrf]?.learnsMACs == true { flags.insert(.learns) }
         if spec.trapsGroupReports { flags.insert(.trapsGroupReports) }
+        if spec.services { flags.insert(.services) }
         if port.port.traits.contains(.unfinishedChecksums) { flags.insert(.unfinishedChecksums) }
         if port.port.traits.contains(.oversizedSegments) { flags.insert(.oversizedSegments) }
         if port.port.traits.contains(.cutsSegments) { flags.insert(.cutsSegments) }
@@ -153,6 +154,7 @@ extension Router {
     private func checkPolicy(_ spec: VifSpec) -> String? {
         if spec.checksTunnelSource, spec.kind != .physical { return "the source of tunnel packets is checked on a physical vif" }
         if spec.sendsUnreachables, spec.kind == .physical || spec.kind == .host { return "unreachable destinations are reported to workloads" }
+        if spec.services, spec.kind != .virtual, spec.kind != .vlan { return "services are for workloads" }
         if spec.reversePath != .none, spec.kind == .host { return "packets of a host vif are not routed, so there is no reverse path to check" }
         return nil
     }

@@ -184,7 +184,12 @@ public struct RouterStatus: Sendable {
 
 /// A packet handed to the control program.
 public struct TrapPacket: Sendable {
-    public enum Reason: UInt8, Sendable, CaseIterable { case arp = 1, resolve, l3Protocol, receive, neighbour }
+    /// `dhcp`, `dhcpv6` and `routerSolicitation` come from vifs with `services`, and to an address of the router itself (a renewal) from any workload;
+    /// `dns` is to such an address.
+    public enum Reason: UInt8, Sendable, CaseIterable {
+        case arp = 1, resolve, l3Protocol, receive, neighbour
+        case dhcp, dhcpv6, routerSolicitation, dns
+    }
     public var reason: Reason
     public var vif: VifID
     public var vrf: VRFID

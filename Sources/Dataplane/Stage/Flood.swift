@@ -22,14 +22,6 @@ extension Worker {
         replicate(&packet, entry.nextHop, from: .workload)
     }
 
-    /// DHCP and router solicitations: the control program's, where the router is the gateway. Where it is not (the vif has no address of the family), somebody
-    /// else in the network may be, if it floods.
-    @inline(never) func forControlProgram(_ packet: inout Packet) {
-        let vif = packet.ingress
-        let isGateway = packet.family == .ipv4 ? vif.pointee.ipv4 != 0 : vif.pointee.ipv6 != .any
-        if isGateway { packet.settle(.trap(.l3Protocol)) } else { flood(&packet, otherwise: .trap(.l3Protocol)) }
-    }
-
     /// ARP and neighbour discovery that the router has no answer to: to everybody when it asks everybody, to one station when it is addressed to one.
     @inline(never) func pass(_ packet: inout Packet, otherwise: Verdict) {
         let destination = Ethernet(packet.data).destination

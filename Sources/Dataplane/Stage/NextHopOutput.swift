@@ -143,7 +143,7 @@ extension Worker {
         guard let vif = tables.vifs.load(nextHop.pointee.vif) else { return packet.settle(.drop(.invalidInterface)) }
         guard packet.ingress.pointee.isWorkload else { return packet.settle(.drop(.nowhereToGo)) }
         if answerEcho(&packet, via: vif) { return }
-        packet.settle(.trap(.receive))
+        packet.settle(.trap(serviceReason(packet) ?? .receive))
     }
 
     // MARK: - To a local workload

@@ -52,6 +52,7 @@ extension Worker {
     /// Copies a packet to the control program; the reason why not, when it cannot.
     func trap(_ packet: Packet, _ reason: UInt8) -> DropReason? {
         guard trapsWanted.load(ordering: .relaxed) else { return .trapNoListener }
+        guard mayTrap(packet, reason) else { return .trapRateLimited }
         let header = PacketRing.Header(
             reason: reason, vif: packet.ingress.pointee.id, vrf: packet.vrf, nextHop: packet.nextHop, length: packet.frame.length)
         guard traps.push(header, packet.data) else { return .trapQueueFull }

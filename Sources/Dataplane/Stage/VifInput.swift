@@ -124,9 +124,11 @@ extension Worker {
             return
         }
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-        if vif.pointee.flags.contains(.antispoof), !isFromWorkload(packet.network, packet.family, vif) { return packet.settle(.drop(.invalidSource)) }
+        if vif.pointee.flags.contains(.antispoof), !isFromWorkload(packet.network, packet.family, vif), !asksForAddress(packet) {
+            return packet.settle(.drop(.invalidSource))
+        }
         if packet.family == .ipv6, packet.proto == IPProtocol.icmpv6.rawValue, packet.l4 != 0, neighbourReply(&packet) { return }
-        if ethernet.isMulticast, isForControlProgram(packet) { return forControlProgram(&packet) }
+        if ethernet.isMulticast, let reason = serviceReason(packet), reason != .dns { return forControlProgram(&packet, reason) }
         if ethernet.destination == vif.pointee.mac {
             packet.flags.insert([.routed, .lowersTTL])
             packet.next = .route
@@ -147,17 +149,6 @@ extension Worker {
             return source.isLinkLocal || source.isUnspecified || vif.pointee.isWorkloadAddress(source)
         case .none: return false
         }
-    }
-
-    /// Of the packets to a group: DHCP (RFC 2131), DHCPv6 (RFC 8415) and router solicitations (RFC 4861) are the agent's to answer. What is sent to one
-    /// address (a lease renewed at its server) is traffic like any other.
-    @inline(__always) private func isForControlProgram(_ packet: Packet) -> Bool {
-        guard packet.l4 != 0 else { return false }
-        if packet.proto == IPProtocol.udp.rawValue {
-            let port = UDP(packet.transport).destinationPort
-            return packet.family == .ipv4 ? port == 67 : port == 547
-        }
-        return packet.family == .ipv6 && packet.proto == IPProtocol.icmpv6.rawValue && ICMPv6(packet.transport).type == .routerSolicitation
     }
 
     // MARK: - From the host

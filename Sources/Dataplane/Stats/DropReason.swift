@@ -37,6 +37,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case unknownVLAN = 39
     case workerQueueFull = 48
     case fragmentQueueFull = 49
+    case trapRateLimited = 50
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -83,6 +84,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .packetTooBig: "Packet Too Big"
         case .trapNoListener: "Trap No IF"
         case .trapQueueFull: "Trap Queue Full"
+        case .trapRateLimited: "Trap Rate Limit"
         case .invalidDestination: "Invalid Destination"
         case .noFragmentEntries: "No Fragment Entries"
         case .multicastClone: "Mcast Clone Fail"
@@ -125,6 +127,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .packetTooBig: "the packet is larger than the outgoing MTU and may not be fragmented; the sender was told"
         case .trapNoListener: "the packet is for the control program, and none is connected"
         case .trapQueueFull: "the control program does not keep up with trapped packets"
+        case .trapRateLimited: "the workload sends more packets for the control program than its share"
         case .workerQueueFull: "the worker that was to process or to send the packet does not keep up"
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
         case .noFragmentEntries:

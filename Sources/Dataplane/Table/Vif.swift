@@ -63,6 +63,8 @@ struct Vif {
         static let floodsUnknownUnicast = Flags(rawValue: 1 << 8)
         /// IGMP and MLD go to the control program instead of being flooded.
         static let trapsGroupReports = Flags(rawValue: 1 << 9)
+        /// The control program answers its DHCP, DHCPv6 and router solicitations.
+        static let services = Flags(rawValue: 1 << 23)
         /// Source addresses are learned: its VRF learns, and it bridges.
         static let learns = Flags(rawValue: 1 << 10)
         /// A VLAN sub-interface.
@@ -79,5 +81,13 @@ struct Vif {
     static func mapped(_ address: UInt32) -> IPv6Address { IPv6Address(high: 0, low: 0x0000_FFFF_0000_0000 | UInt64(address)) }
 
     func owns(ipv4 address: UInt32) -> Bool { address != 0 && (address == ipv4 || address == ipv4Second) }
-    func owns(ipv6 address: IPv6Address) -> Bool { address != .any && (address == ipv6 || address == ipv6Second) }
+    func owns(ipv6 address: IPv6Address) -> Bool {
+        address != .any && (address == ipv6 || address == ipv6Second || (flags.contains(.services) && address == linkLocal))
+    }
+
+    /// Under which workloads know their router: made from our MAC (RFC 4291 appendix A).
+    var linkLocal: IPv6Address {
+        let identifier = (mac ^ 0x0200_0000_0000) & 0xFFFF_FF00_0000
+        return IPv6Address(high: 0xFE80_0000_0000_0000, low: identifier << 16 | 0xFF_FE00_0000 | mac & 0xFF_FFFF)
+    }
 }

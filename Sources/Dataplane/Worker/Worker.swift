@@ -25,6 +25,7 @@ final class Worker: @unchecked Sendable {
     let vifCounters: VifCounterTable
     let dropLog: DropLog
     let icmpLimit: RateLimiter
+    let trapLimits: TrapLimits
     let fragments: FragmentTable
     let fragmentPolicy: FragmentPolicy
     /// A fragment was parsed since the fragments of a burst were tracked last.
@@ -112,6 +113,7 @@ final class Worker: @unchecked Sendable {
         tscPerMillisecond = max(1, tscHz / 1000)
         fragments = FragmentTable(capacity: configuration.fragmentCapacity, vifCapacity: configuration.vifCapacity)
         fragmentPolicy = configuration.fragmentPolicy
+        trapLimits = TrapLimits(vifCapacity: configuration.vifCapacity, tscHz: tscHz)
         icmpLimit = RateLimiter(slots: configuration.vifCapacity, perSecond: 100, burst: 50, tscHz: tscHz)
         self.plan = Atomic(Unmanaged.passUnretained(plan).toOpaque())
         transmitBuffers = .allocate(capacity: Worker.portCapacity)

@@ -640,7 +640,7 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
   /// a packet met a next hop that is not resolved
   case resolve // = 2
 
-  /// DHCP, DHCPv6, router solicitation
+  /// IGMP and MLD, where the vif traps them; DHCP, DHCPv6, router solicitations of a vif without services, where nothing is flooded
   case l3Protocol // = 3
 
   /// for the router itself and not answered by the data plane
@@ -648,6 +648,14 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
 
   /// IPv6 neighbour discovery on the fabric
   case neighbour // = 5
+
+  /// Of a vif with services, or addressed to the router itself. A vif has a share of traps for each reason; what is more is dropped (Trap Rate Limit).
+  case dhcp // = 6
+  case dhcpv6 // = 7
+  case routerSolicitation // = 8
+
+  /// UDP and TCP to port 53 of the router itself
+  case dns // = 9
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -662,6 +670,10 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
     case 3: self = .l3Protocol
     case 4: self = .receive
     case 5: self = .neighbour
+    case 6: self = .dhcp
+    case 7: self = .dhcpv6
+    case 8: self = .routerSolicitation
+    case 9: self = .dns
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -674,6 +686,10 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
     case .l3Protocol: return 3
     case .receive: return 4
     case .neighbour: return 5
+    case .dhcp: return 6
+    case .dhcpv6: return 7
+    case .routerSolicitation: return 8
+    case .dns: return 9
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -686,6 +702,10 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
     .l3Protocol,
     .receive,
     .neighbour,
+    .dhcp,
+    .dhcpv6,
+    .routerSolicitation,
+    .dns,
   ]
 
 }
@@ -1212,6 +1232,12 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
   public var trapsGroupReports: Bool {
     get {_storage._trapsGroupReports}
     set {_uniqueStorage()._trapsGroupReports = newValue}
+  }
+
+  /// workloads: DHCP, DHCPv6 and router solicitations are trapped; else they are flooded where their network floods
+  public var services: Bool {
+    get {_storage._services}
+    set {_uniqueStorage()._services = newValue}
   }
 
   /// kind VLAN: parent and tags; `port` is then empty
@@ -3524,7 +3550,7 @@ nonisolated extension Dataplane_V1_Direction: SwiftProtobuf._ProtoNameProviding 
 }
 
 nonisolated extension Dataplane_V1_TrapReason: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRAP_REASON_UNSPECIFIED\0\u{1}TRAP_REASON_ARP\0\u{1}TRAP_REASON_RESOLVE\0\u{1}TRAP_REASON_L3_PROTOCOL\0\u{1}TRAP_REASON_RECEIVE\0\u{1}TRAP_REASON_NEIGHBOUR\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRAP_REASON_UNSPECIFIED\0\u{1}TRAP_REASON_ARP\0\u{1}TRAP_REASON_RESOLVE\0\u{1}TRAP_REASON_L3_PROTOCOL\0\u{1}TRAP_REASON_RECEIVE\0\u{1}TRAP_REASON_NEIGHBOUR\0\u{1}TRAP_REASON_DHCP\0\u{1}TRAP_REASON_DHCPV6\0\u{1}TRAP_REASON_ROUTER_SOLICITATION\0\u{1}TRAP_REASON_DNS\0")
 }
 
 nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -4305,7 +4331,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{2}\u{c}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{1}services\0\u{2}\u{b}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -4328,6 +4354,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _sendsUnreachables: Bool = false
     var _floodsUnknownUnicast: Bool = false
     var _trapsGroupReports: Bool = false
+    var _services: Bool = false
     var _vlan: Dataplane_V1_VlanTags? = nil
     var _qosMap: UInt32 = 0
     var _ingressPolicies: [UInt32] = []
@@ -4363,6 +4390,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _sendsUnreachables = source._sendsUnreachables
       _floodsUnknownUnicast = source._floodsUnknownUnicast
       _trapsGroupReports = source._trapsGroupReports
+      _services = source._services
       _vlan = source._vlan
       _qosMap = source._qosMap
       _ingressPolicies = source._ingressPolicies
@@ -4408,6 +4436,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 31: try { try decoder.decodeSingularEnumField(value: &_storage._reversePath) }()
         case 32: try { try decoder.decodeSingularBoolField(value: &_storage._sendsUnreachables) }()
         case 33: try { try decoder.decodeSingularUInt32Field(value: &_storage._qosMap) }()
+        case 34: try { try decoder.decodeSingularBoolField(value: &_storage._services) }()
         case 45: try { try decoder.decodeSingularUInt32Field(value: &_storage._monitors) }()
         case 50: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._ingressPolicies) }()
         case 51: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._egressPolicies) }()
@@ -4489,6 +4518,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._qosMap != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._qosMap, fieldNumber: 33)
       }
+      if _storage._services != false {
+        try visitor.visitSingularBoolField(value: _storage._services, fieldNumber: 34)
+      }
       try { if let v = _storage._monitors {
         try visitor.visitSingularUInt32Field(value: v, fieldNumber: 45)
       } }()
@@ -4527,6 +4559,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._sendsUnreachables != rhs_storage._sendsUnreachables {return false}
         if _storage._floodsUnknownUnicast != rhs_storage._floodsUnknownUnicast {return false}
         if _storage._trapsGroupReports != rhs_storage._trapsGroupReports {return false}
+        if _storage._services != rhs_storage._services {return false}
         if _storage._vlan != rhs_storage._vlan {return false}
         if _storage._qosMap != rhs_storage._qosMap {return false}
         if _storage._ingressPolicies != rhs_storage._ingressPolicies {return false}

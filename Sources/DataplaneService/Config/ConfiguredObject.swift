@@ -111,8 +111,8 @@ public struct ConfiguredObject: Sendable {
     private static func vif(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
-            "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "vlan",
-            "qosMap", "ingressPolicies", "egressPolicies", "monitors", "cookie",
+            "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "services",
+            "vlan", "qosMap", "ingressPolicies", "egressPolicies", "monitors", "cookie",
         ])
         let id = VifID(try number(fields.required("id"))), name = try fields.required("name").string()
         let kind: VifSpec.Kind = try fields.required("kind").choice([
@@ -135,6 +135,7 @@ public struct ConfiguredObject: Sendable {
         spec.sendsUnreachables = try fields["sendsUnreachables"]?.boolean() ?? false
         spec.floodsUnknownUnicast = try fields["floodsUnknownUnicast"]?.boolean() ?? false
         spec.trapsGroupReports = try fields["trapsGroupReports"]?.boolean() ?? false
+        spec.services = try fields["services"]?.boolean() ?? false
         spec.vlan = try fields["vlan"].map(vlan)
         spec.monitors = try fields["monitors"].map(number).map { VifID($0) }
         spec.qosMap = try fields["qosMap"]?.integer(in: 0...255) ?? 0

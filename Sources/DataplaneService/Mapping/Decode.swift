@@ -129,6 +129,7 @@ extension VifSpec {
         floodsUnknownUnicast = message.floodsUnknownUnicast
         trapsGroupReports = message.trapsGroupReports
         monitors = message.hasMonitors ? VifID(message.monitors) : nil
+        services = message.services
         vlan = message.hasVlan ? try VLANSpec(message.vlan) : nil
         qosMap = try reader.octet(message.qosMap, "qos_map", most: 255)
         ingressPolicies = message.ingressPolicies.map { PolicyID($0) }

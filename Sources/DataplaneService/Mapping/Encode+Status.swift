@@ -132,6 +132,10 @@ extension Dataplane_V1_Trap {
             case .l3Protocol: .l3Protocol
             case .receive: .receive
             case .neighbour: .neighbour
+            case .dhcp: .dhcp
+            case .dhcpv6: .dhcpv6
+            case .routerSolicitation: .routerSolicitation
+            case .dns: .dns
             }
         vif = trap.vif.rawValue
         vrf = trap.vrf.rawValue

@@ -100,6 +100,7 @@ extension Dataplane_V1_Vif {
         floodsUnknownUnicast = spec.floodsUnknownUnicast
         trapsGroupReports = spec.trapsGroupReports
         if let watched = spec.monitors { monitors = watched.rawValue }
+        services = spec.services
         if let tags = spec.vlan {
             vlan = .with {
                 $0.parent = tags.parent.rawValue

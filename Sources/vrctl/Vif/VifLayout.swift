@@ -60,8 +60,7 @@ struct VifLayout {
         if vif.kind == .host { out += "X" }
         // Nothing is taken from a monitoring vif.
         if vif.kind != .monitoring { out += vif.bridges ? "L3L2" : "L3" }
-        // The data plane hands DHCP of every workload to the agent.
-        if vif.kind == .virtual || vif.kind == .vlan { out += "D" }
+        if vif.services { out += "D" }
         if case .dpdk = ports[vif.port]?.driver { out += "Dpdk" }
         if vif.antispoof { out += "As" }
         if vif.checksTunnelSource { out += "Ts" }
@@ -182,6 +181,7 @@ struct VifLayout {
         add("sendsUnreachables", JSON(vif.sendsUnreachables))
         add("floodsUnknownUnicast", JSON(vif.floodsUnknownUnicast))
         add("trapsGroupReports", JSON(vif.trapsGroupReports))
+        add("services", JSON(vif.services))
         if vif.hasVlan {
             add(
                 "vlan",
