@@ -134,6 +134,8 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "NetTypes", "Overlay", "StrictYAML", "XMPP", "DataplaneAPI",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
@@ -211,6 +213,7 @@ let package = Package(
             name: "AgentTests",
             dependencies: [
                 "Agent", "Overlay", "DataplaneAPI", "StrictYAML", "XMPP", "NetTypes",
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),

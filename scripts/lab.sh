@@ -150,6 +150,7 @@ api: {port: 9091}
 fabric: {interface: fabric0, driver: $fabric, address: ${NODE_ADDRESS[$node]}/24, gateway: 10.0.0.1, mtu: $LAB_FABRIC_MTU, mac: "$(in_ns "$node" cat /sys/class/net/fabric0/address)"}
 host: {interface: vhost0-vr, driver: $host}
 workloads: {driver: $workloads}
+dns: {forwarders: [10.0.0.1], timeoutSeconds: 1}
 state: $LAB_DIR/$node/ports
 log: info
 END

@@ -75,6 +75,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var workloadReceive = Receive()
     /// Workload vifs check source MAC and address.
     public var antispoof: Bool
+    /// Name servers for what the networks do not know themselves.
+    var dns = DNSService.Settings()
     /// Directory of the POSTed ports.
     public var stateDirectory: String
     public var logLevel: Logger.Level
@@ -90,7 +92,7 @@ extension AgentConfiguration {
     /// Reads the text of a configuration file. `source` is its name in error messages.
     public init(yaml text: String, source: String) throws(ConfigError) {
         let top = try ConfigNode.document(text: text, source: source).mapping(keys: [
-            "node", "controllers", "xmpp", "dataplane", "api", "fabric", "host", "workloads", "state", "log",
+            "node", "controllers", "xmpp", "dataplane", "api", "fabric", "host", "workloads", "dns", "state", "log",
         ])
         node = try top.required("node").value("a node name: letters, digits, '-', '_' and '.'", Self.name)
         controllers = []
@@ -122,6 +124,7 @@ extension AgentConfiguration {
             }
         }
         antispoof = try workloads?["antispoof"]?.boolean() ?? false
+        dns = try DNSService.Settings(top["dns"])
         stateDirectory = try top["state"]?.string() ?? "/var/lib/vrouter/ports"
         logLevel = try top["log"]?.choice(Logger.Level.self) ?? .info
     }

@@ -76,15 +76,17 @@ extension AgentCore {
                 signal.wake()
             case .config, .configRemoved, .endOfConfig:
                 guard index == configSource else { continue }
+                // Another node's port is a name, and nothing in the tables.
+                let isName = config.isOnlyName(event, node: configuration.node)
                 apply(event)
-                hasChanged = true
+                if isName { areServicesDirty = true } else { hasChanged = true }
             case .malformed(let problem):
                 malformed += 1
                 logger.warning(
                     "not understood", metadata: ["controller": "\(controllers[index].configuration.description)", "problem": "\(problem)"])
             }
         }
-        if hasChanged { changed() }
+        if hasChanged { changed() } else if areServicesDirty { signal.wake() }
     }
 
     private func apply(_ event: ControllerEvent) {

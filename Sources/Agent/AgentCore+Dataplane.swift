@@ -27,6 +27,7 @@ extension AgentCore {
                 dataplane.reason = reason
             }
             dataplane.isConnected = false
+            await services.disconnected()
             sync.disconnected()
             if Task.isCancelled { return }
             try? await Task.sleep(for: pause)
@@ -39,7 +40,17 @@ extension AgentCore {
         let (packets, outgoing) = AsyncStream.makeStream(of: Dataplane_V1_PacketOut.self, bufferingPolicy: .bufferingNewest(1024))
         defer { outgoing.finish() }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await client.traps(sending: packets) { await self.received($0) } }
+            let services = services
+            await services.connected(outgoing)
+            group.addTask {
+                try await client.traps(sending: packets) { event in
+                    if case .trap(let trap)? = event.event, trap.isServiceRequest {
+                        await services.received(trap)
+                    } else {
+                        await self.received(event)
+                    }
+                }
+            }
             group.addTask { try await self.synchronise(client, outgoing) }
             defer { group.cancelAll() }
             try await group.next()
@@ -56,6 +67,7 @@ extension AgentCore {
             refresh()
             decideCompleteness()
             try await apply(client)
+            await updateServices()
             for request in resolver?.poll(now: now) ?? [] {
                 outgoing.yield(Dataplane_V1_PacketOut(.transmit, vif: DesiredState.fabricVif.rawValue, packet: request.frame))
             }
@@ -90,6 +102,7 @@ extension AgentCore {
             let results = try await client.apply(operations.map(\.proto))
             let before = sync.refused
             sync.acknowledged(operations, results, now: now)
+            areServicesDirty = true
             for (key, refusal) in sync.refused where before[key]?.message != refusal.message {
                 logger.warning("data plane refuses \(key)", metadata: ["code": "\(refusal.code)", "reason": "\(refusal.message)"])
             }

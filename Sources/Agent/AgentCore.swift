@@ -64,6 +64,13 @@ actor AgentCore {
     var configSince: Duration?
     var malformed = 0
     var dataplane = Dataplane()
+    /// Answers DHCP and the like; has its own copy of what it needs.
+    let services: WorkloadServices
+    /// That copy is out of date.
+    var areServicesDirty = true
+    /// The names of each network, and as of which revision of the configuration.
+    var zones: [String: DNSZone] = [:]
+    var zonesRevision = -1
     /// Stale objects may go: everything has been told once.
     var sweeps = false
 
@@ -84,6 +91,7 @@ actor AgentCore {
     init(_ configuration: AgentConfiguration, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
+        services = WorkloadServices(configuration.dns, logger: logger)
         start = clock.now
         controllers = configuration.controllers.map { Controller(configuration: $0) }
         ports = PortStore(directory: configuration.stateDirectory, logger: logger)
@@ -106,6 +114,7 @@ actor AgentCore {
         // Numbers are given only when it is known which ones the data plane uses.
         guard sync.hasReadBack, let resolver else { return }
         isDirty = false
+        areServicesDirty = true
         let inputs = DesiredState.Inputs(
             configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, securityGroups: config.securityGroups,
             securityGroupMembers: config.securityGroupMembers, bindings: bindings, routes: routes.bestRoutes(),

@@ -57,6 +57,8 @@ public struct AgentStatus: Codable, Hashable, Sendable {
         public var network: String?
         public var mac: String?
         public var addresses: [String]
+        /// What its workload has asked of the network; nil until it has.
+        public var services: ServiceStatistics?
     }
     public struct Routes: Codable, Hashable, Sendable {
         /// Destinations received.
@@ -96,7 +98,8 @@ public struct AgentHealth: Codable, Hashable, Sendable {
 }
 
 extension AgentCore {
-    func status() -> AgentStatus {
+    func status() async -> AgentStatus {
+        let services = await services.status()
         if isDirty { refresh() }
         let now = now
         return AgentStatus(
@@ -106,7 +109,11 @@ extension AgentCore {
                 connected: dataplane.isConnected, instance: sync.instance, version: dataplane.version, reason: dataplane.reason,
                 objects: sync.actual.values.count { $0.isOwn }, repairs: dataplane.repairs, sweeps: sweeps),
             config: .init(networks: config.networks.count, ports: config.ports(of: configuration.node).count, endOfConfig: config.isComplete),
-            ports: bindings.map(portStatus),
+            ports: bindings.map { binding in
+                var status = portStatus(binding)
+                status.services = services[binding.name]
+                return status
+            },
             routes: .init(
                 received: routes.paths.count, local: desired.exports.count, unresolved: desired.unresolvedRoutes, unusable: desired.unusableRoutes,
                 malformed: malformed),

@@ -11,17 +11,23 @@ struct ConfigStore: Sendable {
     /// end-of-config has been seen at least once: an object that is not here does not exist.
     private(set) var isComplete = false
 
+    /// Counts the changes.
+    private(set) var revision = 0
+
     mutating func update(_ object: ConfigObject) {
+        revision += 1
         objects[object.key] = object
         stale.remove(object.key)
     }
     mutating func remove(_ key: Overlay.ObjectKey) {
+        revision += 1
         objects[key] = nil
         stale.remove(key)
     }
     /// Another session begins to tell everything again.
     mutating func markStale() { stale = Set(objects.keys) }
     mutating func endOfConfig() {
+        revision += 1
         for key in stale { objects[key] = nil }
         stale = []
         isComplete = true
@@ -36,7 +42,11 @@ struct ConfigStore: Sendable {
     var securityGroupMembers: [String: SecurityGroupMembers] {
         objects.values.reduce(into: [:]) { if case .securityGroupMembers(let members) = $1 { $0[members.name] = members } }
     }
-    /// The ports of this node; what is for another node was sent by mistake and is not used.
+    /// Ports of any node, whose names the workloads of their network may ask for.
+    var portsByNetwork: [String: [Overlay.Port]] {
+        objects.values.reduce(into: [:]) { if case .port(let port) = $1 { $0[port.network, default: []].append(port) } }
+    }
+    /// The ports of this node; those of others are here for their names.
     func ports(of node: String) -> [String: Overlay.Port] {
         objects.values.reduce(into: [:]) { if case .port(let port) = $1, port.node == node { $0[port.name] = port } }
     }

@@ -181,6 +181,7 @@ struct DesiredState: Sendable {
                 $0.vif.antispoof = inputs.configuration.antispoof
                 $0.vif.ingressPolicies = policies.ingress.map { [$0.rawValue] } ?? []
                 $0.vif.egressPolicies = policies.egress.map { [$0.rawValue] } ?? []
+                $0.vif.services = network.dhcp.enabled
                 $0.vif.cookie = agentCookie
             })
         add(

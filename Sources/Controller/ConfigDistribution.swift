@@ -1,7 +1,10 @@
 public import Overlay
 
 /// Which configuration each agent needs, and what to tell it so that it has it: an agent gets its own ComputeNode, its Ports, and the
-/// VirtualNetworks those are in, with their SecurityGroups and, of the groups that rules name, the members in its networks. Only differences are sent: an agent that a change does not concern hears nothing.
+/// VirtualNetworks those are in, with their SecurityGroups and, of the groups that rules name, the members in its networks; and the other Ports of those networks,
+/// whose names and addresses it tells its workloads (DNS). Only differences are sent: an agent that a change does not concern hears nothing.
+///
+/// Of other nodes' ports it is not kept who was told what: every agent with a port of the network has been told all of them.
 ///
 /// Pure: events in, what to send out.
 ///
@@ -16,6 +19,8 @@ public struct ConfigDistribution: Sendable {
 
     /// What each subscribed agent was told.
     private var told: [String: [ObjectKey: ConfigObject]] = [:]
+    /// The networks whose other ports each subscribed agent has been told.
+    private var toldNetworks: [String: Set<String>] = [:]
 
     public init() {}
 
@@ -24,14 +29,19 @@ public struct ConfigDistribution: Sendable {
     /// The whole of it, closed by `endOfConfig`. Also for an agent that subscribes again.
     public mutating func subscribe(_ node: String, model: ConfigModel) -> [Update] {
         told[node] = [:]
-        return difference(node, model) + [.endOfConfig]
+        toldNetworks[node] = []
+        return difference(node, model) + names(node, model, changed: []) + [.endOfConfig]
     }
 
-    public mutating func unsubscribe(_ node: String) { told[node] = nil }
+    public mutating func unsubscribe(_ node: String) {
+        told[node] = nil
+        toldNetworks[node] = nil
+    }
 
     /// What these changes, which are in the model already, mean for each agent; in order of the agents' names.
     public mutating func update(_ changes: [ConfigModel.Change], model: ConfigModel) -> [(node: String, updates: [Update])] {
         var affected: Set<String> = []
+        var named: [String: Set<ObjectKey>] = [:]
         for change in changes where change.action != .unchanged {
             switch change.key.kind {
             case .computeNode: affected.insert(change.key.name)
@@ -40,14 +50,18 @@ public struct ConfigDistribution: Sendable {
                 for case .port(let port)? in [change.old, change.new] {
                     affected.insert(port.node)
                     for group in port.securityGroups { affected.formUnion(model.nodes(namingGroup: group)) }
+                    for (node, networks) in toldNetworks where node != port.node && networks.contains(port.network) {
+                        named[node, default: []].insert(change.key)
+                    }
                 }
             case .securityGroup: affected.formUnion(model.nodes(usingGroup: change.key.name))
             case .securityGroupMembers: break
             }
         }
-        return affected.sorted().compactMap { node in
+        return affected.union(named.keys).sorted().compactMap { node in
             guard isSubscribed(node) else { return nil }
-            let updates = difference(node, model)
+            let own = affected.contains(node) ? difference(node, model) : [], ownSet = Set(own)
+            let updates = own + names(node, model, changed: named[node] ?? []).filter { !ownSet.contains($0) }
             return updates.isEmpty ? nil : (node, updates)
         }
     }
@@ -55,6 +69,22 @@ public struct ConfigDistribution: Sendable {
     /// What an agent is told of a group's members; nil: nothing.
     public static func members(of group: String, forNode node: String, _ model: ConfigModel) -> SecurityGroupMembers? {
         if case .securityGroupMembers(let members)? = desired(node, model)[ObjectKey(.securityGroupMembers, group)] { members } else { nil }
+    }
+
+    /// Ports of other nodes: all of a network that the agent has just come to, and just left, and those that changed.
+    private mutating func names(_ node: String, _ model: ConfigModel, changed: Set<ObjectKey>) -> [Update] {
+        let networks = Set((told[node] ?? [:]).keys.filter { $0.kind == .virtualNetwork }.map(\.name))
+        let before = toldNetworks[node] ?? []
+        toldNetworks[node] = networks
+        var keys = changed
+        for network in networks.symmetricDifference(before) {
+            for port in model.ports(inNetwork: network) where port.node != node { keys.insert(ObjectKey(.port, port.name)) }
+        }
+        return keys.sorted().compactMap { key in
+            guard let port = model.port(key.name), networks.contains(port.network) || port.node == node else { return .retract(key) }
+            // Its own is among the differences.
+            return port.node == node ? nil : .item(.port(port))
+        }
     }
 
     static func desired(_ node: String, _ model: ConfigModel) -> [ObjectKey: ConfigObject] {

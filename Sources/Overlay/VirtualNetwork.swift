@@ -26,6 +26,8 @@ public struct VirtualNetwork: Hashable, Sendable {
     public var mtu: Int?
     /// Frames to MAC addresses that nobody told go to every port of the network, and are not dropped.
     public var floodUnknownUnicast: Bool
+    /// What its workloads are told by DHCP, router advertisements and DNS.
+    public var dhcp: NetworkServices
 
     public var name: String { metadata.name }
     public var uid: String? { metadata.uid }
@@ -33,7 +35,7 @@ public struct VirtualNetwork: Hashable, Sendable {
 
     public init(
         metadata: ObjectMetadata, subnets: [Subnet], vni: VNI? = nil, encapsulation: Encapsulation = .vxlan, forwarding: Forwarding? = nil,
-        mtu: Int? = nil, floodUnknownUnicast: Bool = false
+        mtu: Int? = nil, floodUnknownUnicast: Bool = false, dhcp: NetworkServices = NetworkServices()
     ) {
         self.metadata = metadata
         self.subnets = subnets
@@ -42,6 +44,7 @@ public struct VirtualNetwork: Hashable, Sendable {
         self.forwarding = forwarding ?? Self.defaultForwarding(encapsulation)
         self.mtu = mtu
         self.floodUnknownUnicast = floodUnknownUnicast
+        self.dhcp = dhcp
     }
 
     static func defaultForwarding(_ encapsulation: Encapsulation) -> Forwarding { encapsulation == .vxlan ? .l2l3 : .l3 }
@@ -50,7 +53,7 @@ public struct VirtualNetwork: Hashable, Sendable {
     public func subnet(of address: IPAddress) -> Subnet? { subnets.first { $0.prefix.contains(address) } }
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast"])
+        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "dhcp"])
         let items = try fields.required("subnets")
         var subnets: [Subnet] = []
         for item in try items.list() {
@@ -75,7 +78,8 @@ public struct VirtualNetwork: Hashable, Sendable {
         let least = subnets.contains { !$0.prefix.isIPv4 } ? 1280 : 68
         self.init(
             metadata: metadata, subnets: subnets, vni: vni.map { VNI(UInt32($0)) }, encapsulation: encapsulation, forwarding: forwarding,
-            mtu: try fields["mtu"]?.integer(in: least...65535), floodUnknownUnicast: floods)
+            mtu: try fields["mtu"]?.integer(in: least...65535), floodUnknownUnicast: floods,
+            dhcp: try fields["dhcp"].map { node throws(ConfigError) in try NetworkServices(node) } ?? NetworkServices())
     }
 
     var spec: ConfigValue {
@@ -89,6 +93,7 @@ public struct VirtualNetwork: Hashable, Sendable {
         fields.append(.init("forwarding", .string(forwarding.rawValue)))
         if let mtu { fields.append(.init("mtu", .integer(mtu))) }
         if floodUnknownUnicast { fields.append(.init("floodUnknownUnicast", .boolean(true))) }
+        if let dhcp = dhcp.value { fields.append(.init("dhcp", dhcp)) }
         return .map(fields)
     }
 }

@@ -1,6 +1,7 @@
 import DataplaneAPI
 import Foundation
 import Logging
+import NIOCore
 import NetTypes
 import StrictYAML
 import Testing
@@ -82,7 +83,10 @@ import Testing
     /// What is written, and the whole error.
     static let bad: [(String, String)] = [
         ("", "a.yaml:1:1: the file is empty"),
-        ("- 1\n", "a.yaml:1:1: expected a mapping of node, controllers, xmpp, dataplane, api, fabric, host, workloads, state, log, found a list"),
+        (
+            "- 1\n",
+            "a.yaml:1:1: expected a mapping of node, controllers, xmpp, dataplane, api, fabric, host, workloads, dns, state, log, found a list"
+        ),
         ("node: [\n", "a.yaml:2:1: not YAML: did not find expected node content (while parsing a flow node)"),
         (
             "node: n\nnodes: 3\nxmpp: {password: x, transport: plaintext}\nfabric: {interface: f, address: 10.0.0.1/24}\n",
@@ -150,5 +154,31 @@ import Testing
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return }
         let configuration = try AgentConfiguration(yaml: text, source: path)
         #expect(configuration.host != nil && configuration.controllers.count == 1)
+    }
+}
+
+@Suite struct NameServerConfigurationTests {
+    private func configuration(_ dns: String) throws -> AgentConfiguration {
+        try AgentConfiguration(yaml: ConfigurationTests.good + "\ndns: \(dns)\n", source: "a.yaml")
+    }
+
+    @Test func forwarders() throws {
+        #expect(try configuration("{}").dns == DNSService.Settings())
+        #expect(try configuration("{forwarders: []}").dns.forwarders == [])
+        let all = try configuration(
+            #"{forwarders: [192.0.2.53, "192.0.2.54:5353", "2001:db8::53", "[2001:db8::54]:54"], timeoutSeconds: 5, attempts: 1, cacheEntries: 0}"#
+        ).dns
+        #expect(all.timeout == .seconds(5) && all.attempts == 1 && all.cacheEntries == 0)
+        #expect(
+            all.forwarders?.map { "\($0.ipAddress ?? "") \($0.port ?? 0)" } == [
+                "192.0.2.53 53", "192.0.2.54 5353", "2001:db8::53 53", "2001:db8::54 54",
+            ])
+    }
+
+    @Test(arguments: [
+        ("{forwarders: [a.b]}", "a name server's address"), ("{forwarders: [\"192.0.2.1:0\"]}", "a name server's address"),
+        ("{forwarders: [192.0.2.1, 192.0.2.1]}", "twice"), ("{timeoutSeconds: 0}", "from 1 to 60"), ("{cache: 1}", "unknown field 'cache'"),
+    ]) func refused(_ dns: String, _ message: String) {
+        #expect { try configuration(dns) } throws: { "\($0)".contains(message) }
     }
 }

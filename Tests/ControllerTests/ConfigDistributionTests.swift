@@ -18,13 +18,16 @@ import Testing
     @Test func anAgentGetsWhatItNeeds() throws {
         let model = try ConfigModel.demo()
         var distribution = ConfigDistribution()
-        #expect(names(distribution.subscribe("node1", model: model)) == ["+ComputeNode/node1", "+VirtualNetwork/blue", "+Port/blue1", "end"])
+        #expect(
+            names(distribution.subscribe("node1", model: model)) == [
+                "+ComputeNode/node1", "+VirtualNetwork/blue", "+Port/blue1", "+Port/blue3", "end",
+            ])
         #expect(
             names(distribution.subscribe("node2", model: model))
-                == ["+ComputeNode/node2", "+VirtualNetwork/blue", "+VirtualNetwork/red", "+Port/blue3", "+Port/red1", "end"])
+                == ["+ComputeNode/node2", "+VirtualNetwork/blue", "+VirtualNetwork/red", "+Port/blue3", "+Port/red1", "+Port/blue1", "end"])
         #expect(names(distribution.subscribe("node9", model: model)) == ["end"])
         // Subscribing again tells it all again.
-        #expect(distribution.subscribe("node1", model: model).count == 4)
+        #expect(distribution.subscribe("node1", model: model).count == 5)
     }
 
     @Test func onlyDifferencesToOnlyThoseConcerned() throws {
@@ -36,7 +39,7 @@ import Testing
             return Dictionary(uniqueKeysWithValues: distribution.update(changes, model: model).map { ($0.node, names($0.updates)) })
         }
         #expect(try step(demo) == [:])
-        #expect(try step(port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.20")) == ["node1": ["+Port/blue1"]])
+        #expect(try step(port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.20")) == ["node1": ["+Port/blue1"], "node2": ["+Port/blue1"]])
         #expect(
             try step("kind: VirtualNetwork\nmetadata: {name: red}\nspec: {subnets: [{prefix: 10.2.0.0/24}], encapsulation: mplsOverUDP, mtu: 1400}\n")
                 == ["node2": ["+VirtualNetwork/red"]])
@@ -52,7 +55,20 @@ import Testing
                 == ["node1": ["-Port/green1", "-VirtualNetwork/green"], "node2": ["+VirtualNetwork/green", "+Port/green1"]])
         // Replaced in one apply: the address is free before it is taken.
         let change = try model.delete(ObjectKey(.port, "blue3"))
-        #expect(distribution.update([change], model: model).map { names($0.updates) } == [["-Port/blue3", "-VirtualNetwork/blue"]])
+        #expect(
+            distribution.update([change], model: model).map { names($0.updates) } == [
+                ["-Port/blue3"], ["-Port/blue3", "-VirtualNetwork/blue", "-Port/blue1"],
+            ])
+        // Names follow the agents that have ports of the network, and nobody else.
+        #expect(
+            try step(port("blue3", node: "node2", mac: "02:00:00:00:01:12", address: "10.1.0.12"))
+                == ["node1": ["+Port/blue3"], "node2": ["+VirtualNetwork/blue", "+Port/blue3", "+Port/blue1"]])
+        #expect(
+            try step(port("blue3", network: "red", node: "node2", mac: "02:00:00:00:01:12", address: "10.2.0.12"))
+                == ["node1": ["-Port/blue3"], "node2": ["+Port/blue3", "-VirtualNetwork/blue", "-Port/blue1"]])
+        #expect(
+            try step(port("blue3", network: "green", node: "node1", mac: "02:00:00:00:01:12", address: "10.3.0.12"))
+                == ["node1": ["+VirtualNetwork/green", "+Port/blue3", "+Port/green1"], "node2": ["-Port/blue3", "+Port/blue3"]])
         distribution.unsubscribe("node1")
         #expect(try step(port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.22")) == [:])
     }

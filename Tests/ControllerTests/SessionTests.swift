@@ -17,15 +17,22 @@ import XMPP
                 let own = "compute-node/node1"
                 #expect(
                     await agent.told(upTo: "+\(own) end-of-config")
-                        == ["+\(own) ComputeNode/node1", "+\(own) VirtualNetwork/blue", "+\(own) Port/blue1", "+\(own) end-of-config"])
+                        == [
+                            "+\(own) ComputeNode/node1", "+\(own) VirtualNetwork/blue", "+\(own) Port/blue1", "+\(own) Port/blue3",
+                            "+\(own) end-of-config",
+                        ])
                 let network = try ConfigObject(element: #require(agent.payload("\(own) VirtualNetwork/blue")))
                 #expect(network.spec.json.contains(#""vni":1"#))
                 // Of two changes only the second concerns node1.
-                _ = try await controller.http("POST", "/v1/apply", body: port("blue4", node: "node2", mac: "02:00:00:00:01:14", address: "10.1.0.14"))
+                _ = try await controller.http(
+                    "POST", "/v1/apply", body: port("red4", network: "red", node: "node2", mac: "02:00:00:00:02:14", address: "10.2.0.14"))
                 _ = try await controller.http("POST", "/v1/apply", body: port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.21"))
                 #expect(await agent.told(upTo: "+\(own) Port/blue1") == ["+\(own) Port/blue1"])
                 _ = try await controller.http("DELETE", "/v1/objects/Port/blue1")
-                #expect(await agent.told(upTo: "-\(own) VirtualNetwork/blue") == ["-\(own) Port/blue1", "-\(own) VirtualNetwork/blue"])
+                #expect(
+                    await agent.told(upTo: "-\(own) VirtualNetwork/blue") == [
+                        "-\(own) Port/blue1", "-\(own) VirtualNetwork/blue", "-\(own) Port/blue3",
+                    ])
             }
         }
         // The controller has restarted: the same configuration.

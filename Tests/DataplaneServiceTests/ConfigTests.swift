@@ -91,6 +91,7 @@ import Testing
               vifs:
                 - {id: 3, name: w1, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", mtu: 9000, addresses: [10.1.0.10, "fd00:1::10"],
                    workloadMAC: "02:00:00:00:01:0a", workloadAddresses: ["fd00:1::10", 10.1.0.10], keepsFlows: true, antispoof: true, cookie: 7}
+                - {id: 52, name: w2, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", services: true}
                 - {id: 0, name: fabric, kind: physical, port: b, mac: "02:00:00:00:01:0b", bridges: false, checksTunnelSource: true,
                    reversePath: strict, sendsUnreachables: true, qosMap: 9, ingressPolicies: [1], egressPolicies: [2, 1]}
                 - {id: 50, name: w1.200.30, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", floodsUnknownUnicast: true, trapsGroupReports: true,

@@ -64,11 +64,12 @@ let sampleObjects: [RouterObject] = [
         VifSpec(
             id: VifID(3), name: "w1", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, mtu: 9000, addresses: [v4, v6],
             workloadMAC: macA, workloadAddresses: [v6, v4], keepsFlows: true, bridges: true, antispoof: true, cookie: 7)),
-    .vif({
-        var spec = VifSpec(id: VifID(52), name: "w2", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway)
-        spec.services = true
-        return spec
-    }()),
+    .vif(
+        {
+            var spec = VifSpec(id: VifID(52), name: "w2", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway)
+            spec.services = true
+            return spec
+        }()),
     .vif(fabricVif),
     .vif(
         VifSpec(

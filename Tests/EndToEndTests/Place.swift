@@ -38,7 +38,7 @@ enum Place {
             throw Failure("\(program(name)) is not there: build it with ./run build, or set VROUTER_BIN")
         }
         let folders = ((ProcessInfo.processInfo.environment["PATH"] ?? "") + ":/usr/sbin:/sbin").split(separator: ":")
-        let missing = ["bash", "ip", "ping", "ss", "iperf3", "socat", "tcpdump", "tshark", "jq", "curl", "sysctl", "setpriv", "timeout", python]
+        let missing = ["bash", "ip", "ping", "ss", "iperf3", "socat", "tcpdump", "tshark", "jq", "curl", "sysctl", "setpriv", "timeout", "dhclient", "udhcpc", "dig", "dnsmasq", python]
             .filter { tool in
                 !tool.hasPrefix("/") && !folders.contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(tool)") }
             }

@@ -52,6 +52,31 @@ let blue = """
         #expect(try ConfigObject(element: object.element) == object)
     }
 
+    @Test func servicesOfANetwork() throws {
+        func network(_ dhcp: String) throws -> VirtualNetwork {
+            let text = "kind: VirtualNetwork\nmetadata: {name: b}\nspec: {subnets: [{prefix: 10.2.0.0/24}]\(dhcp)}"
+            guard case .virtualNetwork(let network)? = try YAMLDocuments.parse(text: text, source: "x").first else { throw ConfigError("none") }
+            let object = ConfigObject.virtualNetwork(network)
+            #expect(try ConfigObject(json: object.json) == object)
+            #expect(try ConfigObject(element: object.element) == object)
+            #expect(try YAMLDocuments.parse(text: object.yaml, source: "x") == [object])
+            return network
+        }
+        #expect(try network("").dhcp == NetworkServices())
+        #expect(try network(", dhcp: {}") == network(""))
+        #expect(try network(", dhcp: {enabled: false}").dhcp.enabled == false)
+        #expect(try network(", dhcp: {dnsServers: []}").dhcp.dnsServers == [])
+        #expect(try network(", dhcp: {dnsServers: none}").dhcp.dnsServers == [])
+        let all = try network(
+            """
+            , dhcp: {dnsServers: [10.2.0.1, "fd00::53"], domain: Cloud.Example., leaseSeconds: 600, ntpServers: [192.0.2.123],
+              hostRoutes: [{prefix: 192.0.2.0/24, nextHop: 10.2.0.9}, {prefix: 198.51.100.7, nextHop: 10.2.0.8}]}
+            """
+        ).dhcp
+        #expect(all.dnsServers == [IPAddress("10.2.0.1")!, IPAddress("fd00::53")!] && all.domain == "cloud.example" && all.leaseSeconds == 600)
+        #expect(all.ntpServers == [IPAddress("192.0.2.123")!] && all.hostRoutes.map(\.prefix.description) == ["192.0.2.0/24", "198.51.100.7/32"])
+    }
+
     @Test func forwardingFollowsEncapsulation() throws {
         let text = "kind: VirtualNetwork\nmetadata: {name: red}\nspec: {subnets: [{prefix: 10.2.0.0/31}], encapsulation: mplsOverUDP}"
         guard case .virtualNetwork(let network) = try YAMLDocuments.parse(text: text, source: "x")[0] else { return }
@@ -138,6 +163,12 @@ let blue = """
         Bad(
             network("  subnets: [{prefix: 10.1.0.0/24}]\n  forwarding: l3\n  floodUnknownUnicast: true"), 6, 24, "spec.floodUnknownUnicast",
             "only routes floods nothing"),
+        Bad(network("  subnets: [{prefix: 10.1.0.0/24}]\n  dhcp: {domain: -a.b}"), 5, 18, "spec.dhcp.domain", "expected a domain name"),
+        Bad(network("  subnets: [{prefix: 10.1.0.0/24}]\n  dhcp: {leaseSeconds: 5}"), 5, 24, "spec.dhcp.leaseSeconds", "from 60 to"),
+        Bad(network("  subnets: [{prefix: 10.1.0.0/24}]\n  dhcp: {dnsServers: [10.1.0.2, 10.1.0.2]}"), 5, 33, "spec.dhcp.dnsServers[1]", "twice"),
+        Bad(
+            network("  subnets: [{prefix: 10.1.0.0/24}]\n  dhcp: {hostRoutes: [{prefix: 10.9.0.0/16, nextHop: \"fd00::1\"}]}"), 5, 54,
+            "spec.dhcp.hostRoutes[0].nextHop", "not of the same family"),
         Bad(network("  subnets: [{prefix: \"fd00::/64\"}]\n  mtu: 1000"), 5, 8, "spec.mtu", "from 1280 to 65535"),
         Bad(port("  mac: 02:00:00:00:01\n  addresses: [10.0.0.1]"), 6, 8, "spec.mac", "expected a MAC address"),
         Bad(port("  mac: 01:00:5e:00:00:01\n  addresses: [10.0.0.1]"), 6, 8, "spec.mac", "multicast"),

@@ -80,6 +80,7 @@ import Testing
         var vif = Self.workload
         vif.kind = .physical
         vif.id = 0
+        vif.services = false
         vif.keepsFlows = false
         vif.bridges = false
         vif.antispoof = true
