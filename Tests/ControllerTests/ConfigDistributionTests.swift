@@ -99,11 +99,12 @@ import Testing
             """
         #expect(try step(groups) == [:])
         #expect(
-            try step(port("web1", "blue", "node1", 41, "web")) == ["node1": ["+SecurityGroup/web", "+SecurityGroupMembers/clients", "+Port/web1"]])
+            try step(port("web1", "blue", "node1", 41, "web"))
+                == ["node1": ["+SecurityGroup/web", "+SecurityGroupMembers/clients", "+Port/web1"], "node2": ["+Port/web1"]])
         // A client on the other node: its own node gets the group, node1 the member.
         #expect(
             try step(port("client1", "blue", "node2", 42, "clients"))
-                == ["node1": ["+SecurityGroupMembers/clients"], "node2": ["+SecurityGroup/clients", "+Port/client1"]])
+                == ["node1": ["+SecurityGroupMembers/clients", "+Port/client1"], "node2": ["+SecurityGroup/clients", "+Port/client1"]])
         let members = ConfigDistribution.members(of: "clients", forNode: "node1", model)
         #expect(members?.networks.map(\.name) == ["blue"] && members?.networks.first?.addresses.map(\.description) == ["10.1.0.42"])
         // A client in a network that node1's groups know nothing of is nothing to it.
@@ -112,11 +113,12 @@ import Testing
         #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.securityGroup, "clients")) }
         var change = try model.delete(ObjectKey(.port, "client1"))
         #expect(
-            distribution.update([change], model: model).map { names($0.updates) } == [["+SecurityGroupMembers/clients"], ["-Port/client1"]])
+            distribution.update([change], model: model).map { names($0.updates) }
+                == [["+SecurityGroupMembers/clients", "-Port/client1"], ["-Port/client1"]])
         change = try model.delete(ObjectKey(.port, "web1"))
         #expect(
             distribution.update([change], model: model).map { names($0.updates) }
-                == [["-Port/web1", "-SecurityGroup/web", "-SecurityGroupMembers/clients"]])
+                == [["-Port/web1", "-SecurityGroup/web", "-SecurityGroupMembers/clients"], ["-Port/web1"]])
         _ = try model.delete(ObjectKey(.securityGroup, "web"))
         let written = "kind: SecurityGroupMembers\nmetadata: {name: clients}\nspec: {networks: []}\n"
         #expect(throws: ConfigError.self) { try model.apply(written) }

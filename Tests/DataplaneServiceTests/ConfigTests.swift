@@ -130,11 +130,11 @@ import Testing
             """, source: "f")
         var expected = sampleObjects.filter { if case .flow = $0 { false } else { true } }
         // In the file's order of sections VRFs come before vifs.
-        let vrfs = expected[19...20]
-        expected.removeSubrange(19...20)
+        let vrfs = expected[20...21]
+        expected.removeSubrange(20...21)
         expected.insert(contentsOf: vrfs, at: 11)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 65)
+        #expect(configuration.objects.first?.place.line == 66)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }

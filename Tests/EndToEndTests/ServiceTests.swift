@@ -246,6 +246,8 @@ extension EndToEnd {
             // Longer than a datagram: said so, and whole over TCP.
             let cut = try dig("blue2", "@10.1.0.1", "+ignore", "big.example.test", "TXT")
             #expect(cut.contains(" tc "), "\(cut)")
+            #expect(try dig("blue2", "@10.1.0.1", "+short", "big.example.test", "TXT").filter { $0 == "x" }.count == 3000)
+            #expect(try dig("blue2", "@fd00:1::1", "+short", "+tcp", "blue1.blue.vrouter.local") == "10.1.0.11")
             try lab.expectSoundDataplane()
         }
 

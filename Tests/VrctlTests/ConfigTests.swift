@@ -274,14 +274,14 @@ import Testing
         let web = FakeWeb([
             "GET /port": (
                 200,
-                #"[{"name":"blue-a","state":"active","vif":3,"interface":"tap-blue-a"},{"name":"x","state":"waiting","reason":"no \u001b[1m interface"}]"#
+                #"[{"name":"blue-a","state":"active","vif":3,"interface":"tap-blue-a","services":{"dhcp":{"state":"bound","address":"10.1.0.10"},"dhcpv6":{"state":"offered"},"dns":{"local":2,"cached":1,"forwarded":1,"failed":1}}},{"name":"x","state":"waiting","reason":"no \u001b[1m interface"}]"#
             )
         ])
         #expect(
             await run(["vrctl", "port", "list"], web: web).output == """
-                NAME     STATE     VIF   INTERFACE    REASON
-                blue-a   active    3     tap-blue-a   -
-                x        waiting   -     -            no ?[1m interface
+                NAME     STATE     VIF   INTERFACE    LEASES                     DNS            REASON
+                blue-a   active    3     tap-blue-a   10.1.0.10,dhcpv6 offered   4 (1 failed)   -
+                x        waiting   -     -            -                          -              no ?[1m interface
 
                 """)
     }

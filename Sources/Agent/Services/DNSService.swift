@@ -35,11 +35,14 @@ struct DNSService: Sendable {
         var vif: UInt32
         var port: String
         var limit: Int
+        /// Over TCP: which connection.
+        var connection: UInt64?
     }
     /// How a question was answered, for the counters.
     enum Source { case local, cache, forwarded, failed, refused }
 
-    /// Answers over UDP fit one packet on every link (what resolvers agreed on in 2020); a longer one is asked for again over TCP.
+    /// Answers over UDP fit one packet on every link (what resolvers agreed on in 2020); a longer one is asked for again over TCP
+    /// (`DNSConnection`).
     static let maximumPayload = 1232
     static let maximumPerVif = 64
     static let maximumTotal = 4096

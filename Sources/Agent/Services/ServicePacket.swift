@@ -1,6 +1,6 @@
 import NetTypes
 
-/// A UDP datagram or an ICMPv6 message with its Ethernet and IP header: what a workload asks the network, and what it is answered.
+/// A UDP datagram, a TCP segment or an ICMPv6 message with its Ethernet and IP header: what a workload asks the network, and what it is answered.
 ///
 /// Reading takes nothing on trust: lengths, checksums, fragments. IPv4 options are passed over; IPv6 extension headers and fragments are not taken, no client of
 /// DHCP, DNS or neighbour discovery sends them.
@@ -9,6 +9,8 @@ struct ServicePacket: Hashable, Sendable {
         case udp(source: UInt16, destination: UInt16, payload: [UInt8])
         /// The whole message; its checksum field is filled in when it is written.
         case icmpv6([UInt8])
+        /// The whole segment, likewise.
+        case tcp([UInt8])
     }
     var destinationMAC: MACAddress
     var sourceMAC: MACAddress
@@ -57,6 +59,9 @@ struct ServicePacket: Hashable, Sendable {
             // No checksum at all is allowed over IPv4 only (RFC 768, RFC 8200 section 8.1).
             guard sum == 0 ? source.isIPv4 : Self.checksum(source, destination, 17, frame[start..<start + Int(length)]) == 0 else { return nil }
             content = .udp(source: from, destination: to, payload: Array(payload))
+        case 6:
+            guard end - start >= 20, Self.checksum(source, destination, 6, frame[start..<end]) == 0 else { return nil }
+            content = .tcp(Array(frame[start..<end]))
         case 58:
             guard !source.isIPv4, end - start >= 8, Self.checksum(source, destination, 58, frame[start..<end]) == 0 else { return nil }
             content = .icmpv6(Array(frame[start..<end]))
@@ -95,6 +100,11 @@ struct ServicePacket: Hashable, Sendable {
             packet = message
             packet.set(2, word16: 0)
             packet.set(2, word16: Self.checksum(source, destination, 58, packet))
+        case .tcp(let segment):
+            proto = 6
+            packet = segment
+            packet.set(16, word16: 0)
+            packet.set(16, word16: Self.checksum(source, destination, 6, packet))
         }
         var frame = destinationMAC.bytes + sourceMAC.bytes
         if source.isIPv4 {

@@ -1,7 +1,6 @@
 import DataplaneAPI
 import Foundation
 import Logging
-import NIOCore
 import NetTypes
 import Overlay
 
@@ -22,16 +21,19 @@ actor WorkloadServices {
     }
 
     private let logger: Logger
-    private var facts = Facts()
-    private var statistics: [String: ServiceStatistics] = [:]
+    private(set) var facts = Facts()
+    var statistics: [String: ServiceStatistics] = [:]
     /// When each vif gets its next unasked router advertisement, in seconds.
     private var advertisements: [UInt32: UInt64] = [:]
     private var outgoing: AsyncStream<Dataplane_V1_PacketOut>.Continuation?
     private let clock = ContinuousClock()
     private let start: ContinuousClock.Instant
-    private var dns: DNSService
-    private let settings: DNSService.Settings
-    private let forwarder: DNSForwarder
+    var dns: DNSService
+    let settings: DNSService.Settings
+    let forwarder: DNSForwarder
+    var connections: [ConnectionKey: Connection] = [:]
+    var nextConnection: UInt64 = 0
+    var isTicking = false
 
     init(_ settings: DNSService.Settings, logger: Logger) {
         self.logger = logger
@@ -42,13 +44,15 @@ actor WorkloadServices {
     }
 
     /// Seconds since the agent started.
-    private var now: UInt64 { UInt64(max(0, (clock.now - start).components.seconds)) }
+    var now: UInt64 { UInt64(max(0, (clock.now - start).components.seconds)) }
+    var milliseconds: UInt64 { UInt64(max(0, (clock.now - start).seconds * 1000)) }
 
     func update(_ facts: Facts) {
         self.facts = facts
         let names = Set(facts.ports.values.map(\.name))
         statistics = statistics.filter { names.contains($0.key) }
         advertisements = advertisements.filter { facts.ports[$0.key] != nil }
+        connections = connections.filter { facts.ports[$0.key.vif]?.name == $0.value.port }
     }
 
     func connected(_ outgoing: AsyncStream<Dataplane_V1_PacketOut>.Continuation) { self.outgoing = outgoing }
@@ -68,7 +72,7 @@ actor WorkloadServices {
         }
     }
 
-    private func send(_ packet: ServicePacket, _ vif: UInt32) {
+    func send(_ packet: ServicePacket, _ vif: UInt32) {
         outgoing?.yield(Dataplane_V1_PacketOut(.transmit, vif: vif, packet: packet.frame))
     }
 
@@ -118,58 +122,6 @@ extension WorkloadServices {
             statistics[port.name, default: .init()].routerAdvertisements += 1
             advertisements[vif] = now + UInt64(Int.random(in: RouterAdvertiser.interval))
         }
-    }
-}
-
-// MARK: - DNS
-
-extension WorkloadServices {
-    private func answerDNS(_ packet: ServicePacket, _ port: ServicePort, _ vif: UInt32) {
-        guard case .udp(_, 53, let payload) = packet.content, let query = DNSMessage(payload), !packet.destination.isMulticast else { return }
-        let limit = DNSService.limit(query)
-        let (decision, source) = dns.decide(query, zone: facts.zones[port.network.name], limit: limit, now: now)
-        let waiter = DNSService.Waiter(query: query, request: packet, vif: vif, port: port.name, limit: limit)
-        switch decision {
-        case .ignore: break
-        case .reply(let octets):
-            statistics[port.name, default: .init()].count(source)
-            reply(octets, to: waiter)
-        case .ask(let key):
-            switch dns.wait(key, waiter) {
-            case true: Task { await ask(key, query) }
-            case false: break
-            case nil: fail(waiter)
-            }
-        }
-    }
-
-    private func ask(_ key: DNSCache.Key, _ query: DNSMessage) async {
-        let message = await forwarder.ask(query, servers: servers())
-        for waiter in dns.answered(key, message, now: now) {
-            guard let message else { fail(waiter); continue }
-            statistics[waiter.port]?.count(DNSService.Source.forwarded)
-            reply(message.answer(to: waiter.query, limit: waiter.limit), to: waiter)
-        }
-    }
-
-    private func fail(_ waiter: DNSService.Waiter) {
-        statistics[waiter.port, default: .init()].count(DNSService.Source.failed)
-        reply(waiter.query.response(DNSMessage.ResponseCode.serverFailure.rawValue, limit: waiter.limit), to: waiter)
-    }
-
-    private func reply(_ octets: [UInt8], to waiter: DNSService.Waiter) {
-        // It may have gone meanwhile, and its number with it.
-        guard facts.ports[waiter.vif]?.name == waiter.port, case .udp(let client, _, _) = waiter.request.content else { return }
-        send(
-            ServicePacket(
-                destinationMAC: waiter.request.sourceMAC, sourceMAC: .gateway, source: waiter.request.destination, destination: waiter.request.source,
-                content: .udp(source: 53, destination: client, payload: octets)), waiter.vif)
-    }
-
-    /// Those configured, else the machine's.
-    private func servers() -> [SocketAddress] {
-        if let forwarders = settings.forwarders { return forwarders }
-        return (try? String(contentsOfFile: ResolverFile.path, encoding: .utf8)).map(ResolverFile.servers) ?? []
     }
 }
 

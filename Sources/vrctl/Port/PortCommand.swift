@@ -82,12 +82,28 @@ struct PortListCommand: AsyncParsableCommand {
     }
 
     static func table(_ ports: [JSON]) -> String {
-        var columns = Columns("NAME", "STATE", "VIF", "INTERFACE", "REASON")
+        var columns = Columns("NAME", "STATE", "VIF", "INTERFACE", "LEASES", "DNS", "REASON")
         for port in ports {
             columns.add(
                 ObjectText.cell(port["name"]), ObjectText.cell(port["state"]), ObjectText.cell(port["vif"]), ObjectText.cell(port["interface"]),
-                ObjectText.cell(port["reason"]))
+                leases(port["services"]), questions(port["services"]), ObjectText.cell(port["reason"]))
         }
         return columns.text
+    }
+
+    /// The addresses that its workload has from DHCP and DHCPv6, or how far it came.
+    private static func leases(_ services: JSON?) -> String {
+        let texts = ["dhcp", "dhcpv6"].compactMap { key -> String? in
+            guard let lease = services?[key], case .string(let state)? = lease["state"] else { return nil }
+            return state == "bound" ? ObjectText.cell(lease["address"]) : "\(key) \(state)"
+        }
+        return texts.isEmpty ? "-" : texts.joined(separator: ",")
+    }
+
+    /// Questions to the name server that were answered, and those that failed if there are any.
+    private static func questions(_ services: JSON?) -> String {
+        func number(_ key: String) -> Int { services?["dns"]?[key].flatMap { Int(ObjectText.cell($0)) } ?? 0 }
+        let answered = number("local") + number("cached") + number("forwarded"), failed = number("failed")
+        return answered + failed == 0 ? "-" : failed == 0 ? "\(answered)" : "\(answered) (\(failed) failed)"
     }
 }

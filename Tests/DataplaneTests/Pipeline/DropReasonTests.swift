@@ -158,7 +158,15 @@ import Testing
             .packetTooBig, "2000 octets with DF to an MTU of 1500", routed("10.1.0.12", flags: 0x4000, udp(1, 2, [UInt8](repeating: 1, count: 1972)))),
         Row(.trapNoListener, "to the gateway, and no control program", routed("10.1.0.1")),
         Row(
-            .trapQueueFull, "more to the gateway than the queue holds", count: 1...3000,
+            .trapQueueFull, "more ARP on the fabric than the queue holds", from: true, count: 1...3000,
+            state: {
+                let test = TestRouter()
+                _ = test.router.addTrapListener { _ in }
+                return test
+            }
+        ) { _ in (0..<3000).map { _ in Golden.fabricARPReply } },
+        Row(
+            .trapRateLimited, "more to the gateway than a workload's share", count: 1...3000,
             state: {
                 let test = TestRouter()
                 _ = test.router.addTrapListener { _ in }
