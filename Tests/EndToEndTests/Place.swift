@@ -38,10 +38,13 @@ enum Place {
             throw Failure("\(program(name)) is not there: build it with ./run build, or set VROUTER_BIN")
         }
         let folders = ((ProcessInfo.processInfo.environment["PATH"] ?? "") + ":/usr/sbin:/sbin").split(separator: ":")
-        let missing = ["bash", "ip", "ping", "ss", "iperf3", "socat", "tcpdump", "tshark", "jq", "curl", "sysctl", "setpriv", "timeout", "dhclient", "udhcpc", "dig", "dnsmasq", python]
-            .filter { tool in
-                !tool.hasPrefix("/") && !folders.contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(tool)") }
-            }
+        let tools = [
+            "bash", "ip", "ping", "ss", "iperf3", "socat", "tcpdump", "tshark", "jq", "curl", "sysctl", "setpriv", "timeout", "dhclient", "udhcpc",
+            "dig", "dnsmasq", python,
+        ]
+        let missing = tools.filter { tool in
+            !tool.hasPrefix("/") && !folders.contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(tool)") }
+        }
         guard missing.isEmpty else { throw Failure("not installed: \(missing.joined(separator: ", ")); ./run test installs what the tests need") }
         try lock()
         for module in ["scapy.all", "slixmpp", "grpc"] { try Shell.succeed([python, "-c", "import \(module)"]) }
