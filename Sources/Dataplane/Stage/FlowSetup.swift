@@ -39,7 +39,10 @@ extension Worker {
         case .full:
             packet.pointee.settle(.drop(.flowTableFull))
             return FlowTable.none
-        case .conflict, .busy: return FlowTable.none
+        case .conflict, .busy:
+            // It goes on without an entry, if it may.
+            if admission.reason != nil { packet.pointee.settle(.drop(.flowActionDrop)) }
+            return FlowTable.none
         }
     }
 }

@@ -193,6 +193,20 @@ import Testing
         #expect(test.blue1.take().isEmpty && test.allDrops == ["checksum_error": 1])
     }
 
+    /// The key of the other direction is another flow's: no pair can be made, and the policy holds all the same.
+    @Test("What can have no entry is asked about, too") func withoutEntry() {
+        let test = TestRouter()
+        let key = FlowKeySpec(
+            vrf: .init(1), source: IPAddress("10.1.0.11")!, destination: IPAddress("10.1.0.12")!, proto: 17, sourcePort: 4000, destinationPort: 53)
+        let translation = FlowTranslation(source: IPAddress("203.0.113.5")!, sourcePort: 61001)
+        apply(test, .upsert(.flow(FlowSpec(key: key, action: .nat, translation: translation))))
+        test.send(GoldenPolicy.answer53, from: test.blue2)
+        #expect(test.blue1.take() == [GoldenPolicy.answer53Delivered] && flows(test).count == 2)
+        apply(test, Self.policy(1, []), Self.attach(test, 3, ingress: [1]))
+        test.send(GoldenPolicy.answer53, from: test.blue2)
+        #expect(test.blue1.take().isEmpty && test.allDrops == ["flow_action_drop": 1] && flows(test).count == 2)
+    }
+
     @Test("What makes no sense is refused with the reason, and changes nothing") func refusals() {
         let test = TestRouter()
         func refusal(_ operation: RouterOperation) -> String { "\(test.router.apply([operation])[0])" }
