@@ -80,7 +80,9 @@ extension Lab {
         for node in setup.nodes {
             #expect(try isRunning("\(node)-vrouter"), "vrouter of \(node) has ended", sourceLocation: sourceLocation)
             let view = try dataplane(node)
-            #expect(view.balanced && view.counters.isBalanced, "\(node): \(view.counters)", sourceLocation: sourceLocation)
+            #expect(view.balanced, "\(node): \(view.counters)", sourceLocation: sourceLocation)
+            // Later fragments wait for their first for up to two seconds.
+            try eventually("\(node): every packet gone somewhere", within: 5) { try dataplane(node).counters.isBalanced }
             // Packets in flight hold buffers; packets are in flight for microseconds.
             let idle = idleBuffers[node] ?? 0
             try eventually("\(node): all packet buffers back in the pool", within: 5) {

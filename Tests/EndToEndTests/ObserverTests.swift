@@ -29,6 +29,11 @@ extension EndToEnd {
                     expected.insert(Line(table: table, route: route, nextHop: node, label: 1, encapsulations: ["vxlan"]))
                 }
             }
+            // Both nodes want the network's broadcasts.
+            for node in ["10.0.0.11", "10.0.0.12"] {
+                expected.insert(
+                    Line(table: "25/242/blue", route: "ff:ff:ff:ff:ff:ff,\(node)/32", nextHop: node, label: 1, encapsulations: ["vxlan"]))
+            }
             #expect(routes == expected, "missing: \(expected.subtracting(routes)); not expected: \(routes.subtracting(expected))")
         }
 

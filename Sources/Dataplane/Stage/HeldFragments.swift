@@ -97,10 +97,10 @@ extension Worker {
                 kept &+= 1
             }
         }
+        guard kept != heldCount else { return }
         heldCount = kept
-        if all {
-            flushReleased()
-            counters.publish()
-        }
+        // There may be no burst for long that would take these buffers along.
+        flushReleased()
+        if all { counters.publish() }
     }
 }
