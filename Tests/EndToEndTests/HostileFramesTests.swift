@@ -25,6 +25,8 @@ extension EndToEnd {
             try lab.expectSoundDataplane()
             // Mutated ARP is still ARP: the node's kernel, whose neighbour cache is no business of the router's, may have learned nonsense.
             try lab.succeed(in: "node1", ["ip", "neigh", "flush", "dev", "vhost0"])
+            // So may the workloads', to which a network that bridges floods it.
+            for workload in ["blue1", "blue2", "blue3"] { try lab.succeed(in: workload, ["ip", "neigh", "flush", "dev", "eth0"]) }
             try lab.waitUntilReady()
             for address in ["10.1.0.13", "fd00:1::13", "10.1.0.12", "fd00:1::12"] { try lab.expectPing(from: "blue1", address) }
             try lab.expectTransfer(from: "blue1", to: "blue3", "10.1.0.13", mebibytes: 16)
