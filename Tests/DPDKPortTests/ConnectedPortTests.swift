@@ -8,7 +8,7 @@ import Testing
 #if DPDK
 extension DPDKPortTests {
     /// Devices with another side, both sides in this process: a guest's net_virtio_user on our net_vhost, the two ends of a memif. No privilege is needed.
-    @Suite struct Connected {
+    @Suite final class Connected {
         let pool: BufferPool
         let directory: String
 
@@ -17,6 +17,8 @@ extension DPDKPortTests {
             directory = "/tmp/vr-\(UInt32.random(in: 0 ... .max))"
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
         }
+
+        deinit { try? FileManager.default.removeItem(atPath: directory) }
 
         private func open(_ device: String, queues: Int = 0) throws -> Dataplane.Port {
             try DPDKPort.open(PortSpec(name: "d", driver: .dpdk(device: device), queues: queues))

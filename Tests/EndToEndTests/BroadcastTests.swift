@@ -160,12 +160,20 @@ extension EndToEnd {
                 [
                     Place.python, "-c",
                     """
-                    import socket, time
+                    import signal, socket, time
+                    # Ended between two copies: what is printed is what was sent.
+                    going = True
+                    def end(*_):
+                        global going
+                        going = False
+                    signal.signal(signal.SIGTERM, end)
                     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-                    for n in range(100000):
+                    n = 0
+                    while going:
                         s.sendto(b"beat %05d" % n, ("10.1.0.255", 9998))
                         print(n, flush=True)
+                        n += 1
                         time.sleep(0.005)
                     """,
                 ])
