@@ -67,14 +67,6 @@ extension DesiredState {
     }
 }
 
-extension Dataplane_V1_Prefix {
-    init(_ prefix: IPPrefix) {
-        self.init()
-        address = prefix.address.octets
-        length = UInt32(prefix.length)
-    }
-}
-
 extension Dataplane_V1_PolicyRule {
     /// All but a group, whose number the caller knows.
     init(_ rule: SecurityGroup.Rule, name: String) {

@@ -47,6 +47,14 @@ extension Dataplane_V1_Route {
     }
 }
 
+extension Dataplane_V1_Prefix {
+    public init(_ prefix: IPPrefix) {
+        self.init()
+        address = prefix.address.octets
+        length = UInt32(prefix.length)
+    }
+}
+
 extension Dataplane_V1_BridgeEntry {
     public var macAddress: MACAddress? {
         get { MACAddress(bytes: mac) }

@@ -62,8 +62,6 @@ public struct SecurityGroup: Hashable, Sendable {
 }
 
 extension SecurityGroup.Rule {
-    static let protocols: [(name: String, number: UInt8)] = [("icmp", 1), ("tcp", 6), ("udp", 17), ("dccp", 33), ("icmpv6", 58), ("sctp", 132)]
-
     static func list(_ node: ConfigNode, peer: String) throws(ConfigError) -> [Self] {
         let items = try node.list()
         guard items.count <= SecurityGroup.ruleCapacity else {
@@ -77,20 +75,11 @@ extension SecurityGroup.Rule {
     init(_ node: ConfigNode, peer peerKey: String) throws(ConfigError) {
         let fields = try node.mapping(keys: ["protocol", "ports", "icmpType", "icmpCode", peerKey])
         self.init()
-        if let given = fields["protocol"] {
-            let text = try given.string().lowercased()
-            if let known = Self.protocols.first(where: { $0.name == text }) {
-                proto = known.number
-            } else if let number = UInt8(text) {
-                proto = number
-            } else {
-                throw given.error("'\(text.prefix(64))' is no protocol: \(Self.protocols.map(\.name).joined(separator: ", ")) or a number up to 255")
-            }
-        }
+        proto = try fields["protocol"]?.ipProtocol()
         let isICMP = proto == 1 || proto == 58
         if let given = fields["ports"] {
-            guard [6, 17, 33, 132, 136].contains(proto) else { throw given.error("ports are of tcp, udp, sctp and dccp: give the protocol") }
-            for item in try given.list() { ports.append(try item.portRange()) }
+            guard proto.map(ProtocolName.withPorts.contains) == true else { throw given.error("ports are of tcp, udp, sctp and dccp: give the protocol") }
+            ports = try given.portRanges()
         }
         for key in ["icmpType", "icmpCode"] {
             if let given = fields[key], !isICMP { throw given.error("is of icmp and icmpv6: give the protocol") }
@@ -103,9 +92,7 @@ extension SecurityGroup.Rule {
             if key == "group" {
                 peer = .group(try details.objectName(.securityGroup))
             } else {
-                var prefixes: [IPPrefix] = []
-                for item in try details.list() { prefixes.append(try item.prefix(acceptsHost: true)) }
-                peer = .prefixes(prefixes)
+                peer = .prefixes(try details.prefixes())
             }
         }
     }
@@ -113,13 +100,10 @@ extension SecurityGroup.Rule {
     func value(peer peerKey: String) -> ConfigValue {
         var fields: [ConfigValue.Field] = []
         if let proto {
-            fields.append(.init("protocol", Self.protocols.first { $0.number == proto }.map { .string($0.name) } ?? .integer(Int(proto))))
+            fields.append(.init("protocol", ConfigValue(ipProtocol: proto)))
         }
         if !ports.isEmpty {
-            fields.append(
-                .init(
-                    "ports",
-                    .list(ports.map { $0.count == 1 ? .integer(Int($0.lowerBound)) : .string("\($0.lowerBound)-\($0.upperBound)") })))
+            fields.append(.init("ports", ConfigValue(ports: ports)))
         }
         if let icmpType { fields.append(.init("icmpType", .integer(Int(icmpType)))) }
         if let icmpCode { fields.append(.init("icmpCode", .integer(Int(icmpCode)))) }
@@ -133,13 +117,27 @@ extension SecurityGroup.Rule {
 }
 
 extension ConfigNode {
-    /// A port, or a range such as `8000-8999`.
-    func portRange() throws(ConfigError) -> ClosedRange<UInt16> {
-        let parts = try string().split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
-        guard (1...2).contains(parts.count), let first = parts[0], let last = parts[parts.count - 1], first <= last else {
-            throw error("is neither a port nor a range such as 8000-8999")
+    /// A list of prefixes and addresses.
+    func prefixes() throws(ConfigError) -> [IPPrefix] {
+        var out: [IPPrefix] = []
+        for item in try list() { out.append(try item.prefix(acceptsHost: true)) }
+        return out
+    }
+
+    /// A protocol by name, in any case, or number.
+    func ipProtocol() throws(ConfigError) -> UInt8 {
+        let text = try string().lowercased()
+        guard let number = ProtocolName.number(of: text) ?? UInt8(text) else {
+            throw error("'\(text.prefix(64))' is no protocol: \(ProtocolName.all.map(\.name).joined(separator: ", ")) or a number up to 255")
         }
-        return first...last
+        return number
+    }
+}
+
+extension ConfigValue {
+    init(ipProtocol number: UInt8) { self = ProtocolName.name(of: number).map { .string($0) } ?? .integer(Int(number)) }
+    init(ports: [ClosedRange<UInt16>]) {
+        self = .list(ports.map { $0.count == 1 ? .integer(Int($0.lowerBound)) : .string("\($0.lowerBound)-\($0.upperBound)") })
     }
 }
 

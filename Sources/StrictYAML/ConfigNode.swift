@@ -132,6 +132,22 @@ extension ConfigNode {
         throw error("'\(text.prefix(64))' is not one of \(names.joined(separator: ", "))" + SpellingHint.text(for: text, among: names))
     }
 
+    /// A list of ports and of ranges such as `8000-8999`.
+    public func portRanges() throws(ConfigError) -> [ClosedRange<UInt16>] {
+        var out: [ClosedRange<UInt16>] = []
+        for item in try list() { out.append(try item.portRange()) }
+        return out
+    }
+
+    /// A port, or a range such as `8000-8999`.
+    public func portRange() throws(ConfigError) -> ClosedRange<UInt16> {
+        let parts = try string().split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
+        guard (1...2).contains(parts.count), let first = parts[0], let last = parts[parts.count - 1], first <= last else {
+            throw error("is neither a port nor a range such as 8000-8999")
+        }
+        return first...last
+    }
+
     public func address() throws(ConfigError) -> IPAddress { try value("an IPv4 or IPv6 address") { IPAddress($0) } }
 
     public func macAddress() throws(ConfigError) -> MACAddress { try value("a MAC address such as 02:00:00:00:01:0a") { MACAddress($0) } }

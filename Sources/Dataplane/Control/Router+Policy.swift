@@ -225,7 +225,7 @@ extension PolicyService {
         switch self {
         case .any, .proto: nil
         case .ports(let proto, _, _):
-            [6, 17, 33, 132, 136].contains(proto)
+            ProtocolName.withPorts.contains(proto)
                 ? nil : "protocol \(proto) has no ports; those of TCP (6), UDP (17), DCCP (33), SCTP (132) and UDP-Lite (136) are known"
         case .icmp(let proto, let type, let code):
             if proto != 1 && proto != 58 {

@@ -59,13 +59,12 @@ extension ConfiguredObject {
             for key in details { if let field = fields[key] { throw field.error("needs a protocol") } }
             return .any
         }
-        let names: [String: UInt8] = ["icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "icmpv6": 58, "sctp": 132]
         let proto: UInt8
-        if let name = try? given.string(), let known = names[name] { proto = known } else { proto = try given.integer(in: 0...255) }
+        if let name = try? given.string(), let known = ProtocolName.number(of: name) { proto = known } else { proto = try given.integer(in: 0...255) }
         let service: PolicyService
         if fields["ports"] != nil || fields["sourcePorts"] != nil {
             for key in ["icmpType", "icmpCode"] { if let field = fields[key] { throw field.error("a protocol has ports or ICMP types, not both") } }
-            service = .ports(proto: proto, destination: try ranges(fields["ports"]), source: try ranges(fields["sourcePorts"]))
+            service = .ports(proto: proto, destination: try fields["ports"]?.portRanges() ?? [], source: try fields["sourcePorts"]?.portRanges() ?? [])
         } else if fields["icmpType"] != nil || fields["icmpCode"] != nil {
             service = .icmp(
                 proto: proto, type: try fields["icmpType"]?.integer(in: 0...255), code: try fields["icmpCode"]?.integer(in: 0...255))
@@ -73,18 +72,5 @@ extension ConfiguredObject {
             service = .proto(proto)
         }
         return service
-    }
-
-    /// A list of ports and of ranges such as `8000-8999`.
-    private static func ranges(_ value: ConfigNode?) throws(ConfigError) -> [ClosedRange<UInt16>] {
-        var out: [ClosedRange<UInt16>] = []
-        for item in try value?.list() ?? [] {
-            let parts = try item.string().split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
-            guard (1...2).contains(parts.count), let first = parts[0], let last = parts[parts.count - 1], first <= last else {
-                throw item.error("is neither a port nor a range such as 8000-8999")
-            }
-            out.append(first...last)
-        }
-        return out
     }
 }

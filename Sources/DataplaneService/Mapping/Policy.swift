@@ -99,14 +99,6 @@ extension AddressGroupSpec {
     }
 }
 
-extension Dataplane_V1_Prefix {
-    init(_ prefix: IPPrefix) {
-        self.init()
-        address = prefix.address.octets
-        length = UInt32(prefix.length)
-    }
-}
-
 extension Dataplane_V1_PolicyAction {
     init(_ action: PolicyAction) {
         self =

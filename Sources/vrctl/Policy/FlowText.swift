@@ -10,7 +10,6 @@ struct FlowText: Equatable {
     /// Type and code; an echo request when they are not given.
     var icmp: (type: UInt8, code: UInt8)?
 
-    static let protocols: [String: UInt8] = ["icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "icmpv6": 58, "sctp": 132]
     static let form =
         "write it as 'tcp 10.0.1.4:4321 > 10.0.2.5:443', 'udp [fd00::1]:53 > [fd00::2]:53', 'icmp 10.0.1.4 > 10.0.2.5' or 'icmp 10.0.1.4 > 10.0.2.5 3/1'"
 
@@ -23,9 +22,9 @@ struct FlowText: Equatable {
         func wrong(_ reason: String) -> Failure { .usage("flow '\(text)': \(reason); \(Self.form)") }
         let words = text.split(separator: " ").map(String.init)
         guard (4...5).contains(words.count), words[2] == ">" else { throw wrong("it has no protocol, source, > and destination") }
-        guard let proto = Self.protocols[words[0].lowercased()] ?? UInt8(words[0]) else { throw wrong("'\(words[0])' is no protocol") }
+        guard let proto = ProtocolName.number(of: words[0].lowercased()) ?? UInt8(words[0]) else { throw wrong("'\(words[0])' is no protocol") }
         self.proto = proto
-        let isICMP = proto == 1 || proto == 58, hasPorts = !isICMP && [6, 17, 33, 132, 136].contains(proto)
+        let isICMP = proto == 1 || proto == 58, hasPorts = ProtocolName.withPorts.contains(proto)
         guard let from = Self.end(words[1], hasPort: hasPorts) else { throw wrong("'\(words[1])' is no source") }
         guard let to = Self.end(words[3], hasPort: hasPorts) else { throw wrong("'\(words[3])' is no destination") }
         guard from.address.isIPv4 == to.address.isIPv4 else { throw wrong("its ends are not of one family") }

@@ -32,7 +32,7 @@ enum PolicyLayout {
 
     static func text(_ service: Dataplane_V1_PolicyService) -> String {
         guard service.hasProtocol else { return "any" }
-        var out = FlowText.protocols.first { UInt32($0.value) == service.protocol }?.key ?? "\(service.protocol)"
+        var out = UInt8(exactly: service.protocol).flatMap(ProtocolName.name) ?? "\(service.protocol)"
         func ports(_ ranges: [Dataplane_V1_PortRange]) -> String {
             ranges.map { $0.first == $0.last ? "\($0.first)" : "\($0.first)-\($0.last)" }.joined(separator: ",")
         }
