@@ -117,7 +117,8 @@ actor AgentCore {
         areServicesDirty = true
         let inputs = DesiredState.Inputs(
             configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, securityGroups: config.securityGroups,
-            securityGroupMembers: config.securityGroupMembers, bindings: bindings, routes: routes.bestRoutes(),
+            securityGroupMembers: config.securityGroupMembers, networkPolicies: config.networkPolicies, networkPeers: config.networkPeers,
+            bindings: bindings, routes: routes.bestRoutes(),
             resolve: { resolver.mac(of: $0) })
         desired = DesiredState(inputs, allocator: &allocator)
         self.resolver?.want(desired.endpoints.union(recoveredEndpoints), now: now)

@@ -42,6 +42,12 @@ struct ConfigStore: Sendable {
     var securityGroupMembers: [String: SecurityGroupMembers] {
         objects.values.reduce(into: [:]) { if case .securityGroupMembers(let members) = $1 { $0[members.name] = members } }
     }
+    var networkPolicies: [String: NetworkPolicy] {
+        objects.values.reduce(into: [:]) { if case .networkPolicy(let policy) = $1 { $0[policy.name] = policy } }
+    }
+    var networkPeers: [String: NetworkPeers] {
+        objects.values.reduce(into: [:]) { if case .networkPeers(let peers) = $1 { $0[peers.name] = peers } }
+    }
     /// Ports of any node, whose names the workloads of their network may ask for.
     var portsByNetwork: [String: [Overlay.Port]] {
         objects.values.reduce(into: [:]) { if case .port(let port) = $1 { $0[port.network, default: []].append(port) } }

@@ -3,21 +3,36 @@ import NetTypes
 import Overlay
 import SwiftProtobuf
 
-// Security groups, as the policies and address groups that the data plane asks.
+/// What a port's connections have to pass, as the policies and address groups that the data plane asks: one policy for each kind of object and direction, shared by the
+/// ports of a network for which it is the same.
 extension DesiredState {
+    /// All of a list have to pass a connection.
     struct PortPolicies {
-        var ingress: PolicyID?
-        var egress: PolicyID?
+        var ingress: [PolicyID] = []
+        var egress: [PolicyID] = []
     }
 
-    /// The policies of a port's security groups: one for each direction, shared by the ports of a network that have the same groups. Nil: there are no free numbers.
-    mutating func addPolicies(of port: Overlay.Port, _ inputs: Inputs, _ allocator: inout IdentifierAllocator) -> PortPolicies? {
-        guard !port.securityGroups.isEmpty else { return PortPolicies() }
-        let groups = port.securityGroups.sorted()
-        guard let ingress = addPolicy(groups, \.ingress, "ingress", network: port.network, inputs, &allocator),
-            let egress = addPolicy(groups, \.egress, "egress", network: port.network, inputs, &allocator)
-        else { return nil }
-        return PortPolicies(ingress: ingress, egress: egress)
+    /// Nil: there are no free numbers.
+    mutating func addPolicies(
+        of port: Overlay.Port, in network: VirtualNetwork, _ inputs: Inputs, _ allocator: inout IdentifierAllocator
+    ) -> PortPolicies? {
+        var policies = PortPolicies()
+        if !port.securityGroups.isEmpty {
+            let groups = port.securityGroups.sorted()
+            guard let ingress = addPolicy(groups, \.ingress, "ingress", network: port.network, inputs, &allocator),
+                let egress = addPolicy(groups, \.egress, "egress", network: port.network, inputs, &allocator)
+            else { return nil }
+            policies.ingress.append(ingress)
+            policies.egress.append(egress)
+        }
+        if !network.policies.isEmpty {
+            guard let ingress = addNetworkPolicy(of: network, isIngress: true, inputs, &allocator),
+                let egress = addNetworkPolicy(of: network, isIngress: false, inputs, &allocator)
+            else { return nil }
+            policies.ingress.append(ingress)
+            policies.egress.append(egress)
+        }
+        return policies
     }
 
     private mutating func addPolicy(
@@ -75,14 +90,6 @@ extension Dataplane_V1_PolicyRule {
         action = .pass
         if case .prefixes(let list)? = rule.peer { remote.prefixes.prefixes = list.map { Dataplane_V1_Prefix($0) } }
         guard let proto = rule.proto else { return }
-        service.protocol = UInt32(proto)
-        service.destinationPorts = rule.ports.map { range in
-            .with {
-                $0.first = UInt32(range.lowerBound)
-                $0.last = UInt32(range.upperBound)
-            }
-        }
-        if let type = rule.icmpType { service.icmpType = UInt32(type) }
-        if let code = rule.icmpCode { service.icmpCode = UInt32(code) }
+        service = Dataplane_V1_PolicyService(proto, ports: rule.ports, icmpType: rule.icmpType, icmpCode: rule.icmpCode)
     }
 }

@@ -20,6 +20,8 @@ struct DesiredState: Sendable {
         var networks: [String: VirtualNetwork] = [:]
         var securityGroups: [String: SecurityGroup] = [:]
         var securityGroupMembers: [String: SecurityGroupMembers] = [:]
+        var networkPolicies: [String: NetworkPolicy] = [:]
+        var networkPeers: [String: NetworkPeers] = [:]
         var bindings: [PortBinding] = []
         var routes: [RouteStore.Key: RouteAdvertisement] = [:]
         /// Tunnel endpoint → MAC that frames for it go to; nil while it is not resolved.
@@ -51,6 +53,9 @@ struct DesiredState: Sendable {
     /// By network: the next hops that take a frame as it is to a local port.
     private(set) var bridgedPorts: [String: [NextHopID]] = [:]
 
+    /// Addresses of local ports, for the networks connected with theirs.
+    var leaks: [Leak] = []
+
     static let fabricVif = VifID(0)
     static let hostVif = VifID(1)
     static let fabricVRF = VRFID(0)
@@ -71,6 +76,7 @@ struct DesiredState: Sendable {
                 ports.append(PortState(binding: binding, reason: "network \(port.network) is not in the configuration yet"))
             }
         }
+        addLeaks(inputs)
         addRemoteRoutes(inputs, &allocator)
         addFlooding(inputs, &allocator)
     }
@@ -157,7 +163,7 @@ struct DesiredState: Sendable {
             ports.append(PortState(binding: binding, vif: vif, reason: "network \(network.name) has no VNI yet"))
             return
         }
-        guard let policies = addPolicies(of: port, inputs, &allocator) else {
+        guard let policies = addPolicies(of: port, in: network, inputs, &allocator) else {
             ports.append(PortState(binding: binding, vif: vif, reason: "no free policy or address group number"))
             return
         }
@@ -179,8 +185,8 @@ struct DesiredState: Sendable {
                 $0.vif.keepsFlows = true
                 $0.vif.bridges = bridges
                 $0.vif.antispoof = inputs.configuration.antispoof
-                $0.vif.ingressPolicies = policies.ingress.map { [$0.rawValue] } ?? []
-                $0.vif.egressPolicies = policies.egress.map { [$0.rawValue] } ?? []
+                $0.vif.ingressPolicies = policies.ingress.map(\.rawValue)
+                $0.vif.egressPolicies = policies.egress.map(\.rawValue)
                 $0.vif.services = network.dhcp.enabled
                 $0.vif.cookie = agentCookie
             })
@@ -222,6 +228,7 @@ struct DesiredState: Sendable {
         for address in port.addresses {
             let prefix = IPPrefix(host: address)
             let needs: [TableKey] = [.vif(vif), incoming, .route(vrf, prefix)]
+            leaks.append(Leak(network: network.name, prefix: prefix, route: .route(vrf, prefix), nextHop: nextHop, needs: needs))
             exports.append(Export(route: RouteAdvertisement(vrf: network.name, destination: .inet(prefix), nextHops: [nextHop]), needs: needs))
             if network.forwarding == .l2l3 {
                 exports.append(

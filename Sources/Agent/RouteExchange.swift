@@ -39,7 +39,8 @@ struct RouteExchange: Sendable {
         let stages: [[Request]] = [
             renumbered,
             vrfs.filter { subscribed[$0.key] == nil }.map { .subscribe(vrf: $0.key, instance: $0.value) },
-            exports.filter { subscribed[$0.key.vrf] != nil && published[$0.key] != $0.value }.map { .publish($0.value) },
+            // What other networks are told needs no VRF here.
+            exports.filter { (subscribed[$0.key.vrf] != nil || vrfs[$0.key.vrf] == nil) && published[$0.key] != $0.value }.map { .publish($0.value) },
             published.keys.filter { exports[$0] == nil }.map { .withdraw($0) },
             subscribed.keys.filter { vrfs[$0] == nil }.map { .unsubscribe(vrf: $0) },
         ]

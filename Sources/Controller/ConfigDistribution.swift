@@ -45,7 +45,13 @@ public struct ConfigDistribution: Sendable {
         for change in changes where change.action != .unchanged {
             switch change.key.kind {
             case .computeNode: affected.insert(change.key.name)
-            case .virtualNetwork: affected.formUnion(model.nodes(usingNetwork: change.key.name))
+            case .virtualNetwork:
+                affected.formUnion(model.nodes(usingNetwork: change.key.name))
+                let isJoined = [change.old, change.new].contains {
+                    if case .virtualNetwork(let network)? = $0 { !network.policies.isEmpty } else { false }
+                }
+                if isJoined { affected.formUnion(nodesWithPolicies(model)) }
+            case .networkPolicy: if !model.networks(withPolicy: change.key.name).isEmpty { affected.formUnion(nodesWithPolicies(model)) }
             case .port:
                 for case .port(let port)? in [change.old, change.new] {
                     affected.insert(port.node)
@@ -55,7 +61,7 @@ public struct ConfigDistribution: Sendable {
                     }
                 }
             case .securityGroup: affected.formUnion(model.nodes(usingGroup: change.key.name))
-            case .securityGroupMembers: break
+            case .securityGroupMembers, .networkPeers: break
             }
         }
         return affected.union(named.keys).sorted().compactMap { node in
@@ -64,6 +70,11 @@ public struct ConfigDistribution: Sendable {
             let updates = own + names(node, model, changed: named[node] ?? []).filter { !ownSet.contains($0) }
             return updates.isEmpty ? nil : (node, updates)
         }
+    }
+
+    /// Who is joined with whom may be another one now: all that have to do with policies are looked at, and told what is different for them.
+    private func nodesWithPolicies(_ model: ConfigModel) -> Set<String> {
+        model.networksWithPolicies.reduce(into: []) { $0.formUnion(model.nodes(usingNetwork: $1)) }
     }
 
     /// What an agent is told of a group's members; nil: nothing.
@@ -94,8 +105,18 @@ public struct ConfigDistribution: Sendable {
             desired[ObjectKey(.port, port.name)] = .port(port)
             if let network = model.virtualNetwork(port.network) { desired[ObjectKey(.virtualNetwork, network.name)] = .virtualNetwork(network) }
         }
+        addNetworkPolicies(&desired, model)
         addSecurityGroups(model.ports(onNode: node), &desired, model)
         return desired
+    }
+
+    private static func addNetworkPolicies(_ desired: inout [ObjectKey: ConfigObject], _ model: ConfigModel) {
+        for case .virtualNetwork(let network) in desired.values {
+            for name in network.policies {
+                if let policy = model.networkPolicy(name) { desired[ObjectKey(.networkPolicy, name)] = .networkPolicy(policy) }
+            }
+            if let peers = model.peers(of: network) { desired[ObjectKey(.networkPeers, network.name)] = .networkPeers(peers) }
+        }
     }
 
     private static func addSecurityGroups(_ ports: [Port], _ desired: inout [ObjectKey: ConfigObject], _ model: ConfigModel) {

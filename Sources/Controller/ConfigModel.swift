@@ -26,6 +26,8 @@ public struct ConfigModel: Sendable {
     private var portsByGroup: [String: Set<String>] = [:]
     /// By group: the groups whose rules name it.
     private var groupsByPeer: [String: Set<String>] = [:]
+    /// By NetworkPolicy: the networks that have it.
+    private var networksByPolicy: [String: Set<String>] = [:]
     private var vnis: [VNI: Set<String>] = [:]
     private var nodeAddresses: [IPAddress: Set<String>] = [:]
     private var addresses: [Member<IPAddress>: Set<String>] = [:]
@@ -59,6 +61,12 @@ public struct ConfigModel: Sendable {
     public func securityGroup(_ name: String) -> SecurityGroup? {
         if case .securityGroup(let group) = objects[ObjectKey(.securityGroup, name)] { group } else { nil }
     }
+    public func networkPolicy(_ name: String) -> NetworkPolicy? {
+        if case .networkPolicy(let policy) = objects[ObjectKey(.networkPolicy, name)] { policy } else { nil }
+    }
+    public func networks(withPolicy name: String) -> Set<String> { networksByPolicy[name] ?? [] }
+    /// The networks that have policies.
+    var networksWithPolicies: Set<String> { networksByPolicy.values.reduce(into: []) { $0.formUnion($1) } }
     public func ports(inGroup name: String) -> [Port] { (portsByGroup[name] ?? []).sorted().compactMap(port) }
     /// The nodes with a port of this group.
     public func nodes(usingGroup name: String) -> Set<String> { Set((portsByGroup[name] ?? []).compactMap { port($0)?.node }) }
@@ -102,10 +110,14 @@ extension ConfigModel {
         case inUse(ObjectKey, by: [String])
         /// Rules of this group name it.
         case named(ObjectKey, by: String)
+        /// These networks have it among their policies.
+        case attached(ObjectKey, to: [String])
 
         public var description: String {
             switch self {
             case .notFound(let key): "\(key) does not exist"
+            case .attached(let key, let networks):
+                "\(key) is a policy of VirtualNetwork \(networks.prefix(5).joined(separator: ", "))\(networks.count > 5 ? ", …" : ""); take it out of spec.policies first"
             case .named(let key, let group): "\(key) is named by rules of SecurityGroup \(group); change those first"
             case .inUse(let key, let ports):
                 "\(key) is used by \(ports.count == 1 ? "port" : "\(ports.count) ports:") \(ports.prefix(5).joined(separator: ", "))"
@@ -121,10 +133,11 @@ extension ConfigModel {
             case .virtualNetwork: portsByNetwork[key.name] ?? []
             case .computeNode: portsByNode[key.name] ?? []
             case .securityGroup: portsByGroup[key.name] ?? []
-            case .port, .securityGroupMembers: Set<String>()
+            case .port, .securityGroupMembers, .networkPolicy, .networkPeers: Set<String>()
             }
         guard users.isEmpty else { throw .inUse(key, by: users.sorted()) }
         if key.kind == .securityGroup, let user = (groupsByPeer[key.name] ?? []).subtracting([key.name]).min() { throw .named(key, by: user) }
+        if key.kind == .networkPolicy, let networks = networksByPolicy[key.name] { throw .attached(key, to: networks.sorted()) }
         remove(object)
         return Change(key: key, action: .deleted, old: object, new: nil)
     }
@@ -167,10 +180,12 @@ extension ConfigModel {
             if table[key]?.isEmpty == true { table[key] = nil }
         }
         switch object {
-        case .virtualNetwork(let network): if let vni = network.vni { update(&vnis, vni, network.name) }
+        case .virtualNetwork(let network):
+            if let vni = network.vni { update(&vnis, vni, network.name) }
+            for policy in network.policies { update(&networksByPolicy, policy, network.name) }
         case .computeNode(let node): update(&nodeAddresses, node.address, node.name)
         case .securityGroup(let group): for peer in group.peers { update(&groupsByPeer, peer, group.name) }
-        case .securityGroupMembers: break
+        case .securityGroupMembers, .networkPolicy, .networkPeers: break
         case .port(let port):
             update(&portsByNode, port.node, port.name)
             update(&portsByNetwork, port.network, port.name)
@@ -199,6 +214,8 @@ extension ConfigModel {
             group.peers.subtracting([group.name]).sorted().first { securityGroup($0) == nil }.map {
                 ("SecurityGroup \($0) does not exist; put it before or beside this one", "spec")
             }
+        case .networkPolicy(let policy)?: problem(with: policy)
+        case .networkPeers?: ("NetworkPeers are made by the controller; attach NetworkPolicies to the networks", "kind")
         case .securityGroupMembers?: ("SecurityGroupMembers are made by the controller; list the group in the ports' securityGroups", "kind")
         case nil: nil
         }
@@ -210,6 +227,22 @@ extension ConfigModel {
         }
         for port in ports(inNetwork: network.name) {
             if let problem = addressProblem(of: port, in: network) { return ("port \(port.name): \(problem.message)", "spec.subnets") }
+        }
+        for (index, policy) in network.policies.enumerated() where networkPolicy(policy) == nil {
+            return ("NetworkPolicy \(policy) does not exist; put it before or beside the network", "spec.policies[\(index)]")
+        }
+        return overlap(around: network).map { ($0, "spec.policies") }
+    }
+
+    private func problem(with policy: NetworkPolicy) -> Problem? {
+        for (index, rule) in policy.rules.enumerated() {
+            for (end, field) in [(rule.source, "source"), (rule.destination, "destination")] {
+                guard case .network(let name) = end, virtualNetwork(name) == nil else { continue }
+                return ("VirtualNetwork \(name) does not exist; put it before or beside the policy", "spec.rules[\(index)].\(field).network")
+            }
+        }
+        for name in networks(withPolicy: policy.name).sorted() {
+            if let network = virtualNetwork(name), let problem = overlap(around: network) { return (problem, "spec.rules") }
         }
         return nil
     }

@@ -13,6 +13,8 @@ public enum ConfigObject: Hashable, Sendable {
     case computeNode(ComputeNode)
     case securityGroup(SecurityGroup)
     case securityGroupMembers(SecurityGroupMembers)
+    case networkPolicy(NetworkPolicy)
+    case networkPeers(NetworkPeers)
 
     public var kind: ConfigKind {
         switch self {
@@ -21,6 +23,8 @@ public enum ConfigObject: Hashable, Sendable {
         case .computeNode: .computeNode
         case .securityGroup: .securityGroup
         case .securityGroupMembers: .securityGroupMembers
+        case .networkPolicy: .networkPolicy
+        case .networkPeers: .networkPeers
         }
     }
     public var metadata: ObjectMetadata {
@@ -31,6 +35,8 @@ public enum ConfigObject: Hashable, Sendable {
             case .computeNode(let object): object.metadata
             case .securityGroup(let object): object.metadata
             case .securityGroupMembers(let object): object.metadata
+            case .networkPolicy(let object): object.metadata
+            case .networkPeers(let object): object.metadata
             }
         }
         set {
@@ -40,6 +46,8 @@ public enum ConfigObject: Hashable, Sendable {
             case .computeNode(var object): object.metadata = newValue; self = .computeNode(object)
             case .securityGroup(var object): object.metadata = newValue; self = .securityGroup(object)
             case .securityGroupMembers(var object): object.metadata = newValue; self = .securityGroupMembers(object)
+            case .networkPolicy(var object): object.metadata = newValue; self = .networkPolicy(object)
+            case .networkPeers(var object): object.metadata = newValue; self = .networkPeers(object)
             }
         }
     }
@@ -54,6 +62,8 @@ public enum ConfigObject: Hashable, Sendable {
         case .computeNode(let object): object.spec
         case .securityGroup(let object): object.spec
         case .securityGroupMembers(let object): object.spec
+        case .networkPolicy(let object): object.spec
+        case .networkPeers(let object): object.spec
         }
     }
 
@@ -76,6 +86,8 @@ public enum ConfigObject: Hashable, Sendable {
         case .computeNode: self = .computeNode(try ComputeNode(metadata: metadata, spec: spec))
         case .securityGroup: self = .securityGroup(try SecurityGroup(metadata: metadata, spec: spec))
         case .securityGroupMembers: self = .securityGroupMembers(try SecurityGroupMembers(metadata: metadata, spec: spec))
+        case .networkPolicy: self = .networkPolicy(try NetworkPolicy(metadata: metadata, spec: spec))
+        case .networkPeers: self = .networkPeers(try NetworkPeers(metadata: metadata, spec: spec))
         }
     }
 }
@@ -83,6 +95,9 @@ public enum ConfigObject: Hashable, Sendable {
 /// The kinds of object. The order is the order of dependence: a Port needs the others.
 public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
     case computeNode = "ComputeNode"
+    case networkPolicy = "NetworkPolicy"
+    /// Made by the controller, for agents.
+    case networkPeers = "NetworkPeers"
     case virtualNetwork = "VirtualNetwork"
     case securityGroup = "SecurityGroup"
     /// Made by the controller, for agents.
@@ -90,15 +105,17 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
     case port = "Port"
 
     /// What operators write.
-    public static let allCases: [ConfigKind] = [.computeNode, .virtualNetwork, .securityGroup, .port]
+    public static let allCases: [ConfigKind] = [.computeNode, .networkPolicy, .virtualNetwork, .securityGroup, .port]
 
     private var rank: Int {
         switch self {
         case .computeNode: 0;
-        case .virtualNetwork: 1;
-        case .securityGroup: 2;
-        case .securityGroupMembers: 3;
-        case .port: 4
+        case .networkPolicy: 1;
+        case .networkPeers: 2;
+        case .virtualNetwork: 3;
+        case .securityGroup: 4;
+        case .securityGroupMembers: 5;
+        case .port: 6
         }
     }
     public static func < (a: ConfigKind, b: ConfigKind) -> Bool { a.rank < b.rank }

@@ -28,6 +28,9 @@ public struct VirtualNetwork: Hashable, Sendable {
     public var floodUnknownUnicast: Bool
     /// What its workloads are told by DHCP, router advertisements and DNS.
     public var dhcp: NetworkServices
+    /// The names of its NetworkPolicies, in the order in which their rules are asked.
+    public var policies: [String] = []
+    public static let policyCapacity = 8
 
     public var name: String { metadata.name }
     public var uid: String? { metadata.uid }
@@ -53,7 +56,7 @@ public struct VirtualNetwork: Hashable, Sendable {
     public func subnet(of address: IPAddress) -> Subnet? { subnets.first { $0.prefix.contains(address) } }
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "dhcp"])
+        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "dhcp", "policies"])
         let items = try fields.required("subnets")
         var subnets: [Subnet] = []
         for item in try items.list() {
@@ -80,6 +83,13 @@ public struct VirtualNetwork: Hashable, Sendable {
             metadata: metadata, subnets: subnets, vni: vni.map { VNI(UInt32($0)) }, encapsulation: encapsulation, forwarding: forwarding,
             mtu: try fields["mtu"]?.integer(in: least...65535), floodUnknownUnicast: floods,
             dhcp: try fields["dhcp"].map { node throws(ConfigError) in try NetworkServices(node) } ?? NetworkServices())
+        guard let given = fields["policies"] else { return }
+        for item in try given.list() {
+            let name = try item.objectName(.networkPolicy)
+            if policies.contains(name) { throw item.error("\(name) is listed twice") }
+            policies.append(name)
+        }
+        if policies.count > Self.policyCapacity { throw given.error("\(policies.count) policies; a network has \(Self.policyCapacity) at most") }
     }
 
     var spec: ConfigValue {
@@ -94,6 +104,7 @@ public struct VirtualNetwork: Hashable, Sendable {
         if let mtu { fields.append(.init("mtu", .integer(mtu))) }
         if floodUnknownUnicast { fields.append(.init("floodUnknownUnicast", .boolean(true))) }
         if let dhcp = dhcp.value { fields.append(.init("dhcp", dhcp)) }
+        if !policies.isEmpty { fields.append(.init("policies", .list(policies.map { .string($0) }))) }
         return .map(fields)
     }
 }

@@ -112,6 +112,10 @@ import Testing
             "GET /v1/objects?kind=SecurityGroup": (
                 200, #"{"objects":[{"kind":"SecurityGroup","metadata":{"name":"web"},"spec":{"ingress":[{}],"egress":[]}}]}"#
             ),
+            "GET /v1/objects?kind=NetworkPolicy": (
+                200,
+                #"{"objects":[{"kind":"NetworkPolicy","metadata":{"name":"shop"},"spec":{"rules":[{"action":"pass","direction":"<>","protocol":"tcp","source":{"network":"blue"},"destination":{"prefixes":["10.2.0.0/24"]},"ports":[80,"90-99"]},{"action":"deny","direction":">"}]}}]}"#
+            ),
             "GET /v1/objects?kind=ComputeNode": (
                 200, #"{"objects":[{"kind":"ComputeNode","metadata":{"name":"node1"},"spec":{"address":"10.0.0.11"}}]}"#
             ),
@@ -121,6 +125,10 @@ import Testing
                 ComputeNode
                 NAME    ADDRESS
                 node1   10.0.0.11
+
+                NetworkPolicy
+                NAME   RULES   FIRST RULE
+                shop   2       pass tcp blue <> 10.2.0.0/24:80,90-99
 
                 VirtualNetwork
                 NAME   VNI    ENCAPSULATION   FORWARDING   MTU    SUBNETS
@@ -225,7 +233,7 @@ import Testing
     @Test(arguments: [
         (
             "kind: Thing\nmetadata: {name: x}",
-            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, VirtualNetwork, SecurityGroup, Port"
+            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Port"
         ),
         ("metadata: {name: x}", "f:1:1: document 1: kind: is missing"),
         ("kind: Port", "f:1:1: document 1: metadata: is missing"),

@@ -24,6 +24,13 @@ extension Worker {
         return admission
     }
 
+    /// A flow into another network: its replies are looked up in the VRF of the vif that they come in by.
+    func follow(_ pair: UnsafeMutablePointer<FlowPair>, to vif: UInt32) {
+        guard let vif = tables.vifs.load(vif), vif.pointee.vrf != pair.pointee.reverse.vrf, !pair.pointee.isSelfReverse else { return }
+        pair.pointee.reverse.vrf = vif.pointee.vrf
+        pair.pointee.reverseHash = withUnsafePointer(to: &pair.pointee.reverse) { flows.hash($0) }
+    }
+
     /// The workload's vif that the packet will leave by.
     private func vifAhead(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>) -> UInt32 {
         switch packet.pointee.next {

@@ -29,6 +29,7 @@ extension Worker {
         _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>
     ) -> UInt32 {
         let admission = admit(packet, key)
+        if admission.egressVif != ForwardingTables.noVif { follow(pair, to: admission.egressVif) }
         let template = FlowTable.Template(
             action: admission.reason == nil ? FlowAction.forward.rawValue : FlowAction.drop.rawValue, cookie: 0,
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,

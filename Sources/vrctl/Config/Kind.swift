@@ -4,12 +4,14 @@ import ArgumentParser
 /// What the objects mean is the controller's business; here they are kind, name and text.
 enum Kind: String, CaseIterable, Sendable {
     // In the order of dependence: a port needs the others.
-    case computeNode = "ComputeNode", virtualNetwork = "VirtualNetwork", securityGroup = "SecurityGroup", port = "Port"
+    case computeNode = "ComputeNode", networkPolicy = "NetworkPolicy", virtualNetwork = "VirtualNetwork", securityGroup = "SecurityGroup", port =
+        "Port"
 
     /// Lower case; the full name and its plural are understood too.
     private var shortNames: [String] {
         switch self {
         case .computeNode: ["node", "nodes", "cn"]
+        case .networkPolicy: ["policy", "policies", "networkpolicies", "netpol", "netpols", "np"]
         case .virtualNetwork: ["network", "networks", "net", "nets", "vn", "vns"]
         case .securityGroup: ["group", "groups", "sg", "sgs"]
         case .port: ["po"]
@@ -32,6 +34,6 @@ enum Kind: String, CaseIterable, Sendable {
 
 extension Kind: ExpressibleByArgument {
     init?(argument: String) { self.init(name: argument) }
-    static var allValueStrings: [String] { ["networks", "groups", "ports", "nodes"] }
+    static var allValueStrings: [String] { ["networks", "policies", "groups", "ports", "nodes"] }
     var defaultValueDescription: String { rawValue }
 }

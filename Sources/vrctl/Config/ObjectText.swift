@@ -31,11 +31,28 @@ enum ObjectText {
                 }
                 columns.add(name(object), count("ingress"), count("egress"))
             }
+        case .networkPolicy:
+            columns = Columns("NAME", "RULES", "FIRST RULE")
+            for object in objects {
+                let rules = object["spec"]?["rules"]?.array ?? []
+                columns.add(name(object), "\(rules.count)", rules.first.map(ruleText) ?? "-")
+            }
         case .computeNode:
             columns = Columns("NAME", "ADDRESS")
             for object in objects { columns.add(name(object), cell(object["spec"]?["address"])) }
         }
         return columns.text
+    }
+
+    /// `pass tcp blue <> red:80,443`.
+    private static func ruleText(_ rule: JSON) -> String {
+        func end(_ key: String, _ ports: String) -> String {
+            let end = rule[key]
+            let name = end?["network"]?.text ?? end?["prefixes"]?.array.compactMap(\.text).joined(separator: ",") ?? "any"
+            return name + (rule[ports].map { ":" + cell($0) } ?? "")
+        }
+        return
+            "\(cell(rule["action"])) \(rule["protocol"]?.text ?? "any") \(end("source", "sourcePorts")) \(cell(rule["direction"])) \(end("destination", "ports"))"
     }
 
     /// One line per next hop of every path.

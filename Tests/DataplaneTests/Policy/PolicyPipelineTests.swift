@@ -225,4 +225,28 @@ import Testing
         apply(test, Self.attach(test, 4), .delete(.policy(PolicyID(1))), .delete(.addressGroup(Self.clients)))
         #expect(test.router.policies(after: nil, limit: 10).isEmpty && test.router.addressGroups(after: nil, limit: 10).isEmpty)
     }
+
+    @Test("A connection into another network finds its way back by the other's VRF, and needs no rule for that") func anotherNetwork() {
+        let test = TestRouter()
+        // blue2 moves to VRF 2; each VRF has the other's route.
+        var spec = test.router.vifs(after: nil, limit: 100).first { $0.spec.id == VifID(4) }!.spec
+        spec.vrf = VRFID(2)
+        (spec.ingressPolicies, spec.egressPolicies) = ([PolicyID(1)], [PolicyID(2)])
+        func route(_ vrf: UInt32, _ prefix: String, _ nextHop: UInt32) -> RouterOperation {
+            .upsert(.route(RouteSpec(vrf: .init(vrf), prefix: IPPrefix(prefix)!, nextHop: .init(nextHop))))
+        }
+        apply(
+            test, route(2, "10.1.0.11/32", 30), Self.policy(1, [PolicyRule(service: Self.dns)], origin: .networkPolicy),
+            Self.policy(2, [], origin: .networkPolicy), .upsert(.vif(spec)))
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        #expect(test.blue2.take() == [GoldenPolicy.udp53Delivered])
+        test.send(GoldenPolicy.answer53, from: test.blue2)
+        #expect(test.blue1.take() == [GoldenPolicy.answer53Delivered])
+        #expect(flows(test).map(\.spec.key.vrf.rawValue).sorted() == [1, 2] && test.allDrops.isEmpty)
+        // Nothing of its own gets out, as from another port.
+        var other = GoldenPolicy.answer53
+        other[35] = 54
+        test.send(other, from: test.blue2)
+        #expect(test.blue1.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
+    }
 }

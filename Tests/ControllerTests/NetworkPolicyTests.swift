@@ -1,0 +1,105 @@
+import Controller
+import NetTypes
+import Overlay
+import StrictYAML
+import Testing
+
+@Suite struct NetworkPolicyTests {
+    static func policy(_ name: String, _ rules: String) -> String { "kind: NetworkPolicy\nmetadata: {name: \(name)}\nspec: {rules: [\(rules)]}\n" }
+    static func network(_ name: String, _ prefix: String, _ policies: String) -> String {
+        "kind: VirtualNetwork\nmetadata: {name: \(name)}\nspec: {subnets: [{prefix: \(prefix)}], policies: [\(policies)]}\n"
+    }
+    static let join = "{action: pass, protocol: tcp, source: {network: blue}, destination: {network: red}}"
+
+    func connections(_ model: ConfigModel, _ name: String) -> [String] {
+        model.virtualNetwork(name).map { model.connections(of: $0).map(\.name) } ?? []
+    }
+
+    /// Both networks have to have a policy that joins them.
+    @Test func connectionsNeedBoth() throws {
+        var model = try ConfigModel.demo()
+        try model.apply(Self.policy("join", Self.join))
+        #expect(connections(model, "blue") == [] && connections(model, "red") == [])
+        try model.apply(Self.network("blue", "10.1.0.0/24", "join"))
+        #expect(connections(model, "blue") == [] && connections(model, "red") == [])
+        #expect(
+            model.virtualNetwork("blue").flatMap(model.peers)?.networks
+                == [.init(name: "red", prefixes: [IPPrefix("10.2.0.0/24")!], isConnected: false)])
+        try model.apply(Self.network("red", "10.2.0.0/24", "join"))
+        #expect(connections(model, "blue") == ["red"] && connections(model, "red") == ["blue"])
+        // Any network that agrees; one without policies does not.
+        try model.apply(Self.policy("open", "{action: pass}") + "---\n" + Self.network("red", "10.2.0.0/24", "open"))
+        #expect(connections(model, "blue") == ["red"] && connections(model, "red") == ["blue"])
+        try model.apply(Self.network("green", "10.3.0.0/24", ""))
+        #expect(connections(model, "red") == ["blue"])
+        try model.apply(Self.network("green", "10.3.0.0/24", "open"))
+        #expect(connections(model, "red") == ["blue", "green"] && connections(model, "blue") == ["red"])
+        try model.apply(Self.policy("join", "{action: deny, source: {network: blue}, destination: {network: red}}"))
+        #expect(connections(model, "blue") == [] && connections(model, "red") == ["green"])
+    }
+
+    @Test func refused() throws {
+        var model = try ConfigModel.demo()
+        func refusal(_ text: String) -> String? {
+            var copy = model
+            do {
+                try copy.apply(text)
+                return nil
+            } catch { return "\(error)" }
+        }
+        #expect(
+            refusal(Self.policy("a", "{action: pass, source: {network: blue}, destination: {network: yellow}}"))?
+                .contains("spec.rules[0].destination.network: VirtualNetwork yellow does not exist") == true)
+        #expect(refusal(Self.network("blue", "10.1.0.0/24", "a"))?.contains("spec.policies[0]: NetworkPolicy a does not exist") == true)
+        try model.apply(
+            Self.policy("join", Self.join) + "---\n" + Self.network("blue", "10.1.0.0/24", "join") + "---\n"
+                + Self.network("red", "10.2.0.0/24", "join"))
+        // A third network that is connected with red must not have blue's addresses.
+        let third =
+            Self.policy("third", "{action: pass, source: {network: green}, destination: {network: red}}") + "---\n"
+            + Self.network("green", "10.1.0.128/25", "third") + "---\n" + Self.network("red", "10.2.0.0/24", "join, third")
+        #expect(
+            refusal(third)?.contains(
+                "of VirtualNetwork blue and of green, which are both connected with red: connected networks need addresses of their own")
+                == true, "\(refusal(third) ?? "")")
+        #expect(refusal(third.replacing("10.1.0.128/25", with: "10.3.0.0/25")) == nil)
+        let error = #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.networkPolicy, "join")) }
+        #expect("\(error!)" == "NetworkPolicy/join is a policy of VirtualNetwork blue, red; take it out of spec.policies first")
+        #expect(refusal("kind: NetworkPeers\nmetadata: {name: blue}\nspec: {networks: []}\n")?.contains("made by the controller") == true)
+    }
+
+    /// Policies and peers go to nodes with a port of a network that has them, and to nobody else.
+    @Test func distribution() throws {
+        var model = try ConfigModel.demo()
+        var distribution = ConfigDistribution()
+        for node in ["node1", "node2"] { _ = distribution.subscribe(node, model: model) }
+        func step(_ text: String) throws -> [String: [String]] {
+            let changes = try model.apply(text)
+            return Dictionary(
+                uniqueKeysWithValues: distribution.update(changes, model: model).map { ($0.node, ConfigDistributionTests().names($0.updates)) })
+        }
+        #expect(try step(Self.policy("join", Self.join)) == [:])
+        // node1 has only blue, node2 blue and red.
+        #expect(
+            try step(Self.network("red", "10.2.0.0/24", "join"))
+                == ["node2": ["+NetworkPolicy/join", "+NetworkPeers/red", "+VirtualNetwork/red"]])
+        #expect(
+            try step(Self.network("blue", "10.1.0.0/24", "join"))
+                == [
+                    "node1": ["+NetworkPolicy/join", "+NetworkPeers/blue", "+VirtualNetwork/blue"],
+                    "node2": ["+NetworkPeers/blue", "+NetworkPeers/red", "+VirtualNetwork/blue"],
+                ])
+        #expect(
+            try step(Self.policy("join", Self.join + ", {action: deny}")) == ["node1": ["+NetworkPolicy/join"], "node2": ["+NetworkPolicy/join"]])
+        // Another subnet of red is news to blue's nodes.
+        let wider = Self.network("red", "10.2.0.0/24", "join").replacing(
+            "[{prefix: 10.2.0.0/24}]", with: "[{prefix: 10.2.0.0/24}, {prefix: 10.9.0.0/24}]")
+        #expect(try step(wider) == ["node1": ["+NetworkPeers/blue"], "node2": ["+NetworkPeers/blue", "+VirtualNetwork/red"]])
+        #expect(
+            try step(Self.network("blue", "10.1.0.0/24", ""))
+                == [
+                    "node1": ["+VirtualNetwork/blue", "-NetworkPolicy/join", "-NetworkPeers/blue"],
+                    "node2": ["+NetworkPeers/red", "+VirtualNetwork/blue", "-NetworkPeers/blue"],
+                ])
+    }
+}

@@ -1,0 +1,108 @@
+import Foundation
+import Testing
+
+extension EndToEnd {
+    /// Policies between virtual networks, with real sockets: blue1 and blue2 on node1, blue3 and red1 on node2, so that red1 meets blue both on its own node and across
+    /// the fabric, out of an MPLS network into a VXLAN one.
+    @Suite(.lab(.init(name: "np"))) struct NetworkPolicies {
+        let lab: Lab
+        init() throws { lab = try Lab.current }
+
+        private static func networks(_ policies: String) -> String {
+            """
+            kind: VirtualNetwork
+            metadata: {name: blue}
+            spec: {subnets: [{prefix: 10.1.0.0/24}, {prefix: "fd00:1::/64"}], mtu: 9000, policies: [\(policies)]}
+            ---
+            kind: VirtualNetwork
+            metadata: {name: red}
+            spec: {subnets: [{prefix: 10.2.0.0/24}, {prefix: "fd00:2::/64"}], encapsulation: mplsOverUDP, mtu: 9000, policies: [\(policies)]}
+
+            """
+        }
+        private static func policy(_ rules: String) -> String { "kind: NetworkPolicy\nmetadata: {name: shop}\nspec: {rules: [\(rules)]}\n---\n" }
+        private static let ends = "source: {network: red}, destination: {network: blue}"
+
+        /// The workloads have a default route to their gateway, as DHCP would have given them.
+        private func routes() throws {
+            for (workload, network) in [("blue1", 1), ("blue2", 1), ("blue3", 1), ("red1", 2)] {
+                try lab.succeed(in: workload, ["ip", "route", "replace", "default", "via", "10.\(network).0.1"])
+                try lab.succeed(in: workload, ["ip", "-6", "route", "replace", "default", "via", "fd00:\(network)::1"])
+            }
+        }
+        private func configure(_ rules: String) throws { try lab.apply(Self.policy(rules) + Self.networks("shop")) }
+        private func reset() throws { try lab.apply(Self.networks("")) }
+
+        @Test func networksMeetWhereARulePasses() throws {
+            try routes()
+            defer { try? reset() }
+            let servers = try [("blue1", 11), ("blue3", 13)].map {
+                try lab.echoServer(in: $0.0, ["10.1.0.\($0.1)", "fd00:1::\($0.1)"], [8080, 8081])
+            }
+            let red = try lab.echoServer(in: "red1", ["10.2.0.11", "fd00:2::11"], [8080])
+            defer { for process in servers + [red] { process.end() } }
+            // Without a policy they do not see each other.
+            #expect(try !lab.answers("red1", "tcp", "10.1.0.11", 8080) && !lab.answers("red1", "udp", "fd00:1::13", 8080))
+            try configure(
+                """
+                {action: pass, direction: ">", protocol: tcp, ports: [8080], \(Self.ends)}, {action: pass, protocol: udp, \(Self.ends)},
+                {action: pass, direction: ">", protocol: icmp, \(Self.ends)}, {action: pass, direction: ">", protocol: icmpv6, \(Self.ends)}
+                """)
+            try eventually("red1 reaches blue1") { try lab.answers("red1", "tcp", "10.1.0.11", 8080) }
+            try eventually("red1 reaches blue3") { try lab.answers("red1", "tcp", "fd00:1::13", 8080) }
+            for address in ["10.1.0.11", "10.1.0.13", "fd00:1::11", "fd00:1::13"] {
+                #expect(try lab.answers("red1", "tcp", address, 8080), "\(address)")
+                #expect(try !lab.answers("red1", "tcp", address, 8081), "\(address)")
+                #expect(try lab.answers("red1", "udp", address, 8081), "\(address)")
+                try lab.expectPing(from: "red1", address)
+            }
+            // The other way only UDP.
+            for workload in ["blue1", "blue3"] {
+                for address in ["10.2.0.11", "fd00:2::11"] {
+                    #expect(try !lab.answers(workload, "tcp", address, 8080), "\(workload) \(address)")
+                    #expect(try lab.answers(workload, "udp", address, 8080), "\(workload) \(address)")
+                    #expect(try lab.ping(from: workload, address, count: 2, "-W", "1").received == 0, "\(workload) \(address)")
+                }
+            }
+            // Within a network nothing has changed.
+            #expect(try lab.answers("blue2", "tcp", "10.1.0.13", 8081) && lab.answers("blue2", "tcp", "fd00:1::11", 8081))
+            #expect(
+                try lab.vrctl("node2", "flow", "-l").output.contains("Action:D(OutPolicy)")
+                    || lab.vrctl("node2", "flow", "-l").output.contains("Action:D(Policy)"))
+            let no = try lab.vrctl("node2", "policy", "explain", "--port", "tap-red1", "tcp 10.2.0.11:4321 > 10.1.0.13:8081").output
+            #expect(no.contains("from the workload (egress): deny") && no.contains("red/blue"), "\(no)")
+            let yes = try lab.vrctl("node2", "policy", "explain", "--port", "tap-red1", "tcp 10.2.0.11:4321 > 10.1.0.13:8080").output
+            #expect(yes.contains("from the workload (egress): pass") && yes.contains("shop/rules[0]"), "\(yes)")
+            // A policy that networks have cannot go.
+            let refused = try lab.vrctl("node1", "delete", "NetworkPolicy", "shop")
+            #expect(refused.status != 0 && refused.both.contains("is a policy of VirtualNetwork blue, red"), "\(refused.both)")
+            try lab.expectSoundDataplane()
+        }
+
+        @Test func aChangeStopsWhatItForbidsAndNothingElse() throws {
+            try routes()
+            defer { try? reset() }
+            let servers = try [("blue1", 11), ("blue3", 13)].map {
+                try lab.echoServer(in: $0.0, ["10.1.0.\($0.1)", "fd00:1::\($0.1)"], [8080, 8081])
+            }
+            defer { for process in servers { process.end() } }
+            try configure("{action: pass, protocol: tcp, ports: [8080, 8081], \(Self.ends)}")
+            try eventually("red1 reaches both") {
+                try lab.answers("red1", "tcp", "10.1.0.11", 8080) && lab.answers("red1", "tcp", "fd00:1::13", 8080)
+            }
+            let ends = ["10.1.0.11", "fd00:1::13"].flatMap { [($0, 8080), ($0, 8081)] }
+            let talk = try lab.talk(in: "red1", ends)
+            defer { talk.process.end() }
+            try eventually("all four talk") { (0..<4).allSatisfy { talk.said($0).count > 5 } }
+            try configure("{action: pass, protocol: tcp, ports: [8081], \(Self.ends)}")
+            try eventually("the forbidden ones are silent") { talk.isSilent(0) && talk.isSilent(2) }
+            let before = talk.said(1).count
+            try eventually("the others talk on") { talk.said(1).count > before + 3 && talk.said(3).count > before + 3 }
+            #expect(!talk.wasEverSilent(1) && !talk.wasEverSilent(3))
+            // Without policies the networks part.
+            try reset()
+            try eventually("all are silent") { talk.isSilent(1) && talk.isSilent(3) }
+            try lab.expectSoundDataplane()
+        }
+    }
+}

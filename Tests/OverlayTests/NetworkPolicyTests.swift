@@ -1,0 +1,75 @@
+import NetTypes
+import Overlay
+import StrictYAML
+import Testing
+
+@Suite struct NetworkPolicyTests {
+    static let shop = """
+        kind: NetworkPolicy
+        metadata: {name: shop}
+        spec:
+          rules:
+            - {action: pass, protocol: tcp, source: {network: front}, sourcePorts: [1024-65535], destination: {network: back}, ports: [80, 8000-8999]}
+            - {action: pass, direction: ">", protocol: icmp, icmpType: 8, icmpCode: 0, source: {prefixes: [10.0.0.0/8, 192.0.2.1]}}
+            - {action: deny}
+        """
+
+    @Test func readAndWritten() throws {
+        guard case .networkPolicy(let policy)? = try YAMLDocuments.parse(text: Self.shop, source: "x").first else {
+            Issue.record("kind")
+            return
+        }
+        #expect(
+            policy.rules == [
+                .init(
+                    .pass, direction: .both, proto: 6, source: .network("front"), destination: .network("back"), sourcePorts: [1024...65535],
+                    ports: [80...80, 8000...8999]),
+                .init(
+                    .pass, direction: .forward, proto: 1, source: .prefixes([IPPrefix("10.0.0.0/8")!, IPPrefix("192.0.2.1/32")!]), icmpType: 8,
+                    icmpCode: 0),
+                .init(.deny),
+            ])
+        #expect(policy.networks == ["front", "back"])
+        let object = ConfigObject.networkPolicy(policy)
+        #expect(try ConfigObject(element: object.element) == object)
+        #expect(try YAMLDocuments.parse(text: object.yaml, source: "x") == [object])
+        let network = "kind: VirtualNetwork\nmetadata: {name: front}\nspec: {subnets: [{prefix: 10.1.0.0/24}], policies: [shop, rest]}\n"
+        let read = try YAMLDocuments.parse(text: network, source: "x")
+        guard case .virtualNetwork(let front)? = read.first else { return }
+        #expect(front.policies == ["shop", "rest"])
+        #expect(try ConfigObject(element: ConfigObject.virtualNetwork(front).element) == .virtualNetwork(front))
+    }
+
+    /// Pass rules join; deny rules and prefixes do not. An end that is any is every network.
+    @Test func whatRulesJoin() {
+        func joins(_ name: String, _ rules: NetworkPolicy.Rule...) -> [String] {
+            let (names, any) = NetworkPolicy(metadata: .init(name: "p"), rules: rules).joins(name)
+            return names.sorted() + (any ? ["*"] : [])
+        }
+        #expect(joins("a", .init(source: .network("a"), destination: .network("b"))) == ["b"])
+        #expect(joins("b", .init(direction: .forward, source: .network("a"), destination: .network("b"))) == ["a"])
+        #expect(joins("c", .init(source: .network("a"), destination: .network("b"))) == [])
+        #expect(joins("a", .init(.deny, source: .network("a"), destination: .network("b"))) == [])
+        #expect(joins("c", .init(source: .any, destination: .network("b"))) == ["b"])
+        #expect(joins("b", .init(source: .any, destination: .network("b"))) == ["b", "*"])
+        #expect(joins("a", .init(source: .network("a"), destination: .prefixes([IPPrefix("10.0.0.0/8")!]))) == [])
+    }
+
+    @Test(arguments: [
+        ("rules: [{}]", "spec.rules[0].action", "is missing"),
+        ("rules: [{action: allow}]", "spec.rules[0].action", "'allow' is not one of pass, deny"),
+        ("rules: [{action: pass, direction: \"<\"}]", "spec.rules[0].direction", "'<' is not one of <>, >"),
+        ("rules: [{action: pass, ports: [80]}]", "spec.rules[0].ports", "give the protocol"),
+        ("rules: [{action: pass, protocol: icmp, sourcePorts: [80]}]", "spec.rules[0].sourcePorts", "give the protocol"),
+        ("rules: [{action: pass, protocol: tcp, icmpType: 3}]", "spec.rules[0].icmpType", "give the protocol"),
+        ("rules: [{action: pass, protocol: icmp, icmpCode: 3}]", "spec.rules[0].icmpCode", "give icmpType"),
+        ("rules: [{action: pass, source: {network: a, prefixes: []}}]", "spec.rules[0].source.prefixes", "only one of"),
+        ("rules: [{action: pass, source: {group: a}}]", "spec.rules[0].source.group", "unknown field"),
+        ("{}", "spec.rules", "is missing"),
+    ]) func refused(_ spec: String, _ field: String, _ reason: String) {
+        let error = #expect(throws: ConfigError.self) {
+            try YAMLDocuments.parse(text: "kind: NetworkPolicy\nmetadata: {name: a}\nspec: {\(spec == "{}" ? "" : spec)}", source: "x")
+        }
+        #expect(error?.field == field && error?.message.contains(reason) == true, "\(String(describing: error))")
+    }
+}
