@@ -103,9 +103,11 @@ struct IdentifierAllocator: Sendable {
 
     private var policies = Pool<String>(1...65_535)
     private var addressGroups = Pool<String>(1...0xFFFF_FFFE)
+    private var natRules = Pool<String>(1...0xFFFF_FFFE)
 
     mutating func policy(_ name: String) -> PolicyID? { policies.number(for: name).map { PolicyID($0) } }
     mutating func addressGroup(_ name: String) -> AddressGroupID? { addressGroups.number(for: name).map { AddressGroupID($0) } }
+    mutating func natRule(_ name: String) -> NATRuleID? { natRules.number(for: name).map { NATRuleID($0) } }
     mutating func vrf(_ name: String) -> VRFID? { vrfs.number(for: name).map { VRFID($0) } }
     mutating func vif(_ name: String) -> VifID? { vifs.number(for: name).map { VifID($0) } }
     mutating func nextHop(_ identity: NextHopIdentity) -> NextHopID? { nextHops.number(for: identity).map { NextHopID($0) } }
@@ -119,6 +121,7 @@ struct IdentifierAllocator: Sendable {
         labels.forgetReserved()
         policies.forgetReserved()
         addressGroups.forgetReserved()
+        natRules.forgetReserved()
         var identities: [UInt32: NextHopIdentity] = [:]
         // In number order, so that of two claims to one name the lower number wins, every time.
         for case .nextHop(let x)? in objects.map(\.object).sorted(by: Self.numberOrder) {
@@ -138,6 +141,7 @@ struct IdentifierAllocator: Sendable {
                 }
             case .policy(let x): if x.cookie == agentCookie { policies.recover(x.id, for: x.name) } else { policies.reserve(x.id) }
             case .addressGroup(let x): if x.cookie == agentCookie { addressGroups.recover(x.id, for: x.name) } else { addressGroups.reserve(x.id) }
+            case .natRule(let x): if x.cookie == agentCookie { natRules.recover(x.id, for: x.name) } else { natRules.reserve(x.id) }
             case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .forwardingClass, .qosMap, .mirror, nil: break
             }
         }
@@ -155,6 +159,7 @@ struct IdentifierAllocator: Sendable {
         labels.beginRound()
         policies.beginRound()
         addressGroups.beginRound()
+        natRules.beginRound()
     }
     mutating func endRound(held: (TableKey) -> Bool) {
         vrfs.endRound { held(.vrf(VRFID($0))) }
@@ -162,6 +167,7 @@ struct IdentifierAllocator: Sendable {
         nextHops.endRound { held(.nextHop(NextHopID($0))) }
         labels.endRound { held(.label(Label($0))) }
         policies.endRound { held(.policy(PolicyID($0))) }
+        natRules.endRound { held(.natRule(NATRuleID($0))) }
         addressGroups.endRound { held(.addressGroup(AddressGroupID($0))) }
     }
 }

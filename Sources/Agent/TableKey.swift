@@ -13,6 +13,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
     case vni(VNI)
     case route(VRFID, IPPrefix)
     case bridge(VRFID, MACAddress)
+    case natRule(NATRuleID)
 
     /// The order in which objects are made: each kind refers only to kinds of a lower rank. They are deleted in the reverse order.
     var rank: Int {
@@ -27,6 +28,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case .vni: 7
         case .route: 8
         case .bridge: 9
+        case .natRule: 10
         }
     }
 
@@ -43,6 +45,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case .vni(let vni): "vni \(vni)"
         case .route(let vrf, let prefix): "route \(vrf) \(prefix)"
         case .bridge(let vrf, let mac): "bridge \(vrf) \(mac)"
+        case .natRule(let id): "nat rule \(id)"
         }
     }
 
@@ -58,6 +61,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case (.vni(let x), .vni(let y)): x < y
         case (.route(let v, let x), .route(let w, let y)): v != w ? v < w : x < y
         case (.bridge(let v, let x), .bridge(let w, let y)): v != w ? v < w : x < y
+        case (.natRule(let x), .natRule(let y)): x < y
         default: a.rank < b.rank
         }
     }
@@ -83,6 +87,7 @@ extension TableKey {
             self = .bridge(VRFID(entry.vrf), mac)
         case .policy(let policy): self = .policy(PolicyID(policy.id))
         case .addressGroup(let group): self = .addressGroup(AddressGroupID(group.id))
+        case .natRule(let rule): self = .natRule(NATRuleID(rule.id))
         case .flow, .forwardingClass, .qosMap, .mirror, nil: return nil
         }
     }
@@ -99,6 +104,7 @@ extension TableKey {
         case .label(let label): key.label = label.rawValue
         case .vni(let vni): key.vni = vni.rawValue
         case .route(let vrf, let prefix): key.route = Dataplane_V1_RouteKey(vrf: vrf.rawValue, prefix: prefix)
+        case .natRule(let id): key.natRule = id.rawValue
         case .bridge(let vrf, let mac): key.bridgeEntry = Dataplane_V1_BridgeKey(vrf: vrf.rawValue, mac: mac)
         }
         return key

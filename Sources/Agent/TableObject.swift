@@ -47,7 +47,7 @@ extension Dataplane_V1_Object {
                     $0.id = x.id; $0.kind = x.kind; $0.cookie = x.cookie
                 }
             }
-        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .mirror, .policy, .addressGroup, nil: self
+        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .mirror, .policy, .addressGroup, .natRule, nil: self
         }
     }
 
@@ -94,6 +94,12 @@ extension Dataplane_V1_Object {
         case .vni(let x): return [nextHop(x.nextHop)]
         case .route(let x): return [vrf(x.vrf), nextHop(x.nextHop)]
         case .bridgeEntry(let x): return [vrf(x.vrf), nextHop(x.nextHop)]
+        case .natRule(let x):
+            switch x.kind {
+            case .destination(let y): return [vrf(y.vrf)] + y.backends.map { vrf($0.vrf) }
+            case .source(let y): return [vrf(y.vrf), vrf(y.outsideVrf)]
+            case nil: return []
+            }
         case .port, .vrf, .flow, .forwardingClass, .qosMap, .mirror, .addressGroup, nil: return []
         }
     }

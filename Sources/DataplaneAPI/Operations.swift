@@ -38,6 +38,7 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .mirror(let mirror): .mirror(mirror.id)
         case .policy(let policy): .policy(policy.id)
         case .addressGroup(let group): .addressGroup(group.id)
+        case .natRule(let rule): .natRule(rule.id)
         }
     }
     public var cookie: UInt64 {
@@ -56,6 +57,7 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .mirror(let mirror): mirror.cookie
         case .policy(let policy): policy.cookie
         case .addressGroup(let group): group.cookie
+        case .natRule(let rule): rule.cookie
         }
     }
 }

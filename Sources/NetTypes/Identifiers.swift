@@ -67,3 +67,12 @@ public struct AddressGroupID: RawRepresentable, Hashable, Sendable, Comparable, 
     @inlinable public static func < (a: AddressGroupID, b: AddressGroupID) -> Bool { a.rawValue < b.rawValue }
     public var description: String { "\(rawValue)" }
 }
+
+/// A translation of addresses: of destinations, or of sources.
+public struct NATRuleID: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
+    public var rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public init(_ rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public static func < (a: NATRuleID, b: NATRuleID) -> Bool { a.rawValue < b.rawValue }
+    public var description: String { "\(rawValue)" }
+}

@@ -62,6 +62,7 @@ final class FakeRouter: RouterClient {
         case .mirror(let entry): return request.table == .mirror && (id ?? entry.id) == entry.id
         case .policy(let entry): return request.table == .policy && (id ?? entry.id) == entry.id
         case .addressGroup(let entry): return request.table == .addressGroup && (id ?? entry.id) == entry.id
+        case .natRule(let entry): return request.table == .natRule && (id ?? entry.id) == entry.id
         case .vni(let entry): return request.table == .vni && (id ?? entry.vni) == entry.vni
         case .flow(let flow): return request.table == .flow && (vrf ?? flow.key.vrf) == flow.key.vrf && (id ?? flow.index) == flow.index
         }

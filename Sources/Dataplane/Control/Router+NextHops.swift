@@ -35,6 +35,9 @@ extension Router {
         if let nextHop = state.nextHops.values.first(where: { $0.vrf == id }) {
             return .inUse("\(what): next hop \(nextHop.id) leads to it; delete the next hop first")
         }
+        if let rule = natRule(using: id, state) {
+            return .inUse("\(what): NAT rule \(rule.id) (\(rule.name)) translates for it; delete the rule first")
+        }
         let roots = tables.roots(id.rawValue)
         guard tables.routes.routeCount(roots.ipv4) == 0, tables.routes.routeCount(roots.ipv6) == 0 else {
             return .inUse("\(what): it has routes; delete them first")

@@ -185,11 +185,12 @@ extension Router {
                 // Made while there were no policies: nobody asked where it goes.
                 if egress == ForwardingTables.noVif, entry.reverse != index {
                     let key = entry.copy().key
-                    egress = tables.vifAhead(key, vrf: key.vrf)
+                    let ahead = entry.flags.contains(.translates) ? other.copy().key.reversed : key
+                    egress = tables.vifAhead(ahead, vrf: ahead.vrf)
                 }
                 guard concerns(entry.ingressVif) || concerns(egress) else { continue }
                 let reason = tables.denies(
-                    CompiledPolicy.Query(entry.copy().key, ingress: false), ingress: tables.vifs.load(entry.ingressVif),
+                    entry, entry.copy().key, other, ingress: tables.vifs.load(entry.ingressVif),
                     egress: entry.reverse == index ? nil : tables.vifs.load(egress))
                 let forward = entry.flags.contains(.translates) ? FlowAction.nat : .forward
                 let action = (reason == nil ? forward : .drop).rawValue

@@ -204,6 +204,9 @@ extension Router {
                 name: "address_group", used: state.policies.groups.count, capacity: 0,
                 memoryBytes: state.policies.groups.values.reduce(0) { $0 + $1.prefixes.count * MemoryLayout<IPPrefix>.stride }),
             TableUsage(
+                name: "nat", used: state.nat.specs.count, capacity: Self.natCapacity,
+                memoryBytes: tables.nat.memoryBytes + state.nat.specs.count * MemoryLayout<NATRuleSpec>.stride),
+            TableUsage(
                 name: "fragment", used: workers.reduce(0) { $0 + $1.fragments.inUse.load(ordering: .relaxed) },
                 capacity: workers.reduce(0) { $0 + $1.fragments.capacity }, memoryBytes: workers.reduce(0) { $0 + $1.fragments.memoryBytes }),
         ]

@@ -45,6 +45,7 @@ public final class Router: @unchecked Sendable {
         var forwardingClasses: [UInt8: ForwardingClassSpec] = [:]
         var qosMaps: [UInt8: QoSMapSpec] = [:]
         var policies = Policies()
+        var nat = NATRules()
         var learning = Learning()
         var plans: [WorkerPlan] = []
         var balance = Balance()
@@ -236,11 +237,13 @@ public final class Router: @unchecked Sendable {
                 }
             }
             compilePolicies(operations, &outcomes, &state)
+            compileNAT(&state)
             return outcomes
         }
         tables.bumpGeneration()
         state.withLock { state in
             reevaluateFlows(&state)
+            endUntranslatable(&state)
             tables.quiescence.reclaim()
         }
         return outcomes
@@ -262,6 +265,7 @@ public final class Router: @unchecked Sendable {
         case .upsert(.mirror(let spec)): upsert(spec, &state)
         case .upsert(.policy(let spec)): upsert(spec, &state)
         case .upsert(.addressGroup(let spec)): upsert(spec, &state)
+        case .upsert(.natRule(let spec)): upsert(spec, &state)
         case .delete(.port(let name)): deletePort(name, &state)
         case .delete(.vif(let id)): deleteVif(id, &state)
         case .delete(.vrf(let id)): deleteVRF(id, &state)
@@ -276,6 +280,7 @@ public final class Router: @unchecked Sendable {
         case .delete(.mirror(let id)): deleteMirror(id, &state)
         case .delete(.policy(let id)): deletePolicy(id, &state)
         case .delete(.addressGroup(let id)): deleteAddressGroup(id, &state)
+        case .delete(.natRule(let id)): deleteNATRule(id, &state)
         }
     }
 

@@ -4,14 +4,14 @@ public import NetTypes
 /// of routes is no larger than its routes.
 public enum RouterObject: Hashable, Sendable {
     indirect case port(PortSpec), vif(VifSpec), vrf(VRFSpec), nextHop(NextHopSpec), flow(FlowSpec), qosMap(QoSMapSpec), mirror(MirrorSpec)
-    indirect case policy(PolicySpec), addressGroup(AddressGroupSpec)
+    indirect case policy(PolicySpec), addressGroup(AddressGroupSpec), natRule(NATRuleSpec)
     case route(RouteSpec), bridgeEntry(BridgeEntrySpec), label(LabelSpec), vni(VNISpec), forwardingClass(ForwardingClassSpec)
 }
 
 public enum RouterKey: Hashable, Sendable {
     case port(String), vif(VifID), vrf(VRFID), nextHop(NextHopID), route(VRFID, IPPrefix), bridgeEntry(VRFID, MACAddress)
     case label(Label), vni(VNI), flow(FlowKeySpec), forwardingClass(UInt8), qosMap(UInt8), mirror(UInt32), policy(PolicyID)
-    case addressGroup(AddressGroupID)
+    case addressGroup(AddressGroupID), natRule(NATRuleID)
 }
 
 public enum RouterOperation: Hashable, Sendable {

@@ -50,7 +50,7 @@ extension Worker {
         guard vif != ForwardingTables.noVif, other.ingressVif != vif, !entry.flags.contains(.programmed), entry.isForward else { return true }
         other.ingressVif = vif
         guard
-            let reason = tables.denies(CompiledPolicy.Query(key, ingress: false), ingress: packet.pointee.ingress, egress: tables.vifs.load(vif))
+            let reason = tables.denies(entry, key, other, ingress: packet.pointee.ingress, egress: tables.vifs.load(vif))
         else { return true }
         for entry in [entry, other] { entry.deny(reason) }
         packet.pointee.settle(.drop(.flowActionDrop))
@@ -87,7 +87,7 @@ extension ForwardingTables {
     }
 
     /// The route of a key's destination; 0: none.
-    private func leaf(vrf: UInt32, _ key: FlowKey) -> UInt32 {
+    func leaf(vrf: UInt32, _ key: FlowKey) -> UInt32 {
         let roots = roots(vrf)
         return key.family == 4
             ? routes.reader.lookupIPv4(roots.ipv4, UInt32(truncatingIfNeeded: key.a0)) : routes.reader.lookupIPv6(roots.ipv6, key.a2, key.a3)

@@ -11,12 +11,22 @@ import CPlatform
 extension Worker {
     @inline(never) func setUpFlows(_ packets: UnsafeMutablePointer<Packet>, _ count: Int, _ generation: UInt32) {
         let pairs = newFlows, flows = flows, keys = keys, hashes = lookup.hashes, positions = lookup.positions
+        let nat = tables.nat.load()
+        portProbesLeft = Self.burstProbes
         for slot in 0..<count {
             (pairs + slot).initialize(to: FlowPair(reverse: keys[slot].reversed, forwardHash: hashes[slot]))
+            if let nat {
+                translateFirst(nat, keys + slot, pairs + slot, isRouted: packets[positions[slot]].next == .route)
+                if pairs[slot].translation == .refused {
+                    packets[positions[slot]].settle(.drop(DropReason(rawValue: pairs[slot].refusal) ?? .noTranslation))
+                    continue
+                }
+            }
             flows.prepare(lane: id, keys + slot, pairs + slot)
         }
         for slot in 0..<count {
             let packet = packets + positions[slot]
+            if pairs[slot].translation == .refused { continue }
             let index = insertFlow(packet, keys + slot, pairs + slot)
             if index == FlowTable.none { continue }
             packet.pointee.flow = index
@@ -28,12 +38,13 @@ extension Worker {
     private func insertFlow(
         _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>
     ) -> UInt32 {
-        let admission = admit(packet, key)
-        if admission.egressVif != ForwardingTables.noVif { follow(pair, to: admission.egressVif) }
+        let translates = pair.pointee.translation != .none
+        let admission = translates ? admitTranslated(packet, key, pair.pointee.reverse.reversed) : admit(packet, key)
+        if !translates, admission.egressVif != ForwardingTables.noVif { follow(pair, to: admission.egressVif) }
         let template = FlowTable.Template(
-            action: admission.reason == nil ? FlowAction.forward.rawValue : FlowAction.drop.rawValue, cookie: 0,
+            action: admission.reason == nil ? (translates ? FlowAction.nat : .forward).rawValue : FlowAction.drop.rawValue, cookie: 0,
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
-            now: milliseconds)
+            now: milliseconds, translates: translates)
         let result = flows.insert(lane: id, key, pair, template)
         switch result.status {
         case .inserted, .exists: return result.index
@@ -41,6 +52,7 @@ extension Worker {
             packet.pointee.settle(.drop(.flowTableFull))
             return FlowTable.none
         case .conflict, .busy:
+            if translates { return insertElsewhere(packet, key, pair, template, result.status) }
             // It goes on without an entry, if it may.
             if admission.reason != nil { packet.pointee.settle(.drop(.flowActionDrop)) }
             return FlowTable.none

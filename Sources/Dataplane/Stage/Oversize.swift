@@ -72,16 +72,19 @@ extension Worker {
         let fromWorkload = packet.ingress.pointee.isWorkload
         guard let address = fromWorkload ? packet.ingress : out, address.pointee.isWorkload else { return }
         guard icmpLimit.allows(packet.ingress.pointee.id, now: now), var frame = allocate() else { return }
+        // The sender of a translated packet knows it as it was, and its destination by the address that it has outside.
+        let outside = packet.flow == Packet.noFlow ? nil : restore(packet)
         let mac = MACAddress.gateway.rawValue, capacity = Int(frame.tailroom)
         var length = 0
         if packet.family == .ipv4 {
-            let source = gatewayIPv4(address, for: IPv4(packet.network).source)
+            let isOutside = outside != nil && !fromWorkload
+            let source = isOutside ? IPv4(packet.network).destination : gatewayIPv4(address, for: IPv4(packet.network).source)
             if source != 0 {
                 length = ICMPError.makeIPv4(
                     kind, about: packet.data, length: packet.length, into: frame.start, capacity: capacity, mac: mac, address: source)
             }
         } else {
-            let source = address.pointee.ipv6
+            let source = outside != nil && !fromWorkload ? IPv6(packet.network).destination : address.pointee.ipv6
             if !source.isUnspecified {
                 length = ICMPError.makeIPv6(
                     kind, about: packet.data, length: packet.length, into: frame.start, capacity: capacity, mac: mac, address: source)
@@ -93,7 +96,7 @@ extension Worker {
         counters.add(.generated)
         if fromWorkload { return stage(frame, packet.ingress.pointee.id) }
         var error = Packet(frame: frame, ingress: packet.ingress)
-        error.vrf = packet.vrf
+        error.vrf = outside ?? packet.vrf
         error.family = packet.family
         error.flags = [.generated, .routed]
         error.next = .route

@@ -69,6 +69,7 @@ extension Worker {
         let quote = message + Self.quoteOffset
         // What the quoted packet was before it was translated: it went the other way.
         let rewrite = FlowRewrite(key.reversed, becomes: new.reversed)
+        if packet.pointee.flags.contains(.tunneled) { leaveTunnel(packet, new.vrf) }
         packet.pointee.vrf = new.vrf
         if packet.pointee.family == .ipv4 {
             guard Checksum.finish(Checksum.sum(message, length)) == 0 else { return false }

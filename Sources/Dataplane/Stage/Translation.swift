@@ -10,13 +10,21 @@ import NetTypes
 extension Worker {
     @inline(__always) func translate(_ packet: UnsafeMutablePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) {
         let rewrite = entry.translation
+        // Routed anew, in another VRF perhaps: what came out of a tunnel may go into another, and this router counts as a hop.
+        if packet.pointee.flags.contains(.tunneled) { leaveTunnel(packet, rewrite.vrf) }
         packet.pointee.vrf = rewrite.vrf
         guard packet.pointee.family == .ipv4 else { return translateIPv6(packet, entry, rewrite) }
         let ip = IPv4(packet.pointee.network)
         packet.pointee.network.set(12, word64: rewrite.addresses)
         ip.checksum = FlowRewrite.update(ip.checksum, by: rewrite.networkSum)
         guard packet.pointee.l4 != 0 else { return }
-        translateTransport(packet, rewrite.ports, rewrite.transportSum)
+        translateTransport(packet.pointee.transport, packet.pointee.proto, rewrite.ports, rewrite.transportSum)
+    }
+
+    @inline(never) func leaveTunnel(_ packet: UnsafeMutablePointer<Packet>, _ vrf: UInt32) {
+        guard packet.pointee.vrf != vrf else { return }
+        packet.pointee.flags.remove(.tunneled)
+        packet.pointee.flags.insert(.lowersTTL)
     }
 
     @inline(never) private func translateIPv6(
@@ -29,12 +37,11 @@ extension Worker {
         ip.destination = IPv6Address(high: new.a2, low: new.a3)
         guard packet.pointee.l4 != 0 else { return }
         let whole = FlowRewrite(key, becomes: new)
-        translateTransport(packet, whole.ports, whole.transportSum)
+        translateTransport(packet.pointee.transport, packet.pointee.proto, whole.ports, whole.transportSum)
     }
 
-    @inline(__always) private func translateTransport(_ packet: UnsafeMutablePointer<Packet>, _ ports: UInt32, _ sum: UInt16) {
-        let transport = packet.pointee.transport
-        switch packet.pointee.proto {
+    @inline(__always) func translateTransport(_ transport: UnsafeMutableRawPointer, _ proto: UInt8, _ ports: UInt32, _ sum: UInt16) {
+        switch proto {
         case IPProtocol.udp.rawValue:
             let udp = UDP(transport)
             transport.set(0, word32: ports)
@@ -48,8 +55,11 @@ extension Worker {
             let tcp = TCP(transport)
             tcp.checksum = FlowRewrite.update(tcp.checksum, by: sum)
         case IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue:
-            // Echo: type and code, checksum, identifier (RFC 792, RFC 4443 section 4.1).
-            transport.set(4, word16: UInt16(truncatingIfNeeded: ports))
+            // Echo: type and code, checksum, identifier (RFC 792, RFC 4443 section 4.1). Other messages have none.
+            let type = transport.octet(0)
+            if type == (proto == IPProtocol.icmp.rawValue ? 8 : 128) || type == (proto == IPProtocol.icmp.rawValue ? 0 : 129) {
+                transport.set(4, word16: UInt16(truncatingIfNeeded: ports))
+            }
             transport.set(2, word16: FlowRewrite.update(transport.word16(2), by: sum))
         default: break
         }

@@ -38,6 +38,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case workerQueueFull = 48
     case fragmentQueueFull = 49
     case trapRateLimited = 50
+    case natPortsExhausted = 60
+    case noBackend = 61
+    case noTranslation = 62
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -93,6 +96,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .unknownVLAN: "Unknown VLAN"
         case .workerQueueFull: "Worker Queue Full"
         case .fragmentQueueFull: "Fragment Queueing Failures"
+        case .natPortsExhausted: "NAT Ports Exhausted"
+        case .noBackend: "No Backend"
+        case .noTranslation: "No Translation"
         }
     }
 
@@ -132,6 +138,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
         case .noFragmentEntries:
             "more datagrams are coming in fragments than the fragment table, or the vif's half of it, holds; or the first fragment did not come"
+        case .natPortsExhausted: "every port of the external address that is this router's is in use towards the destination"
+        case .noBackend: "the service has no backend that takes new flows"
+        case .noTranslation:
+            "the flow cannot be translated: its protocol has no ports to share an address by, its translation would be another flow's, or the table was busy"
         case .fragmentQueueFull: "too many fragments wait for their datagrams' first"
         case .multicastClone: "no buffer was free for a copy of a flooded packet, or the packet is larger than a buffer"
         case .invalidMulticastSource: "a flooded packet came out of a tunnel whose far end is no member of the group's composite next hop"

@@ -10,6 +10,9 @@ struct FlowPair {
     var index = FlowTable.none, reverseIndex = FlowTable.none
     /// One key serves both directions.
     var isSelfReverse = false
+    /// Of a first packet that is translated: how, and `DropReason.rawValue` where it cannot be.
+    var translation = Worker.PairTranslation.none
+    var refusal: UInt8 = 0
 
     init(reverse: FlowKey, forwardHash: UInt64) {
         self.reverse = reverse
@@ -210,14 +213,15 @@ extension FlowTable {
         let entry = entry(index)
         var flags: FlowEntry.Flags = isForward ? .forward : []
         if template.isProgrammed { flags.insert(.programmed) }
-        if template.action == FlowAction.nat.rawValue { flags.insert(.translates) }
+        let translates = template.translates || template.action == FlowAction.nat.rawValue
+        if translates { flags.insert(.translates) }
         entry.begin(
             key, action: template.action, flags: flags,
             // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
             udpSourcePort: 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32), generation: entry.generation &+ 1,
             ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now, reverse: reverse, cookie: template.cookie)
         if template.dropReason != 0 { entry.dropReason = template.dropReason }
-        if template.action == FlowAction.nat.rawValue { entry.translation = FlowRewrite(key.pointee, becomes: other.pointee.reversed) }
+        if translates { entry.translation = FlowRewrite(key.pointee, becomes: other.pointee.reversed) }
         UnsafeMutableRawPointer(entry).release32(Self.lifeOffset, Life.live)
     }
 

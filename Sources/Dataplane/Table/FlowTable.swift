@@ -64,6 +64,8 @@ final class FlowTable: @unchecked Sendable {
         var now: UInt32
         /// Made by a control program.
         var isProgrammed = false
+        /// The keys are a translation, also where the action is drop.
+        var translates = false
     }
 
     /// Milliseconds without a packet in either direction after which a flow goes.

@@ -60,6 +60,8 @@ final class Worker: @unchecked Sendable {
     let keys = UnsafeMutablePointer<FlowKey>.allocate(capacity: Int(VR_BURST))
     /// First packets of a burst, on their way into the flow table.
     let newFlows = UnsafeMutablePointer<FlowPair>.allocate(capacity: Int(VR_BURST))
+    /// Ports of external addresses that may still be tried for a burst's new flows.
+    var portProbesLeft = 0
     let lookup = LookupScratch()
     let addressClasses = IPv4AddressClasses()
     /// Packets the router made during this burst that still have to pass the stages (ICMP errors).

@@ -50,6 +50,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
   case mirror // = 30
   case policy // = 40
   case addressGroup // = 41
+  case natRule // = 50
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -73,6 +74,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case 30: self = .mirror
     case 40: self = .policy
     case 41: self = .addressGroup
+    case 50: self = .natRule
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -94,6 +96,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case .mirror: return 30
     case .policy: return 40
     case .addressGroup: return 41
+    case .natRule: return 50
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -115,6 +118,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     .mirror,
     .policy,
     .addressGroup,
+    .natRule,
   ]
 
 }
@@ -526,6 +530,50 @@ public nonisolated enum Dataplane_V1_PolicyAction: SwiftProtobuf.Enum, Swift.Cas
 
 }
 
+public nonisolated enum Dataplane_V1_NatAffinity: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// CONNECTION
+  case unspecified // = 0
+
+  /// addresses and ports choose the backend
+  case connection // = 1
+
+  /// the client's address chooses
+  case client // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .connection
+    case 2: self = .client
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .connection: return 1
+    case .client: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_NatAffinity] = [
+    .unspecified,
+    .connection,
+    .client,
+  ]
+
+}
+
 public nonisolated enum Dataplane_V1_Code: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case ok // = 0
@@ -829,6 +877,14 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     set {object = .addressGroup(newValue)}
   }
 
+  public var natRule: Dataplane_V1_NatRule {
+    get {
+      if case .natRule(let v)? = object {return v}
+      return Dataplane_V1_NatRule()
+    }
+    set {object = .natRule(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Object: Equatable, Sendable {
@@ -846,6 +902,7 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     case mirror(Dataplane_V1_Mirror)
     case policy(Dataplane_V1_Policy)
     case addressGroup(Dataplane_V1_AddressGroup)
+    case natRule(Dataplane_V1_NatRule)
 
   }
 
@@ -2208,6 +2265,161 @@ public nonisolated struct Dataplane_V1_AddressGroup: Sendable {
   public init() {}
 }
 
+/// A translation that first packets are asked about; their flows, and the replies, are translated as they were. Only for vifs that keep flows, and for tunnels. A change
+/// ends the flows that it would make otherwise, and no others.
+public nonisolated struct Dataplane_V1_NatRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt32 = 0
+
+  public var name: String = String()
+
+  public var kind: Dataplane_V1_NatRule.OneOf_Kind? = nil
+
+  public var destination: Dataplane_V1_NatDestination {
+    get {
+      if case .destination(let v)? = kind {return v}
+      return Dataplane_V1_NatDestination()
+    }
+    set {kind = .destination(newValue)}
+  }
+
+  public var source: Dataplane_V1_NatSource {
+    get {
+      if case .source(let v)? = kind {return v}
+      return Dataplane_V1_NatSource()
+    }
+    set {kind = .source(newValue)}
+  }
+
+  public var cookie: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Kind: Equatable, Sendable {
+    case destination(Dataplane_V1_NatDestination)
+    case source(Dataplane_V1_NatSource)
+
+  }
+
+  public init() {}
+}
+
+/// What is sent to an address in a VRF goes to one of the backends.
+public nonisolated struct Dataplane_V1_NatDestination: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var vrf: UInt32 = 0
+
+  public var address: Data = Data()
+
+  /// TCP (6) or UDP (17), with one port in `ports`; absent: every protocol
+  public var `protocol`: UInt32 {
+    get {_protocol ?? 0}
+    set {_protocol = newValue}
+  }
+  /// Returns true if ``protocol`` has been explicitly set.
+  public var hasProtocol: Bool {self._protocol != nil}
+  /// Clears the value of ``protocol``. Subsequent reads from it will return its default value.
+  public mutating func clearProtocol() {self._protocol = nil}
+
+  /// without a protocol: of TCP and UDP, and identifiers of ICMP echo; absent: everything
+  public var ports: Dataplane_V1_PortRange {
+    get {_ports ?? Dataplane_V1_PortRange()}
+    set {_ports = newValue}
+  }
+  /// Returns true if `ports` has been explicitly set.
+  public var hasPorts: Bool {self._ports != nil}
+  /// Clears the value of `ports`. Subsequent reads from it will return its default value.
+  public mutating func clearPorts() {self._ports = nil}
+
+  /// 256 at most; none: new flows are dropped
+  public var backends: [Dataplane_V1_NatBackend] = []
+
+  public var affinity: Dataplane_V1_NatAffinity = .unspecified
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _protocol: UInt32? = nil
+  fileprivate var _ports: Dataplane_V1_PortRange? = nil
+}
+
+public nonisolated struct Dataplane_V1_NatBackend: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// empty: as in the packet
+  public var address: Data = Data()
+
+  /// absent: as in the packet
+  public var port: UInt32 {
+    get {_port ?? 0}
+    set {_port = newValue}
+  }
+  /// Returns true if `port` has been explicitly set.
+  public var hasPort: Bool {self._port != nil}
+  /// Clears the value of `port`. Subsequent reads from it will return its default value.
+  public mutating func clearPort() {self._port = nil}
+
+  /// in which the packet is routed
+  public var vrf: UInt32 = 0
+
+  /// keeps its flows, gets no new ones
+  public var draining: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _port: UInt32? = nil
+}
+
+/// What goes from these addresses to where their VRF has no route leaves by the outside VRF, with another source.
+public nonisolated struct Dataplane_V1_NatSource: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var vrf: UInt32 = 0
+
+  public var prefix: Dataplane_V1_Prefix {
+    get {_prefix ?? Dataplane_V1_Prefix()}
+    set {_prefix = newValue}
+  }
+  /// Returns true if `prefix` has been explicitly set.
+  public var hasPrefix: Bool {self._prefix != nil}
+  /// Clears the value of `prefix`. Subsequent reads from it will return its default value.
+  public mutating func clearPrefix() {self._prefix = nil}
+
+  public var outsideVrf: UInt32 = 0
+
+  public var address: Data = Data()
+
+  /// those of the address that are this router's; absent: all, packets keep theirs, and the prefix is one host's
+  public var ports: Dataplane_V1_PortRange {
+    get {_ports ?? Dataplane_V1_PortRange()}
+    set {_ports = newValue}
+  }
+  /// Returns true if `ports` has been explicitly set.
+  public var hasPorts: Bool {self._ports != nil}
+  /// Clears the value of `ports`. Subsequent reads from it will return its default value.
+  public mutating func clearPorts() {self._ports = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _prefix: Dataplane_V1_Prefix? = nil
+  fileprivate var _ports: Dataplane_V1_PortRange? = nil
+}
+
 public nonisolated struct Dataplane_V1_ApplyRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -2373,6 +2585,14 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     set {key = .addressGroup(newValue)}
   }
 
+  public var natRule: UInt32 {
+    get {
+      if case .natRule(let v)? = key {return v}
+      return 0
+    }
+    set {key = .natRule(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Key: Equatable, Sendable {
@@ -2390,6 +2610,7 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     case mirror(UInt32)
     case policy(UInt32)
     case addressGroup(UInt32)
+    case natRule(UInt32)
 
   }
 
@@ -3502,7 +3723,7 @@ public nonisolated struct Dataplane_V1_PolicyOpinion: Sendable {
 fileprivate nonisolated let _protobuf_package = "dataplane.v1"
 
 nonisolated extension Dataplane_V1_Table: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0\u{2}\u{9}TABLE_MIRROR\0\u{2}\u{a}TABLE_POLICY\0\u{1}TABLE_ADDRESS_GROUP\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0\u{2}\u{9}TABLE_MIRROR\0\u{2}\u{a}TABLE_POLICY\0\u{1}TABLE_ADDRESS_GROUP\0\u{2}\u{9}TABLE_NAT_RULE\0")
 }
 
 nonisolated extension Dataplane_V1_LinkState: SwiftProtobuf._ProtoNameProviding {
@@ -3541,6 +3762,10 @@ nonisolated extension Dataplane_V1_PolicyAction: SwiftProtobuf._ProtoNameProvidi
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0POLICY_ACTION_UNSPECIFIED\0\u{1}POLICY_ACTION_PASS\0\u{1}POLICY_ACTION_DENY\0")
 }
 
+nonisolated extension Dataplane_V1_NatAffinity: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0NAT_AFFINITY_UNSPECIFIED\0\u{1}NAT_AFFINITY_CONNECTION\0\u{1}NAT_AFFINITY_CLIENT\0")
+}
+
 nonisolated extension Dataplane_V1_Code: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CODE_OK\0\u{1}CODE_INVALID\0\u{1}CODE_NOT_FOUND\0\u{1}CODE_IN_USE\0\u{1}CODE_TABLE_FULL\0\u{1}CODE_PORT_FAILED\0\u{1}CODE_UNSUPPORTED\0")
 }
@@ -3555,7 +3780,7 @@ nonisolated extension Dataplane_V1_TrapReason: SwiftProtobuf._ProtoNameProviding
 
 nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Object"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0\u{4}\u{9}nat_rule\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3745,6 +3970,19 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
           self.object = .addressGroup(v)
         }
       }()
+      case 50: try {
+        var v: Dataplane_V1_NatRule?
+        var hadOneofValue = false
+        if let current = self.object {
+          hadOneofValue = true
+          if case .natRule(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.object = .natRule(v)
+        }
+      }()
       default: break
       }
     }
@@ -3811,6 +4049,10 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
     case .addressGroup?: try {
       guard case .addressGroup(let v)? = self.object else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+    }()
+    case .natRule?: try {
+      guard case .natRule(let v)? = self.object else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 50)
     }()
     case nil: break
     }
@@ -6295,6 +6537,250 @@ nonisolated extension Dataplane_V1_AddressGroup: SwiftProtobuf.Message, SwiftPro
   }
 }
 
+nonisolated extension Dataplane_V1_NatRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NatRule"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}destination\0\u{1}source\0\u{1}cookie\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try {
+        var v: Dataplane_V1_NatDestination?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .destination(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .destination(v)
+        }
+      }()
+      case 4: try {
+        var v: Dataplane_V1_NatSource?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .source(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .source(v)
+        }
+      }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    switch self.kind {
+    case .destination?: try {
+      guard case .destination(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .source?: try {
+      guard case .source(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_NatRule, rhs: Dataplane_V1_NatRule) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.kind != rhs.kind {return false}
+    if lhs.cookie != rhs.cookie {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_NatDestination: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NatDestination"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}address\0\u{1}protocol\0\u{1}ports\0\u{1}backends\0\u{1}affinity\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.vrf) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._protocol) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._ports) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.backends) }()
+      case 6: try { try decoder.decodeSingularEnumField(value: &self.affinity) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.vrf != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vrf, fieldNumber: 1)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 2)
+    }
+    try { if let v = self._protocol {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._ports {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if !self.backends.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.backends, fieldNumber: 5)
+    }
+    if self.affinity != .unspecified {
+      try visitor.visitSingularEnumField(value: self.affinity, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_NatDestination, rhs: Dataplane_V1_NatDestination) -> Bool {
+    if lhs.vrf != rhs.vrf {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs._protocol != rhs._protocol {return false}
+    if lhs._ports != rhs._ports {return false}
+    if lhs.backends != rhs.backends {return false}
+    if lhs.affinity != rhs.affinity {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_NatBackend: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NatBackend"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}port\0\u{1}vrf\0\u{1}draining\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._port) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.vrf) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.draining) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 1)
+    }
+    try { if let v = self._port {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    if self.vrf != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vrf, fieldNumber: 3)
+    }
+    if self.draining != false {
+      try visitor.visitSingularBoolField(value: self.draining, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_NatBackend, rhs: Dataplane_V1_NatBackend) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs._port != rhs._port {return false}
+    if lhs.vrf != rhs.vrf {return false}
+    if lhs.draining != rhs.draining {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_NatSource: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NatSource"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}prefix\0\u{3}outside_vrf\0\u{1}address\0\u{1}ports\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.vrf) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._prefix) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.outsideVrf) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._ports) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.vrf != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vrf, fieldNumber: 1)
+    }
+    try { if let v = self._prefix {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.outsideVrf != 0 {
+      try visitor.visitSingularUInt32Field(value: self.outsideVrf, fieldNumber: 3)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 4)
+    }
+    try { if let v = self._ports {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_NatSource, rhs: Dataplane_V1_NatSource) -> Bool {
+    if lhs.vrf != rhs.vrf {return false}
+    if lhs._prefix != rhs._prefix {return false}
+    if lhs.outsideVrf != rhs.outsideVrf {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs._ports != rhs._ports {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Dataplane_V1_ApplyRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ApplyRequest"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operations\0")
@@ -6394,7 +6880,7 @@ nonisolated extension Dataplane_V1_Operation: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Key"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0\u{4}\u{9}nat_rule\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6529,6 +7015,14 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.key = .addressGroup(v)
         }
       }()
+      case 50: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .natRule(v)
+        }
+      }()
       default: break
       }
     }
@@ -6595,6 +7089,10 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .addressGroup?: try {
       guard case .addressGroup(let v)? = self.key else { preconditionFailure() }
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 41)
+    }()
+    case .natRule?: try {
+      guard case .natRule(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 50)
     }()
     case nil: break
     }

@@ -19,7 +19,7 @@ public struct ConfiguredObject: Sendable {
         let readers: KeyValuePairs<String, (ConfigNode) throws(ConfigError) -> RouterObject> = [
             "ports": port, "forwardingClasses": forwardingClass, "qosMaps": qosMap, "vrfs": vrf,
             "addressGroups": addressGroup, "policies": policy, "vifs": vif, "nextHops": nextHop, "routes": route,
-            "bridge": bridgeEntry, "labels": label, "vnis": vni, "mirrors": mirror,
+            "bridge": bridgeEntry, "labels": label, "vnis": vni, "natRules": natRule, "mirrors": mirror,
         ]
         let sections = try value.mapping(keys: readers.map(\.key))
         var objects: [ConfiguredObject] = []

@@ -32,9 +32,11 @@ extension RouterObject {
         case .mirror(let mirror): self = .mirror(try MirrorSpec(mirror))
         case .policy(let policy): self = .policy(try PolicySpec(policy))
         case .addressGroup(let group): self = .addressGroup(try AddressGroupSpec(group))
+        case .natRule(let rule): self = .natRule(try NATRuleSpec(rule))
         case nil:
             throw FieldReader(path: "upsert").missing(
-                "object", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group")
+                "object",
+                "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group, nat_rule")
         }
     }
 }
@@ -58,9 +60,11 @@ extension RouterKey {
         case .mirror(let id): self = .mirror(id)
         case .policy(let id): self = .policy(PolicyID(id))
         case .addressGroup(let id): self = .addressGroup(AddressGroupID(id))
+        case .natRule(let id): self = .natRule(NATRuleID(id))
         case nil:
             throw reader.missing(
-                "key", "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group")
+                "key",
+                "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group, nat_rule")
         }
     }
 }

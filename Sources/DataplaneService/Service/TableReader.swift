@@ -37,7 +37,7 @@ struct TableReader {
         case .unspecified: throw Refusal(text: "table: missing")
         case .UNRECOGNIZED(let number): throw Refusal(text: "table: \(number): no such table")
         case .port, .vif, .vrf, .nextHop, .route, .bridge, .label, .vni, .flow, .forwardingClass, .qosMap, .mirror, .policy,
-            .addressGroup:
+            .addressGroup, .natRule:
             break
         }
         if request.hasVrf, ![.route, .bridge, .flow].contains(request.table) {
@@ -92,6 +92,10 @@ struct TableReader {
         case .addressGroup:
             return numbered(id, start, size, { router.addressGroups(after: $0.map(AddressGroupID.init(rawValue:)), limit: $1) }, { $0.id.rawValue }) {
                 .addressGroup(.init($0))
+            }
+        case .natRule:
+            return numbered(id, start, size, { router.natRules(after: $0.map(NATRuleID.init(rawValue:)), limit: $1) }, { $0.id.rawValue }) {
+                .natRule(.init($0))
             }
         case .mirror: return numbered(id, start, size, { router.mirrors(after: $0, limit: $1) }, { $0.spec.id }) { .mirror(.init($0)) }
         case .route: return routes(request, from: start, size: size)

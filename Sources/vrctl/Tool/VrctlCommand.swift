@@ -29,7 +29,7 @@ struct VrctlCommand: AsyncParsableCommand {
         version: productVersion,
         subcommands: [
             StatusCommand.self, VifCommand.self, NextHopCommand.self, RouteCommand.self, LabelCommand.self, VNICommand.self, QoSMapCommand.self,
-            ForwardingClassCommand.self, FlowCommand.self, PolicyCommand.self,
+            ForwardingClassCommand.self, FlowCommand.self, PolicyCommand.self, NATCommand.self,
             DropStatsCommand.self, MirrorCommand.self, VifDumpCommand.self, TablesCommand.self, WorkersCommand.self,
             ApplyCommand.self, GetCommand.self, DescribeCommand.self, DiffCommand.self, DeleteCommand.self,
             PortCommand.self, InstallAliasesCommand.self,

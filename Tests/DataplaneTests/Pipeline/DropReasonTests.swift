@@ -31,6 +31,15 @@ import Testing
         }
     }
 
+    /// One external address for the sources of VRF 1, with these ports; what lies outside is reached through blue2.
+    static func shares(_ ports: ClosedRange<UInt16>) -> RouterOperation {
+        NATRuleTests.rule(
+            1,
+            .source(
+                .init(
+                    vrf: .init(1), prefix: IPPrefix("10.1.0.0/24")!, outside: .init(2), address: IPAddress("203.0.113.5")!, ports: ports)))
+    }
+
     // MARK: - Packets
 
     static let gateway = MACAddress.gateway, a = TestRouter.a, c = TestRouter.c
@@ -165,6 +174,28 @@ import Testing
                 return test
             }
         ) { _ in (0..<3000).map { _ in Golden.fabricARPReply } },
+        Row(
+            .noBackend, "a service without backends",
+            state: {
+                let test = TestRouter()
+                _ = test.router.apply([NATRuleTests.service([])])
+                return test
+            }, NATRuleTests.syn(2000)),
+        Row(
+            .natPortsExhausted, "a second flow to the same place, and one port", count: 1...1,
+            state: {
+                let test = TestRouter()
+                let out = RouteSpec(vrf: .init(2), prefix: IPPrefix("198.51.100.0/24")!, nextHop: .init(40))
+                _ = test.router.apply([shares(61001...61001), .upsert(.route(out))])
+                return test
+            }, frames: { _ in [NATRuleTests.syn(2000, to: "198.51.100.9"), NATRuleTests.syn(2001, to: "198.51.100.9")] }),
+        Row(
+            .noTranslation, "GRE from behind an address that is shared",
+            state: {
+                let test = TestRouter()
+                _ = test.router.apply([shares(1024...2047)])
+                return test
+            }, ethernet(gateway, a, 0x0800, ipv4("10.1.0.11", "198.51.100.9", proto: 47, [0, 0, 8, 0]))),
         Row(
             .trapRateLimited, "more to the gateway than a workload's share", count: 1...3000,
             state: {

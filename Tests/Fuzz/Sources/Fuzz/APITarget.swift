@@ -10,7 +10,7 @@ import SwiftProtobuf
 /// as it is.
 @MainActor enum APITarget {
     private static let tables: [Dataplane_V1_Table] = [
-        .port, .vrf, .vif, .nextHop, .label, .vni, .route, .bridge, .flow, .forwardingClass, .qosMap, .mirror, .policy, .addressGroup,
+        .port, .vrf, .vif, .nextHop, .label, .vni, .route, .bridge, .flow, .forwardingClass, .qosMap, .mirror, .policy, .addressGroup, .natRule,
     ]
 
     static func run(_ input: UnsafeRawBufferPointer) {

@@ -1,0 +1,58 @@
+import NetTypes
+
+// Policies of flows that are translated: each workload's are asked about the packet as that workload sends or gets it, with its own address.
+//
+// The sender's see the destination that it named, and the backend in its place where that is one of its own network's: a rule about a group counts for the members behind a
+// service, too. The receiver's see the source as it arrives. A workload that reaches itself through a service needs nobody's leave.
+extension Worker {
+    @inline(never) func admitTranslated(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>, _ new: FlowKey) -> Admission {
+        var admission = Admission()
+        guard tables.policies.isInUse else { return admission }
+        admission.egressVif = tables.vifAhead(new, vrf: new.vrf)
+        var query = TranslatedQuery(key.pointee, new)
+        if packet.pointee.l4 != 0, packet.pointee.proto == IPProtocol.icmp.rawValue || packet.pointee.proto == IPProtocol.icmpv6.rawValue {
+            query.setType(packet.pointee.transport.word16(0))
+        }
+        admission.reason = tables.denies(query, ingress: packet.pointee.ingress, egress: tables.vifs.load(admission.egressVif))
+        return admission
+    }
+}
+
+struct TranslatedQuery {
+    /// Both from the sender's view: `remote` is the destination.
+    var sent: CompiledPolicy.Query
+    var received: CompiledPolicy.Query
+    var isToItself: Bool
+
+    init(_ old: FlowKey, _ new: FlowKey) {
+        received = CompiledPolicy.Query(new, ingress: false)
+        isToItself = old.vrf == new.vrf && new.destinationWords == old.sourceWords
+        var view = old
+        if old.vrf == new.vrf, old.sourceWords == new.sourceWords {
+            view.destinationWords = new.destinationWords
+            view.destinationPort = new.destinationPort
+        }
+        sent = CompiledPolicy.Query(view, ingress: false)
+    }
+
+    mutating func setType(_ type: UInt16) {
+        sent.destinationPort = type
+        received.destinationPort = type
+    }
+}
+
+extension ForwardingTables {
+    func denies(_ query: TranslatedQuery, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?) -> FlowDropReason? {
+        if query.isToItself { return nil }
+        return denies(query.sent, ingress: ingress, egress: nil) ?? denies(query.received, ingress: nil, egress: egress)
+    }
+
+    /// The same of a flow that is there, translated or not. `key`: the entry's.
+    func denies(
+        _ entry: UnsafeMutablePointer<FlowEntry>, _ key: FlowKey, _ other: UnsafeMutablePointer<FlowEntry>, ingress: UnsafePointer<Vif>?,
+        egress: UnsafePointer<Vif>?
+    ) -> FlowDropReason? {
+        guard entry.flags.contains(.translates) else { return denies(CompiledPolicy.Query(key, ingress: false), ingress: ingress, egress: egress) }
+        return denies(TranslatedQuery(key, other.copy().key.reversed), ingress: ingress, egress: egress)
+    }
+}
