@@ -6,7 +6,10 @@ final class LookupScratch {
     let positions = UnsafeMutablePointer<Int>.allocate(capacity: Int(VR_BURST))
     let roots = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(VR_BURST))
     let steps = UnsafeMutablePointer<RouteReader.Step>.allocate(capacity: Int(VR_BURST))
-    let ipv6 = UnsafeMutablePointer<IPv6Words>.allocate(capacity: Int(VR_BURST))
+    /// Where the lookups of the VRF that was last asked about begin.
+    let start = UnsafeMutablePointer<RouteReader.Start>.allocate(capacity: 1)
+    let startIPv6 = UnsafeMutablePointer<RouteReader.StartIPv6>.allocate(capacity: 1)
+    let stepsIPv6 = UnsafeMutablePointer<RouteReader.StepIPv6>.allocate(capacity: Int(VR_BURST))
     let macs = UnsafeMutablePointer<UInt64>.allocate(capacity: Int(VR_BURST))
     let results = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(VR_BURST))
     let labels = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(VR_BURST))
@@ -16,7 +19,9 @@ final class LookupScratch {
         positions.deallocate()
         roots.deallocate()
         steps.deallocate()
-        ipv6.deallocate()
+        start.deallocate()
+        startIPv6.deallocate()
+        stepsIPv6.deallocate()
         macs.deallocate()
         results.deallocate()
         labels.deallocate()
@@ -34,19 +39,21 @@ extension Worker {
     func tableLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         let tables = tables, routes = tables.routes.reader, leaves = tables.leaves.reader, steps = lookup.steps
         // Packets of one burst mostly are of one VRF.
-        var vrf = packets.pointee.vrf, start = routes.start(tables.roots(vrf).ipv4)
-        var left = 0, others = 0
+        var vrf = packets.pointee.vrf
+        let start = lookup.start
+        begin(vrf, start)
+        var left = 0, ipv6 = 0, bridged = 0
         for index in 0..<count {
             let packet = packets + index
             guard packet.pointee.next == .route, packet.pointee.family == .ipv4 else {
-                if packet.pointee.next.rawValue <= Packet.Next.bridge.rawValue { others &+= 1 }
+                if packet.pointee.next == .route { ipv6 &+= 1 } else if packet.pointee.next == .bridge { bridged &+= 1 }
                 continue
             }
             if packet.pointee.vrf != vrf {
                 vrf = packet.pointee.vrf
-                start = routes.start(tables.roots(vrf).ipv4)
+                begin(vrf, start)
             }
-            let leaf = routes.begin(start, IPv4(packet.pointee.network).destination, packet: index, steps + left)
+            let leaf = routes.begin(start.pointee, IPv4(packet.pointee.network).destination, packet: index, steps + left)
             if leaf != 0 { assign(packet, leaf, leaves) } else { left &+= 1 }
         }
         if left > 0 {
@@ -54,10 +61,16 @@ extension Worker {
                 steps, left, restart: { (tables.roots(packets[$0].vrf).ipv4, IPv4(packets[$0].network).destination) },
                 finish: { assign(packets + $0, $1, leaves) })
         }
-        if others > 0 {
-            routeIPv6(packets, count)
-            bridge(packets, count)
-        }
+        if ipv6 > 0 { routeIPv6(packets, count) }
+        if bridged > 0 { bridge(packets, count) }
+    }
+
+    // In memory, and out of the loops, which have no register to spare.
+    @inline(never) private func begin(_ vrf: UInt32, _ start: UnsafeMutablePointer<RouteReader.Start>) {
+        start.initialize(to: tables.routes.reader.start(tables.roots(vrf).ipv4))
+    }
+    @inline(never) private func begin(_ vrf: UInt32, _ start: UnsafeMutablePointer<RouteReader.StartIPv6>) {
+        start.initialize(to: tables.routes.reader.startIPv6(tables.roots(vrf).ipv6))
     }
 
     @inline(__always) private func assign(_ packet: UnsafeMutablePointer<Packet>, _ leaf: UInt32, _ leaves: RouteLeaves.Reader) {
@@ -69,17 +82,29 @@ extension Worker {
     }
 
     private func routeIPv6(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
-        var selected = 0
-        for index in 0..<count where packets[index].next == .route && packets[index].family == .ipv6 {
-            let destination = IPv6(packets[index].network).destination
-            lookup.positions[selected] = index
-            lookup.roots[selected] = tables.roots(packets[index].vrf).ipv6
-            lookup.ipv6[selected] = IPv6Words(high: destination.high, low: destination.low)
-            selected &+= 1
+        let tables = tables, routes = tables.routes.reader, leaves = tables.leaves.reader, steps = lookup.stepsIPv6
+        var vrf = packets.pointee.vrf
+        let start = lookup.startIPv6
+        begin(vrf, start)
+        var left = 0
+        for index in 0..<count {
+            let packet = packets + index
+            guard packet.pointee.next == .route, packet.pointee.family == .ipv6 else { continue }
+            if packet.pointee.vrf != vrf {
+                vrf = packet.pointee.vrf
+                begin(vrf, start)
+            }
+            let destination = IPv6(packet.pointee.network).destination
+            let leaf = routes.begin(start.pointee, destination.high, destination.low, packet: index, steps + left)
+            if leaf != 0 { assign(packet, leaf, leaves) } else { left &+= 1 }
         }
-        guard selected > 0 else { return }
-        tables.routes.reader.lookupIPv6(roots: lookup.roots, addresses: lookup.ipv6, leaves: lookup.results, count: selected)
-        for slot in 0..<selected { assign(packets + lookup.positions[slot], lookup.results[slot], tables.leaves.reader) }
+        guard left > 0 else { return }
+        routes.walk(
+            steps, left,
+            restart: {
+                let destination = IPv6(packets[$0].network).destination
+                return (tables.roots(packets[$0].vrf).ipv6, (destination.high, destination.low))
+            }, finish: { assign(packets + $0, $1, leaves) })
     }
 
     private func bridge(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {

@@ -3,17 +3,6 @@ import CPlatform
 // Lookups of a burst: all packets go down one node per pass, and a pass prefetches the nodes of the next, so that the misses of
 // a burst overlap instead of adding up.
 extension RouteReader {
-    /// A packet that has not reached its leaf.
-    private struct Walk {
-        var high: UInt64
-        var low: UInt64
-        var node: UInt32
-        var best: UInt32
-        var packet: UInt32
-        /// The walk began at the front: if it finds nothing, the nodes above decide.
-        var isFromFront: Bool
-    }
-
     /// A node's header and its first values, or a bag of up to eight routes, are in these two lines, whatever the alignment.
     @inline(__always) private func prefetch(_ reference: UInt32) {
         let base = node(reference).base
@@ -25,16 +14,23 @@ extension RouteReader {
 
     /// Where lookups in one trie begin, found once for many.
     struct Start {
-        fileprivate var root: UInt32
-        fileprivate var first: UInt32
-        /// The front; nil: there is none.
-        fileprivate var front: UnsafeMutableRawPointer?
+        fileprivate let first: UInt32
+        /// The front: about addresses from `base` on, 2^`shift` per entry.
+        fileprivate let front: UnsafeMutableRawPointer
+        fileprivate let base: UInt32
+        fileprivate let shift: UInt32
+        /// Entries that the front has; 0 without one.
+        fileprivate let limit: UInt32
     }
 
     /// Any root id is safe.
     @inline(__always) func start(_ root: UInt32) -> Start {
-        let number = Int(root) < maximumRoots ? roots.load32(Int(root) &* 8 &+ 4) : 0
-        return Start(root: root, first: first(root), front: number == 0 ? nil : fronts + Int(number &- 1) &* FrontPool.size)
+        let number = frontNumber(root), first = first(root)
+        guard number != 0 else { return Start(first: first, front: fronts, base: 0, shift: 16, limit: 0) }
+        let anchor = anchor(number)
+        return Start(
+            first: first, front: front(number), base: UInt32(truncatingIfNeeded: anchor.high &>> 32),
+            shift: UInt32(truncatingIfNeeded: 16 &- anchor.octets &* 8), limit: 65_536)
     }
 
     /// A lookup on its way. Of `packet`, the walk knows only that it is below 2^31.
@@ -59,10 +55,12 @@ extension RouteReader {
     /// Begins a lookup: the leaf when one load settles it, else 0 and the step that `walk` is to go on from, its node prefetched.
     @inline(__always) func begin(_ start: Start, _ address: UInt32, packet: Int, _ step: UnsafeMutablePointer<Step>) -> UInt32 {
         let packet = UInt32(truncatingIfNeeded: packet)
-        let value = start.front.map { $0.load32(Int(address &>> 16) &* 4) } ?? 0
+        let entry = (address &- start.base) &>> start.shift
+        let value = entry < start.limit ? start.front.load32(Int(entry) &* 4) : 0
         if value != 0 {
             if value < RouteNode.childBit { return value }
-            step.initialize(to: Step(key: address &<< 16, node: value, best: 0, packet: packet | Step.fromFront))
+            // All 32 bits are behind a front that only has leaves, so that the shift is never one by 32.
+            step.initialize(to: Step(key: address &<< (0 &- start.shift), node: value, best: 0, packet: packet | Step.fromFront))
             prefetch(value)
         } else {
             step.initialize(to: Step(key: address, node: start.first, best: 0, packet: packet))
@@ -138,88 +136,115 @@ extension RouteReader {
 
     // MARK: IPv6
 
-    @inline(__always) func lookupIPv6(
-        roots: UnsafePointer<UInt32>, addresses: UnsafePointer<IPv6Words>, leaves: UnsafeMutablePointer<UInt32>, count: Int
-    ) {
-        walk(count, roots, leaves) { (addresses[$0].high, addresses[$0].low) }
+    /// As `Start`.
+    struct StartIPv6 {
+        fileprivate let first: UInt32
+        fileprivate let front: UnsafeMutableRawPointer
+        /// Without a front, one that holds no address.
+        fileprivate let anchor: RouteAnchor
     }
 
-    @inline(__always) private func walk(
-        _ count: Int, _ roots: UnsafePointer<UInt32>, _ leaves: UnsafeMutablePointer<UInt32>, _ address: (Int) -> (high: UInt64, low: UInt64)
+    /// Any root id is safe.
+    @inline(__always) func startIPv6(_ root: UInt32) -> StartIPv6 {
+        let number = frontNumber(root), first = first(root)
+        return number == 0
+            ? StartIPv6(first: first, front: fronts, anchor: .none) : StartIPv6(first: first, front: front(number), anchor: anchor(number))
+    }
+
+    /// As `Step`.
+    struct StepIPv6 {
+        fileprivate var high: UInt64
+        fileprivate var low: UInt64
+        fileprivate var node: UInt32
+        fileprivate var best: UInt32
+        fileprivate var packet: UInt32
+
+        @inline(__always) fileprivate mutating func skip(_ bits: UInt64) {
+            high = high &<< bits | low &>> (64 &- bits)
+            low &<<= bits
+        }
+    }
+
+    /// As for IPv4.
+    @inline(__always) func begin(
+        _ start: borrowing StartIPv6, _ high: UInt64, _ low: UInt64, packet: Int, _ step: UnsafeMutablePointer<StepIPv6>
+    ) -> UInt32 {
+        let packet = UInt32(truncatingIfNeeded: packet)
+        if start.anchor.holds(high, low), case let value = start.front.load32(start.anchor.entry(high, low) &* 4), value != 0 {
+            if value < RouteNode.childBit { return value }
+            let rest = RouteAnchor.skip(high, low, octets: start.anchor.octets &+ 2)
+            step.initialize(to: StepIPv6(high: rest.high, low: rest.low, node: value, best: 0, packet: packet | Step.fromFront))
+            prefetch(value)
+        } else {
+            step.initialize(to: StepIPv6(high: high, low: low, node: start.first, best: 0, packet: packet))
+            prefetch(start.first)
+        }
+        return 0
+    }
+
+    /// As for IPv4.
+    @inline(__always) func walk(
+        _ steps: UnsafeMutablePointer<StepIPv6>, _ count: Int, restart: (Int) -> (root: UInt32, address: (high: UInt64, low: UInt64)),
+        finish: (Int, UInt32) -> Void
     ) {
-        withUnsafeTemporaryAllocation(of: Walk.self, capacity: Int(VR_BURST)) { walks in
-            guard let walks = walks.baseAddress else { return }
-            @inline(__always) func finish(_ walk: Walk, _ leaf: UInt32) {
-                let packet = Int(walk.packet)
-                leaves[packet] = leaf != 0 || !walk.isFromFront ? leaf : fromRoot(roots[packet], address(packet))
+        var left = count
+        while left > 0 {
+            var kept = 0
+            for index in 0..<left {
+                var step = steps[index]
+                var value: UInt32 = 0
+                if step.node >= RouteBag.first {
+                    let bag = self.bag(step.node)
+                    value = bag.value(&step.high, &step.low)
+                    // A leaf is deeper than any cover.
+                    if value &- 1 >= RouteNode.childBit &- 1, case let cover = bag.cover, cover != 0 { step.best = cover }
+                } else {
+                    let node = self.node(step.node), cover = node.cover, path = node.path
+                    if cover != 0 { step.best = cover }
+                    let length = RouteNode.pathLength(path)
+                    let isOnPath = length == 0 || (step.high ^ path) & RouteNode.pathMask(length) == 0
+                    if isOnPath {
+                        if length != 0 { step.skip(8 &* length) }
+                        value = node.value(step.high &>> 56)
+                        step.skip(8)
+                    }
+                }
+                if value >= RouteNode.childBit {
+                    prefetch(value)
+                    step.node = value
+                    steps[kept] = step
+                    kept &+= 1
+                    continue
+                }
+                let packet = Int(step.packet & ~Step.fromFront)
+                var leaf = value != 0 ? value : step.best
+                if leaf == 0, step.packet & Step.fromFront != 0 {
+                    let (root, address) = restart(packet)
+                    leaf = fromRoot(root, address)
+                }
+                finish(packet, leaf)
             }
-            var begin = 0
-            while begin < count {
-                let end = min(count, begin &+ Int(VR_BURST))
+            left = kept
+        }
+    }
+
+    /// `count` lookups, each in its own trie, as for IPv4.
+    func lookupIPv6(
+        roots: UnsafePointer<UInt32>, addresses: UnsafePointer<IPv6Words>, leaves: UnsafeMutablePointer<UInt32>, count: Int
+    ) {
+        withUnsafeTemporaryAllocation(of: StepIPv6.self, capacity: Int(VR_BURST)) { steps in
+            guard let steps = steps.baseAddress else { return }
+            var at = 0
+            while at < count {
+                let end = min(count, at &+ Int(VR_BURST))
                 var left = 0
-                for packet in begin..<end {
-                    let (high, low) = address(packet)
-                    let start = front(roots[packet], high)
-                    if start != 0, start < RouteNode.childBit {
-                        leaves[packet] = start
-                        continue
-                    }
-                    walks[left] =
-                        start != 0
-                        ? Walk(
-                            high: high &<< 16 | low &>> 48, low: low &<< 16, node: start, best: 0, packet: UInt32(truncatingIfNeeded: packet),
-                            isFromFront: true)
-                        : Walk(
-                            high: high, low: low, node: first(roots[packet]), best: 0, packet: UInt32(truncatingIfNeeded: packet),
-                            isFromFront: false)
-                    prefetch(walks[left].node)
-                    left &+= 1
+                while at < end {
+                    let leaf = begin(startIPv6(roots[at]), addresses[at].high, addresses[at].low, packet: at, steps + left)
+                    if leaf != 0 { leaves[at] = leaf } else { left &+= 1 }
+                    at &+= 1
                 }
-                begin = end
-                while left > 0 {
-                    var kept = 0
-                    for index in 0..<left {
-                        var walk = walks[index]
-                        if walk.node >= RouteBag.first {
-                            let bag = self.bag(walk.node), value = bag.value(&walk.high, &walk.low)
-                            // A leaf is deeper than any cover.
-                            if value &- 1 >= RouteNode.childBit &- 1, case let cover = bag.cover, cover != 0 { walk.best = cover }
-                            if value < RouteNode.childBit {
-                                finish(walk, value != 0 ? value : walk.best)
-                            } else {
-                                prefetch(value)
-                                walk.node = value
-                                walks[kept] = walk
-                                kept &+= 1
-                            }
-                            continue
-                        }
-                        let node = self.node(walk.node)
-                        let cover = node.cover, path = node.path
-                        if cover != 0 { walk.best = cover }
-                        let length = RouteNode.pathLength(path)
-                        if length != 0 {
-                            if (walk.high ^ path) & RouteNode.pathMask(length) != 0 {
-                                finish(walk, walk.best)
-                                continue
-                            }
-                            walk.high = walk.high &<< (8 &* length) | walk.low &>> (64 &- 8 &* length)
-                            walk.low &<<= 8 &* length
-                        }
-                        let value = node.value(walk.high &>> 56)
-                        if value < RouteNode.childBit {
-                            finish(walk, value != 0 ? value : walk.best)
-                            continue
-                        }
-                        prefetch(value)
-                        walk.node = value
-                        walk.high = walk.high &<< 8 | walk.low &>> 56
-                        walk.low &<<= 8
-                        walks[kept] = walk
-                        kept &+= 1
-                    }
-                    left = kept
-                }
+                walk(
+                    steps, left, restart: { (roots[$0], (addresses[$0].high, addresses[$0].low)) }, finish: { leaves[$0] = $1 })
             }
         }
     }

@@ -9,6 +9,8 @@ struct RouteReader {
     let nodes: UnsafeMutableRawPointer
     let roots: UnsafeMutableRawPointer
     let fronts: UnsafeMutableRawPointer
+    /// By number of the front less one.
+    let anchors: UnsafeMutableRawPointer
     let maximumRoots: Int
 
     /// Of a reference, what says where in the arena it leads; the rest says to what.
@@ -28,12 +30,16 @@ struct RouteReader {
     /// Arena index of a root's first node; the empty node for an id that is not a root.
     @inline(__always) func first(_ root: UInt32) -> UInt32 { Int(root) < maximumRoots ? roots.load32(Int(root) &* 8) : 0 }
 
-    /// What the front says about an address, given by its top 64 bits: a child (16 bits of the address are behind it), a leaf, or 0.
-    @inline(__always) func front(_ root: UInt32, _ high: UInt64) -> UInt32 {
-        guard Int(root) < maximumRoots else { return 0 }
-        let number = roots.load32(Int(root) &* 8 &+ 4)
-        if number == 0 { return 0 }
-        return fronts.load32(Int(number &- 1) &* FrontPool.size &+ Int(truncatingIfNeeded: high &>> 48) &* 4)
+    /// The number of its front; 0: none.
+    @inline(__always) func frontNumber(_ root: UInt32) -> UInt32 { Int(root) < maximumRoots ? roots.load32(Int(root) &* 8 &+ 4) : 0 }
+    @inline(__always) func anchor(_ number: UInt32) -> RouteAnchor { RouteAnchor(reading: anchors + Int(number &- 1) &* RouteAnchor.size) }
+    @inline(__always) func front(_ number: UInt32) -> UnsafeMutableRawPointer { fronts + Int(number &- 1) &* FrontPool.size }
+
+    /// The place in the front that speaks about an address, and how many octets of the address are behind it; nil: none does.
+    @inline(__always) func frontEntry(_ root: UInt32, _ high: UInt64, _ low: UInt64) -> (entry: UnsafeMutableRawPointer, octets: Int)? {
+        let number = frontNumber(root)
+        guard number != 0, case let anchor = anchor(number), anchor.holds(high, low) else { return nil }
+        return (front(number) + anchor.entry(high, low) &* 4, anchor.octets &+ 2)
     }
 
     // MARK: Lookup
@@ -42,9 +48,9 @@ struct RouteReader {
     /// Complexity: at most 4 nodes, each one or two cache lines.
     @inline(__always) func lookupIPv4(_ root: UInt32, _ address: UInt32) -> UInt32 {
         let key = UInt64(address) &<< 32
-        let start = front(root, key)
-        if start != 0 {
-            let leaf = start < RouteNode.childBit ? start : walkIPv4(start, key &<< 16)
+        if let (entry, octets) = frontEntry(root, key, 0), case let value = entry.load32(0), value != 0 {
+            if value < RouteNode.childBit { return value }
+            let leaf = walkIPv4(value, RouteAnchor.skip(key, 0, octets: octets).high)
             if leaf != 0 { return leaf }
         }
         return walkIPv4(first(root), key)
@@ -81,11 +87,11 @@ struct RouteReader {
         }
     }
 
-    /// The same for IPv6. Complexity: at most 16 nodes; a node per allocation boundary that the table knows, in practice 3…6.
+    /// The same for IPv6. Complexity: at most 16 nodes; a node per allocation boundary that the table knows, in practice 3…6, and 1…2 behind a front.
     @inline(__always) func lookupIPv6(_ root: UInt32, _ high: UInt64, _ low: UInt64) -> UInt32 {
-        let start = front(root, high)
-        if start != 0 {
-            let leaf = start < RouteNode.childBit ? start : walkIPv6(start, high &<< 16 | low &>> 48, low &<< 16)
+        if let (entry, octets) = frontEntry(root, high, low), case let value = entry.load32(0), value != 0 {
+            if value < RouteNode.childBit { return value }
+            let rest = RouteAnchor.skip(high, low, octets: octets), leaf = walkIPv6(value, rest.high, rest.low)
             if leaf != 0 { return leaf }
         }
         return walkIPv6(first(root), high, low)

@@ -174,8 +174,8 @@ extension RouteTable {
         let old = link.load32(0)
         link.release32(0, reference)
         retire(old)
-        // The front knows what is two octets below the root, by way of what is one octet below.
-        if depth <= 1 { shapeChanged = true }
+        change.shape = min(change.shape, depth)
+        change.note(depth: depth, old, reference)
     }
 
     // MARK: Removal

@@ -26,7 +26,7 @@ extension RouteTable {
         guard leaf != 0, leaf < RouteNode.childBit, Int(root) < counts.count, first(root) != 0 else { return Self.none }
         collectIfDue()
         guard hasRoomForUpdate() else { return Self.none }
-        shapeChanged = false
+        change = RouteChange()
         let old = insert(below: roots + Int(root) * 8, key, leaf: leaf)
         if old == 0 {
             counts[Int(root)] += 1
@@ -60,7 +60,7 @@ extension RouteTable {
                 return 0
             }
             depth += path
-            if depth == terminal { return addPrefix(link, node, key, leaf: leaf) }
+            if depth == terminal { return addPrefix(link, node, key, depth: depth - path, leaf: leaf) }
             let slot = key.octet(depth)
             let run = node.run(UInt64(slot))
             let value = node.values[run]
@@ -70,7 +70,7 @@ extension RouteTable {
                     items.append(Self.item(key, after: depth, value: leaf))
                     return build(items.base, 1, cover: value)
                 }
-                rebuild(link, node, slot...slot, .value(child), .none)
+                rebuild(link, node, slot...slot, .value(child), .none, depth: depth - 1 - path)
                 return 0
             }
             link = UnsafeMutableRawPointer(node.values + run)
@@ -81,17 +81,12 @@ extension RouteTable {
 
     /// For routes that are about to be inserted: what decides where their nodes are.
     @inline(__always) func prefetchFront(_ root: UInt32, _ key: RouteKey) {
-        guard Int(root) < maximumRoots else { return }
-        let number = roots.load32(Int(root) &* 8 &+ 4)
-        if number == 0 { return }
-        let entry = Int(truncatingIfNeeded: key.high &>> 48)
-        vr_prefetch(fronts + (Int(number &- 1) &* FrontPool.size &+ entry &* 4))
+        if let (entry, _) = reader.frontEntry(root, key.high, key.low) { vr_prefetch(entry) }
     }
 
     /// And then the nodes.
     @inline(__always) func prefetchNode(_ root: UInt32, _ key: RouteKey) {
-        guard Int(root) < maximumRoots else { return }
-        var next = reader.front(root, key.high)
+        var next = reader.frontEntry(root, key.high, key.low)?.entry.load32(0) ?? 0
         if next < RouteNode.childBit { next = node(first(root)).value(key.high &>> 56) }
         guard next >= RouteNode.childBit else { return }
         let base = node(next).base
@@ -124,7 +119,7 @@ extension RouteTable {
             var count = 0
             let place = find(root, key, steps, &count)
             if case .nothing = place { return 0 }
-            shapeChanged = false
+            change = RouteChange()
             counts[Int(root)] -= 1
             routeCount -= 1
             let last = steps[count - 1], leaf: UInt32
@@ -136,7 +131,7 @@ extension RouteTable {
                 } else {
                     let background = background(node, slot: found.slots.lowerBound, shorterThan: found.length)
                     let change: PrefixChange = found.length == 8 ? .removeExact(index: found.index) : .removeShorter(index: found.index)
-                    rebuild(last.link, node, found.slots, .leaf(background, keep: longer(node, than: found)), change)
+                    rebuild(last.link, node, found.slots, .leaf(background, keep: longer(node, than: found)), change, depth: last.depth)
                     tidy(steps, count - 1)
                 }
             } else if case .lane(let lane) = place {
@@ -233,11 +228,11 @@ extension RouteTable {
     private func vanish(_ steps: UnsafeMutableBufferPointer<Step>, _ index: Int) {
         let going = steps[index].link.load32(0), above = steps[index - 1]
         defer { retire(going) }
-        if above.depth <= 1 { shapeChanged = true }
+        change.shape = min(change.shape, above.depth)
         if above.link.load32(0) >= RouteBag.first { return removeLane(above.way, steps, index - 1) }
         let node = self.node(above.link.load32(0))
         if index > 1, node.prefixCount == 0, !hasChildren(node, besides: above.way) { return vanish(steps, index - 1) }
-        rebuild(above.link, node, above.way...above.way, .value(reader.cover(going)), .none)
+        rebuild(above.link, node, above.way...above.way, .value(reader.cover(going)), .none, depth: above.depth)
         tidy(steps, index - 1)
     }
 
@@ -314,7 +309,7 @@ extension RouteTable {
         return mask
     }
 
-    private func hasChildren(_ node: RouteNode, besides slot: Int = -1) -> Bool {
+    func hasChildren(_ node: RouteNode, besides slot: Int = -1) -> Bool {
         let spared = slot < 0 ? -1 : node.run(UInt64(slot))
         for index in 0..<node.runCount where index != spared && node.values[index] >= RouteNode.childBit { return true }
         return false
@@ -322,17 +317,17 @@ extension RouteTable {
 
     // MARK: Changing the shape of the trie
 
-    private func addPrefix(_ link: UnsafeMutableRawPointer, _ node: RouteNode, _ key: RouteKey, leaf: UInt32) -> UInt32 {
+    private func addPrefix(_ link: UnsafeMutableRawPointer, _ node: RouteNode, _ key: RouteKey, depth: Int, leaf: UInt32) -> UInt32 {
         if let found = find(node, key) {
             guard found.leaf != leaf else { return leaf }
             let change: PrefixChange = found.length == 8 ? .none : .setShorter(index: found.index, leaf: leaf)
-            rebuild(link, node, found.slots, .leaf(leaf, keep: longer(node, than: found)), change)
+            rebuild(link, node, found.slots, .leaf(leaf, keep: longer(node, than: found)), change, depth: depth)
             return found.leaf
         }
         let (length, slots) = extent(key)
         let change: PrefixChange =
             length == 8 ? .addExact(slot: slots.lowerBound) : .addShorter(name: 1 << length | slots.lowerBound >> (8 - length), leaf: leaf)
-        rebuild(link, node, slots, .leaf(leaf, keep: longer(node, than: length, in: slots)), change)
+        rebuild(link, node, slots, .leaf(leaf, keep: longer(node, than: length, in: slots)), change, depth: depth)
         return 0
     }
 
@@ -354,10 +349,11 @@ extension RouteTable {
 
     // MARK: Building a node
 
-    /// Makes the node's next state in the scratch node and publishes it: in place when no run begins or ends and the size stays, else as a new node.
+    /// Makes the next state of the node at `depth` in the scratch node and publishes it: in place when no run begins or ends and the size stays, else as a new node.
     private func rebuild(
-        _ link: UnsafeMutableRawPointer, _ node: RouteNode, _ slots: ClosedRange<Int>, _ change: SlotChange, _ prefixes: PrefixChange
+        _ link: UnsafeMutableRawPointer, _ node: RouteNode, _ slots: ClosedRange<Int>, _ change: SlotChange, _ prefixes: PrefixChange, depth: Int
     ) {
+        let before = link.load32(0)
         scratch.base.copyMemory(from: node.base, byteCount: RouteNode.valuesOffset)
         let runs = rebuildRuns(node, slots, change)
         let shorter = node.shorterCount, exact = node.exactCount
@@ -376,11 +372,15 @@ extension RouteTable {
             node.base.store64(40, scratch.base.load64(40))
             let start = RouteNode.valuesOffset + runs * 4
             (node.base + start).copyMemory(from: scratch.base + start, byteCount: newShorter * 5 + newExact)
+            self.change.note(depth: depth, before, before)
             return
         }
         let index = allocateOrTrap(units)
         self.node(index).base.copyMemory(from: scratch.base, byteCount: units * RouteNode.unit)
-        publish(link, index, retiring: node)
+        let after = index | before & RouteNode.childBit
+        link.release32(0, after)
+        retire(before)
+        self.change.note(depth: depth, before, after)
     }
 
     /// Fills bitmap and values of the scratch node; returns the number of runs.
@@ -471,12 +471,6 @@ extension RouteTable {
         let second = first + node.base.load64(8).nonzeroBitCount
         let third = second + node.base.load64(16).nonzeroBitCount
         node.base.store32(36, UInt32(first | second << 8 | third << 16 | shorter << 24))
-    }
-
-    private func publish(_ link: UnsafeMutableRawPointer, _ index: UInt32, retiring old: RouteNode) {
-        let before = link.load32(0)
-        link.release32(0, index | before & RouteNode.childBit)
-        retire(before)
     }
 
     // MARK: Memory

@@ -24,9 +24,14 @@ import CPlatform
 /// See `RouteNode` for the layout: one octet for a prefix that ends on an octet boundary, five for another.
 ///
 /// # Front
-/// A trie with many routes gets a *front*: an array over the first 16 bits of the address that says where two nodes would lead, a child or a leaf; 0 means
+/// A trie with many routes gets a *front*: an array over 16 bits of the address that says where the nodes lead for them, to a child or a leaf; 0 means
 /// that it does not know, and the lookup begins at the root. A lookup that the front sent to a child and that ends with nothing begins again at the root as well, so covers
-/// above the child need no place in the front. Only the parts of the array are filled under which routes are: a kilobyte per such /8.
+/// above the child need no place in the front. Only the parts of the array are filled under which routes are: a kilobyte per 256 neighbours.
+///
+/// Which 16 bits is what the front's *anchor* says: those behind the octets that three quarters of the routes have in common, so a VRF of 10.0.0.0/8 is entered by its
+/// second and third octet, and one of 2001:db8::/32 by its fifth and sixth. Addresses outside begin at the root. When there are four times as many routes as at the last review, or a quarter of them,
+/// it is asked where they are now. An anchor never changes: a front elsewhere is another front, and the old one is free after a grace period. What a front says rests on
+/// one node, the one at the anchor; when an update takes that away, the front goes in the same update.
 ///
 /// # Updates
 /// The new state of a node is built beside it and published by one 32-bit release store in its parent (or in the table of roots); the old node is
@@ -49,16 +54,16 @@ final class RouteTable: @unchecked Sendable {
     /// Per root: arena index of its first node, then number of its front, 0 none; UInt32 each.
     private let rootMemory: ReservedMemory
     private let frontMemory: ReservedMemory
+    private let anchorMemory: ReservedMemory
     /// What workers look up with.
     let reader: RouteReader
     var roots: UnsafeMutableRawPointer { reader.roots }
-    var fronts: UnsafeMutableRawPointer { reader.fronts }
     let maximumRoots: Int
     /// Routes from which on a trie has a front.
     let frontThreshold: Int
     @exclusivity(unchecked) var frontPool = FrontPool()
-    /// Set by an update that moved nodes other than those on the way to its prefix.
-    @exclusivity(unchecked) var shapeChanged = false
+    /// What an update did to nodes and bags on the way to its prefix, for the front.
+    @exclusivity(unchecked) var change = RouteChange()
     @exclusivity(unchecked) var counts: [Int32] = []
     var freeRoots: [UInt32] = []
     var rootLimbo = Limbo()
@@ -73,7 +78,9 @@ final class RouteTable: @unchecked Sendable {
         self.frontThreshold = frontThreshold
         rootMemory = ReservedMemory(size: max(maximumRoots, 1) * 8)
         frontMemory = ReservedMemory(size: FrontPool.maximum * FrontPool.size)
-        reader = RouteReader(nodes: arena.base, roots: rootMemory.base, fronts: frontMemory.base, maximumRoots: maximumRoots)
+        anchorMemory = ReservedMemory(size: FrontPool.maximum * RouteAnchor.size)
+        reader = RouteReader(
+            nodes: arena.base, roots: rootMemory.base, fronts: frontMemory.base, anchors: anchorMemory.base, maximumRoots: maximumRoots)
         scratch = RouteNode(base: .allocate(byteCount: RouteNode.maximumSize + RouteNode.unit, alignment: 64))
     }
 
@@ -128,6 +135,7 @@ final class RouteTable: @unchecked Sendable {
         }
         let top = first(root)
         removeFront(root)
+        frontPool.waiting[root] = nil
         roots.release64(Int(root) * 8, 0)
         retireSubtree(top)
         routeCount -= Int(counts[Int(root)])
@@ -169,4 +177,24 @@ final class RouteTable: @unchecked Sendable {
         limbo.collect(quiescence) { arena.free(UInt32(truncatingIfNeeded: $0), Int($0 >> 32)) }
     }
 
+}
+
+/// What an update did to nodes and bags on the way to its prefix. Depths are octets of the prefix before a node or bag, its path not counted.
+struct RouteChange {
+    /// The least depth at which nodes or bags came, went or became the other; none: `max`.
+    var shape = Int.max
+    /// The least depth at which one got a new copy, or leads to something else; what it was and what it is.
+    private(set) var depth = Int.max
+    private(set) var old: UInt32 = 0
+    private(set) var new: UInt32 = 0
+
+    mutating func note(depth: Int, _ old: UInt32, _ new: UInt32) {
+        if depth < self.depth {
+            self.depth = depth
+            self.old = old
+            self.new = new
+        } else if depth == self.depth {
+            self.new = new
+        }
+    }
 }

@@ -17,7 +17,13 @@ import Testing
             case sparse
             /// Under four values of the first 16 bits: what the front's entries are about.
             case fronted
+            /// Nearly all behind the same octets, as many as any front may skip; which, changes several times in a trial, so that fronts have to follow.
+            case anchored
         }
+        /// What the addresses of `anchored` begin with.
+        private var anchors: [(high: UInt64, low: UInt64, octets: Int)] = []
+        /// Which of them, from 0 on.
+        var season = 0
         let shape: Shape
         let bits: Int
         let base: (UInt64, UInt64)
@@ -26,6 +32,9 @@ import Testing
             shape = Shape.allCases[random.below(Shape.allCases.count)]
             bits = isIPv4 ? 32 : 128
             base = (random.next(), random.next())
+            anchors = (0..<4).map { _ in (random.next(), random.next(), random.below(bits / 8 - 1)) }
+            // One of them a part of another.
+            anchors[3] = (anchors[0].high, anchors[0].low, random.below(bits / 8 - 1))
         }
 
         func address(_ random: inout RandomSource) -> (high: UInt64, low: UInt64) {
@@ -52,6 +61,18 @@ import Testing
             case .fronted:
                 high = base.0 & 0xFFFC_0000_0000_0000 | UInt64(random.below(4)) << 48 | random.next() >> 16
                 low = random.next()
+            case .anchored:
+                high = random.next()
+                low = random.next()
+                guard !random.hits(16) else { break }
+                let anchor = anchors[(random.hits(8) ? random.below(4) : season) % 4]
+                let mask = RouteKey(high: ~0, low: ~0, length: UInt8(8 * anchor.octets))
+                // Few values of the octet behind it, so that there is a node; what is behind the next is crowded.
+                high = high & 0x0FFF_0303_0303_0303
+                low = low & 0x0303_0303_0303_0303
+                if anchor.octets > 0 { high &= ~0 ^ 0x0F00_0000_0000_0000 >> UInt64(anchor.octets % 8 * 4) }
+                high = high & ~mask.high | anchor.high & mask.high
+                low = low & ~mask.low | anchor.low & mask.low
             }
             return bits == 32 ? (high & 0xFFFF_FFFF_0000_0000, 0) : (high, low)
         }
@@ -89,12 +110,13 @@ import Testing
             quiescence: Quiescence(workerCount: 0), maximumRoots: vrfs + 4, maximumBytes: 512 << 20, frontThreshold: frontThreshold)
         var roots = (0..<vrfs).map { _ in table.createRoot() }
         var slow = [SlowRoutes](repeating: SlowRoutes(), count: vrfs)
-        let universe = Universe(&trial.random, isIPv4: isIPv4)
+        var universe = Universe(&trial.random, isIPv4: isIPv4)
         var grows = true
         var burstRoots = [UInt32](repeating: 0, count: 32), expected = burstRoots, found = burstRoots
         var addresses4 = burstRoots, addresses6 = [IPv6Words](repeating: IPv6Words(high: 0, low: 0), count: 32)
         while trial.operation < steps {
             trial.step()
+            universe.season = trial.operation * 7 / steps
             let vrf = trial.random.below(vrfs), root = roots[vrf]
             if slow[vrf].keys.count > population { grows = false } else if slow[vrf].keys.count < population * 3 / 4 { grows = true }
             switch trial.random.below(16) {

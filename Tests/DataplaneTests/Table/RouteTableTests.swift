@@ -220,7 +220,8 @@ import Testing
         #expect(table.routeCount == 0)
         #expect(table.nodeBytes == 2 * 64)
         // Without a route no front knows anything.
-        for entry in 0..<65_536 { #expect(table.reader.front(root, UInt64(entry) << 48) == 0) }
+        let front = table.reader.frontNumber(root)
+        if front != 0 { for entry in 0..<65_536 { #expect(table.reader.front(front).load32(entry * 4) == 0) } }
     }
 
     /// What a lookup returns from the front is what it returns without: every address block, after every kind of change.
@@ -242,10 +243,45 @@ import Testing
             for address in [0x0A01_0101, 0x0A01_0001, 0x0A02_0304, 0x0A02_0404, 0x0A02_0405, 0x0AFF_0000, 0x0900_0000, 0x0100_0000] as [UInt32] {
                 let expected = (0...32).reversed().lazy.compactMap { routes[RouteKey(ipv4: address, length: $0)] }.first ?? 0
                 #expect(table.lookupIPv4(root, address) == expected, "\(address) after \(text) -> \(leaf)")
-                if table.reader.front(root, UInt64(address) << 32) != 0 { fromFront += 1 }
+                if let found = table.reader.frontEntry(root, UInt64(address) << 32, 0), found.entry.load32(0) != 0 { fromFront += 1 }
             }
         }
         #expect(fromFront > 20)
+    }
+
+    /// A front stands behind what most prefixes have in common, and moves when most are elsewhere; addresses outside are found all the same.
+    @Test func frontsStandWhereTheRoutesAre() {
+        let table = RouteTable(quiescence: Quiescence(workerCount: 0), maximumBytes: 64 << 20, frontThreshold: 16)
+        let root = table.createRoot()
+        var routes: [RouteKey: UInt32] = [:]
+        func insert(_ high: UInt64, _ low: UInt64, _ length: UInt8) {
+            let key = RouteKey(high: high, low: low, length: length)
+            routes[key] = UInt32(routes.count + 1)
+            _ = table.insert(root, key, leaf: UInt32(routes.count))
+        }
+        func agrees(_ high: UInt64, _ low: UInt64) -> Bool {
+            let right = (0...128).reversed().lazy.compactMap { routes[RouteKey(high: high, low: low, length: UInt8($0))] }.first ?? 0
+            var leaves: [UInt32] = [.max]
+            table.lookupIPv6(roots: [root], addresses: [IPv6Words(high: high, low: low)], leaves: &leaves, count: 1)
+            return table.lookupIPv6(root, high, low) == right && leaves == [right]
+        }
+        insert(0, 0, 0)
+        insert(0x2001_0DB8_0000_0000, 0, 32)
+        insert(0x2A00_0000_0000_0000, 0, 12)
+        for site in 0..<100 as Range<UInt64> { insert(0x2001_0DB8_0000_0000 | site << 20, 0, 64) }
+        #expect(table.reader.anchor(table.reader.frontNumber(root)).octets == 4)
+        for site in 0..<120 as Range<UInt64> { #expect(agrees(0x2001_0DB8_0000_0000 | site << 20, site)) }
+        #expect(agrees(0x2001_0DB9_0000_0000, 1) && agrees(0x2A01_0000_0000_0000, 1) && agrees(1, 1) && agrees(0x2001_0DB8_FFFF_FFFF, 0))
+        // Hosts of one /64: the last two octets.
+        for host in 0..<1000 as Range<UInt64> { insert(0xFD00_0001_0002_0003, host * 7, 128) }
+        #expect(table.reader.anchor(table.reader.frontNumber(root)).octets == 14)
+        for host in 0..<7000 as Range<UInt64> { #expect(agrees(0xFD00_0001_0002_0003, host)) }
+        for site in 0..<120 as Range<UInt64> { #expect(agrees(0x2001_0DB8_0000_0000 | site << 20, site)) }
+        for key in routes.keys.filter({ $0.length == 128 }) {
+            routes[key] = nil
+            _ = table.remove(root, key)
+        }
+        for host in 0..<70 as Range<UInt64> { #expect(agrees(0xFD00_0001_0002_0003, host)) }
     }
 
     /// A worker looks up addresses whose routes come and go under it: it must see a route that holds the address, or the default route, never
@@ -293,6 +329,86 @@ import Testing
         stop.store(true, ordering: .relaxed)
         for reader in readers { reader.join() }
         #expect(wrong.load(ordering: .relaxed) == 0)
+    }
+
+    /// The same while fronts come, go and stand elsewhere: IPv6 routes of three networks by turns, each with the number of its network in its leaf.
+    @Test func readersAgainstMovingFronts() {
+        let quiescence = Quiescence(workerCount: 2)
+        let table = RouteTable(quiescence: quiescence, maximumBytes: 64 << 20, frontThreshold: 16)
+        let root = table.createRoot()
+        _ = table.insert(root, RouteKey(high: 0, low: 0, length: 0), leaf: 99)
+        let networks: [(high: UInt64, shift: UInt64)] = [(0x2001_0DB8_0000_0000, 16), (0xFD00_0001_0002_0000, 0), (0x2A00_0000_0000_0000, 40)]
+        let stop = Atomic(false), wrong = Atomic(0), hits = Atomic(0)
+        let readers = (0..<2).map { worker in
+            TestThread {
+                var random = RandomSource(seed: UInt64(worker) + 5)
+                var addresses = [IPv6Words](repeating: IPv6Words(high: 0, low: 0), count: 32), leaves = [UInt32](repeating: 0, count: 32)
+                let roots = [UInt32](repeating: root, count: 32)
+                quiescence.online(worker)
+                while !stop.load(ordering: .relaxed) {
+                    let network = random.below(3)
+                    for index in 0..<32 {
+                        addresses[index] = IPv6Words(
+                            high: networks[network].high | UInt64(random.below(256)) << networks[network].shift, low: random.next())
+                    }
+                    table.lookupIPv6(roots: roots, addresses: addresses, leaves: &leaves, count: 32)
+                    for index in 0..<32 {
+                        for leaf in [leaves[index], table.lookupIPv6(root, addresses[index].high, addresses[index].low)] where leaf != 99 {
+                            if leaf != UInt32(network + 1) { wrong.add(1, ordering: .relaxed) } else { hits.add(1, ordering: .relaxed) }
+                        }
+                    }
+                    quiescence.quiesce(worker)
+                }
+                quiescence.offline(worker)
+            }
+        }
+        var anchors = Set<Int>()
+        var turn = 0
+        while turn < 60 || (turn < 2000 && hits.load(ordering: .relaxed) < 1000) {
+            let network = turn % 3
+            let keys = (0..<256).map { RouteKey(high: networks[network].high | $0 << networks[network].shift, low: 0, length: 64) }
+            for key in keys { _ = table.insert(root, key, leaf: UInt32(network + 1)) }
+            let number = table.reader.frontNumber(root)
+            if number != 0 { anchors.insert(table.reader.anchor(number).octets) }
+            for key in keys { _ = table.remove(root, key) }
+            turn += 1
+        }
+        stop.store(true, ordering: .relaxed)
+        for reader in readers { reader.join() }
+        #expect(wrong.load(ordering: .relaxed) == 0)
+        #expect(hits.load(ordering: .relaxed) >= 1000)
+        #expect(anchors.count > 1)
+    }
+
+    /// A route outside what all had in common may take the node that a front rests on: the front goes with it, and another comes when the trie has changed enough.
+    @Test func aFrontGoesWithTheNodeItRestsOn() {
+        let table = RouteTable(quiescence: Quiescence(workerCount: 0), maximumBytes: 64 << 20, frontThreshold: 64)
+        let root = table.createRoot()
+        let base: UInt64 = 0x2001_0DB8_0000_0000
+        // A node behind four octets, with 40 children of some routes each.
+        for site in 0..<40 as Range<UInt64> {
+            for net in 0..<4 as Range<UInt64> { _ = table.insert(root, RouteKey(high: base | site << 24 | net << 12, low: 0, length: 64), leaf: 1) }
+        }
+        #expect(table.reader.frontNumber(root) != 0)
+        let octets = table.reader.anchor(table.reader.frontNumber(root)).octets
+        #expect(octets >= 4)
+        // Others keep the trie large while those go.
+        for site in 0..<200 as Range<UInt64> {
+            _ = table.insert(root, RouteKey(high: 0x2A00_0000_0000_0000 | site << 40, low: 0, length: 48), leaf: 2)
+        }
+        for site in 0..<40 as Range<UInt64> {
+            for net in 0..<4 as Range<UInt64> {
+                #expect(table.remove(root, RouteKey(high: base | site << 24 | net << 12, low: 0, length: 64)) == 1)
+                #expect(table.lookupIPv6(root, base | site << 24 | net << 12, 7) == 0)
+            }
+        }
+        let number = table.reader.frontNumber(root)
+        #expect(number == 0 || table.reader.anchor(number).octets != octets)
+        #expect(table.lookupIPv6(root, 0x2A00_0000_0000_0000 | 7 << 40, 7) == 2)
+        for site in 200..<400 as Range<UInt64> {
+            _ = table.insert(root, RouteKey(high: 0x2A00_0000_0000_0000 | site << 40, low: 0, length: 48), leaf: 2)
+        }
+        #expect(table.reader.frontNumber(root) != 0)
     }
 
     @Test func manySmallTriesCostLittle() {
