@@ -6,8 +6,8 @@ import Foundation
 struct Budgets {
     /// Fewer instructions or more, as a share of the budget.
     private static let tolerance = 0.02
-    /// A route, a tunnel in and out of each kind, flows, and a choice of paths.
-    private static let workloads = ["W1-10k", "W3-encap-10k", "W3-decap-10k", "W4-decap-10k", "W6-10k", "W9-4"]
+    /// A route in either family, tunnels in and out, flows, flows with translation, and a choice of paths.
+    private static let workloads = ["W1-10k", "W1-10k-v6", "W3-encap-10k", "W3-decap-10k", "W4-decap-10k", "W6-10k", "W7-10k", "W9-4"]
 
     /// Workload to instructions per packet; ordered by name where it is written.
     typealias Figures = [String: Double]

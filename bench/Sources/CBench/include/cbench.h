@@ -20,6 +20,9 @@ int vb_counters_open(vb_counter_group *group);
 int vb_counters_read(const vb_counter_group *group, vb_counters *out);
 void vb_counters_close(vb_counter_group *group);
 
+// Calls `body`: a function with a name that callgrind can be told, around what is to be counted.
+void vb_measured(void (*body)(void *context), void *context);
+
 // Resident memory of this process in octets.
 uint64_t vb_resident(void);
 // Maps `size` octets of a file for reading; NULL on failure.
