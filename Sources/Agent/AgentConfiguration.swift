@@ -62,6 +62,15 @@ public struct AgentConfiguration: Hashable, Sendable {
         public var driver: Driver
     }
 
+    /// How long idle flows are kept.
+    public struct FlowAgeing: Hashable, Sendable {
+        /// IP protocol number; 0: of every protocol that has no time of its own.
+        public var proto: UInt8
+        /// 0: all.
+        public var port: UInt16
+        public var seconds: UInt32
+    }
+
     public static let defaultPath = "/etc/vrouter/agent.yaml"
 
     public var node: String
@@ -75,6 +84,7 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var workloadReceive = Receive()
     /// Workload vifs check source MAC and address.
     public var antispoof: Bool
+    public var flowAgeing: [FlowAgeing] = []
     /// Name servers for what the networks do not know themselves.
     var dns = DNSService.Settings()
     /// Directory of the POSTed ports.
@@ -92,7 +102,7 @@ extension AgentConfiguration {
     /// Reads the text of a configuration file. `source` is its name in error messages.
     public init(yaml text: String, source: String) throws(ConfigError) {
         let top = try ConfigNode.document(text: text, source: source).mapping(keys: [
-            "node", "controllers", "xmpp", "dataplane", "api", "fabric", "host", "workloads", "dns", "state", "log",
+            "node", "controllers", "xmpp", "dataplane", "api", "fabric", "host", "workloads", "flows", "dns", "state", "log",
         ])
         node = try top.required("node").value("a node name: letters, digits, '-', '_' and '.'", Self.name)
         controllers = []
@@ -124,6 +134,13 @@ extension AgentConfiguration {
             }
         }
         antispoof = try workloads?["antispoof"]?.boolean() ?? false
+        for item in try top["flows"]?.mapping(keys: ["ageing"])["ageing"]?.list() ?? [] {
+            let ageing = try FlowAgeing(item)
+            guard !flowAgeing.contains(where: { $0.proto == ageing.proto && $0.port == ageing.port }) else {
+                throw item.error("names a protocol and port that are named before")
+            }
+            flowAgeing.append(ageing)
+        }
         dns = try DNSService.Settings(top["dns"])
         stateDirectory = try top["state"]?.string() ?? "/var/lib/vrouter/ports"
         logLevel = try top["log"]?.choice(Logger.Level.self) ?? .info
@@ -169,6 +186,23 @@ extension AgentConfiguration.Driver {
             throw node.error("'\(template)' is neither pcap nor a DPDK device such as \"net_af_packet{index},iface={interface}\"")
         }
         self = .dpdk(template: template)
+    }
+}
+
+extension AgentConfiguration.FlowAgeing {
+    /// `{protocol, port, seconds}`.
+    fileprivate init(_ node: ConfigNode) throws(ConfigError) {
+        let section = try node.mapping(keys: ["protocol", "port", "seconds"])
+        if let given = section["protocol"] {
+            if let name = try? given.string(), let known = ProtocolName.number(of: name) { proto = known } else { proto = try given.integer(in: 1...255) }
+        } else {
+            proto = 0
+        }
+        port = try section["port"]?.integer(in: 1...65_535) ?? 0
+        if port != 0, ![6, 17, 33, 132, 136].contains(proto), let at = section["port"] {
+            throw at.error("a port needs a protocol that has ports: tcp, udp, dccp, sctp or 136")
+        }
+        seconds = try section.required("seconds").integer(in: 1...604_800)
     }
 }
 

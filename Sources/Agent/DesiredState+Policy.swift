@@ -93,3 +93,14 @@ extension Dataplane_V1_PolicyRule {
         service = Dataplane_V1_PolicyService(proto, ports: rule.ports, icmpType: rule.icmpType, icmpCode: rule.icmpCode)
     }
 }
+
+extension AgentConfiguration.FlowAgeing {
+    var object: Dataplane_V1_FlowAgeing {
+        .with {
+            $0.protocol = UInt32(proto)
+            $0.port = UInt32(port)
+            $0.seconds = seconds
+            $0.cookie = agentCookie
+        }
+    }
+}

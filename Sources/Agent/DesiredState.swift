@@ -100,6 +100,7 @@ struct DesiredState: Sendable {
                 $0.vif.mtu = UInt32(clamping: fabric.mtu)
                 $0.vif.cookie = agentCookie
             })
+        for ageing in configuration.flowAgeing { add(.with { $0.flowAgeing = ageing.object }) }
         guard let host = configuration.host else { return }
         add(.port(host.interface, driver: host.driver, index: Self.hostVif))
         add(
@@ -126,7 +127,7 @@ struct DesiredState: Sendable {
         }
         vrfs[network.name] = vrf
         let bridges = network.forwarding == .l2l3
-        add(.vrf(vrf, name: network.name, floodsUnknownUnicast: bridges && network.floodUnknownUnicast))
+        add(.vrf(vrf, name: network.name, floodsUnknownUnicast: bridges && network.floodUnknownUnicast, flowLimit: UInt32(clamping: network.flowLimit)))
         if network.encapsulation == .vxlan, let vni = network.vni {
             add(
                 .nextHop(
@@ -188,6 +189,8 @@ struct DesiredState: Sendable {
                 $0.vif.ingressPolicies = policies.ingress.map(\.rawValue)
                 $0.vif.egressPolicies = policies.egress.map(\.rawValue)
                 $0.vif.services = network.dhcp.enabled
+                $0.vif.flowLimit = UInt32(clamping: port.flowLimit)
+                $0.vif.flowRate = UInt32(clamping: port.flowRate)
                 $0.vif.cookie = agentCookie
             })
         add(

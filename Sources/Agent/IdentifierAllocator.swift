@@ -142,7 +142,7 @@ struct IdentifierAllocator: Sendable {
             case .policy(let x): if x.cookie == agentCookie { policies.recover(x.id, for: x.name) } else { policies.reserve(x.id) }
             case .addressGroup(let x): if x.cookie == agentCookie { addressGroups.recover(x.id, for: x.name) } else { addressGroups.reserve(x.id) }
             case .natRule(let x): if x.cookie == agentCookie { natRules.recover(x.id, for: x.name) } else { natRules.reserve(x.id) }
-            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .forwardingClass, .qosMap, .mirror, nil: break
+            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .flowAgeing, .forwardingClass, .qosMap, .mirror, nil: break
             }
         }
     }

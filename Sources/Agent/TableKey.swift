@@ -14,6 +14,8 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
     case route(VRFID, IPPrefix)
     case bridge(VRFID, MACAddress)
     case natRule(NATRuleID)
+    /// Protocol and port.
+    case flowAgeing(UInt8, UInt16)
 
     /// The order in which objects are made: each kind refers only to kinds of a lower rank. They are deleted in the reverse order.
     var rank: Int {
@@ -29,6 +31,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case .route: 8
         case .bridge: 9
         case .natRule: 10
+        case .flowAgeing: 11
         }
     }
 
@@ -46,6 +49,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case .route(let vrf, let prefix): "route \(vrf) \(prefix)"
         case .bridge(let vrf, let mac): "bridge \(vrf) \(mac)"
         case .natRule(let id): "nat rule \(id)"
+        case .flowAgeing(let proto, let port): "flow ageing \(proto)/\(port)"
         }
     }
 
@@ -62,6 +66,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case (.route(let v, let x), .route(let w, let y)): v != w ? v < w : x < y
         case (.bridge(let v, let x), .bridge(let w, let y)): v != w ? v < w : x < y
         case (.natRule(let x), .natRule(let y)): x < y
+        case (.flowAgeing(let p, let x), .flowAgeing(let q, let y)): (p, x) < (q, y)
         default: a.rank < b.rank
         }
     }
@@ -88,6 +93,7 @@ extension TableKey {
         case .policy(let policy): self = .policy(PolicyID(policy.id))
         case .addressGroup(let group): self = .addressGroup(AddressGroupID(group.id))
         case .natRule(let rule): self = .natRule(NATRuleID(rule.id))
+        case .flowAgeing(let ageing): self = .flowAgeing(UInt8(clamping: ageing.protocol), UInt16(clamping: ageing.port))
         case .flow, .forwardingClass, .qosMap, .mirror, nil: return nil
         }
     }
@@ -106,6 +112,9 @@ extension TableKey {
         case .route(let vrf, let prefix): key.route = Dataplane_V1_RouteKey(vrf: vrf.rawValue, prefix: prefix)
         case .natRule(let id): key.natRule = id.rawValue
         case .bridge(let vrf, let mac): key.bridgeEntry = Dataplane_V1_BridgeKey(vrf: vrf.rawValue, mac: mac)
+        case .flowAgeing(let proto, let port):
+            key.flowAgeing.protocol = UInt32(proto)
+            key.flowAgeing.port = UInt32(port)
         }
         return key
     }

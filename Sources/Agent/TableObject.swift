@@ -18,7 +18,8 @@ extension Dataplane_V1_Object {
                     if x.hasSpread { $0.spread = x.spread }
                 }
             }
-        case .vrf(let x): .vrf(VRFID(x.id), name: x.name, floodsUnknownUnicast: x.floodsUnknownUnicast, cookie: x.cookie)
+        case .vrf(let x):
+            .vrf(VRFID(x.id), name: x.name, floodsUnknownUnicast: x.floodsUnknownUnicast, flowLimit: x.flowLimit, cookie: x.cookie)
         case .vif(let x):
             .with {
                 $0.vif = .with {
@@ -38,6 +39,8 @@ extension Dataplane_V1_Object {
                     $0.ingressPolicies = x.ingressPolicies
                     $0.egressPolicies = x.egressPolicies
                     $0.services = x.services
+                    $0.flowLimit = x.flowLimit
+                    $0.flowRate = x.flowRate
                     $0.cookie = x.cookie
                 }
             }
@@ -47,7 +50,9 @@ extension Dataplane_V1_Object {
                     $0.id = x.id; $0.kind = x.kind; $0.cookie = x.cookie
                 }
             }
-        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .mirror, .policy, .addressGroup, .natRule, nil: self
+        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .mirror, .policy, .addressGroup, .natRule, .flowAgeing,
+            nil:
+            self
         }
     }
 
@@ -100,7 +105,7 @@ extension Dataplane_V1_Object {
             case .source(let y): return [vrf(y.vrf), vrf(y.outsideVrf)]
             case nil: return []
             }
-        case .port, .vrf, .flow, .forwardingClass, .qosMap, .mirror, .addressGroup, nil: return []
+        case .port, .vrf, .flow, .forwardingClass, .qosMap, .mirror, .addressGroup, .flowAgeing, nil: return []
         }
     }
 }
@@ -123,12 +128,13 @@ extension Dataplane_V1_Object {
             }
         }
     }
-    static func vrf(_ id: VRFID, name: String, floodsUnknownUnicast: Bool = false, cookie: UInt64 = agentCookie) -> Self {
+    static func vrf(_ id: VRFID, name: String, floodsUnknownUnicast: Bool = false, flowLimit: UInt32 = 0, cookie: UInt64 = agentCookie) -> Self {
         with {
             $0.vrf = .with {
                 $0.id = id.rawValue
                 $0.name = name
                 $0.floodsUnknownUnicast = floodsUnknownUnicast
+                $0.flowLimit = flowLimit
                 $0.cookie = cookie
             }
         }

@@ -125,6 +125,22 @@ public final class DataplaneClient: Sendable {
         return try await call { try await $0.assignQueue(message) }
     }
 
+    /// The flow entries that match, batch by batch, as they are at that moment.
+    public func listFlows(
+        _ filter: Dataplane_V1_FlowFilter = .init(), handler: @escaping @Sendable ([Dataplane_V1_Flow]) async throws -> Void
+    ) async throws(DataplaneError) {
+        try await call { stub in
+            try await stub.listFlows(Dataplane_V1_ListFlowsRequest.with { $0.filter = filter }, options: Self.options) { response in
+                for try await batch in response.messages { try await handler(batch.flows) }
+            }
+        }
+    }
+
+    /// Sums over the flow entries that match.
+    public func summarizeFlows(_ filter: Dataplane_V1_FlowFilter = .init()) async throws(DataplaneError) -> Dataplane_V1_FlowSummary {
+        try await call { try await $0.summarizeFlows(Dataplane_V1_SummarizeFlowsRequest.with { $0.filter = filter }) }
+    }
+
     /// What the policies of a vif say about a flow.
     public func explainPolicy(_ request: Dataplane_V1_ExplainPolicyRequest) async throws(DataplaneError) -> Dataplane_V1_ExplainPolicyResponse {
         try await call { try await $0.explainPolicy(request) }

@@ -39,6 +39,11 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .policy(let policy): .policy(policy.id)
         case .addressGroup(let group): .addressGroup(group.id)
         case .natRule(let rule): .natRule(rule.id)
+        case .flowAgeing(let ageing):
+            .flowAgeing(
+                .with {
+                    $0.protocol = ageing.protocol; $0.port = ageing.port
+                })
         }
     }
     public var cookie: UInt64 {
@@ -58,6 +63,7 @@ extension Dataplane_V1_Object.OneOf_Object {
         case .policy(let policy): policy.cookie
         case .addressGroup(let group): group.cookie
         case .natRule(let rule): rule.cookie
+        case .flowAgeing(let ageing): ageing.cookie
         }
     }
 }

@@ -17,6 +17,9 @@ public struct Port: Hashable, Sendable {
     public var uid: String? { metadata.uid }
     public var generation: Int { metadata.generation }
 
+    /// Connections it may have at most, and new ones per second; 0: no limit of its own.
+    public var flowLimit: Int = 0, flowRate: Int = 0
+
     public init(metadata: ObjectMetadata, network: String, node: String, mac: MACAddress, addresses: [IPAddress], interface: String? = nil) {
         self.metadata = metadata
         self.network = network
@@ -27,7 +30,7 @@ public struct Port: Hashable, Sendable {
     }
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["network", "node", "mac", "addresses", "interface", "securityGroups"])
+        let fields = try node.mapping(keys: ["network", "node", "mac", "addresses", "interface", "securityGroups", "flowLimit", "flowRate"])
         let network = try fields.required("network").objectName(.virtualNetwork)
         let computeNode = try fields.required("node").objectName(.computeNode)
         let macField = try fields.required("mac")
@@ -48,6 +51,8 @@ public struct Port: Hashable, Sendable {
         self.init(
             metadata: metadata, network: network, node: computeNode, mac: mac, addresses: addresses,
             interface: try fields["interface"]?.interfaceName())
+        flowLimit = try fields["flowLimit"]?.integer(in: 1...1 << 28) ?? 0
+        flowRate = try fields["flowRate"]?.integer(in: 1...1 << 24) ?? 0
         for item in try fields["securityGroups"]?.list() ?? [] {
             let name = try item.objectName(.securityGroup)
             if securityGroups.contains(name) { throw item.error("\(name) is listed twice") }
@@ -62,6 +67,8 @@ public struct Port: Hashable, Sendable {
         ]
         if let interface { fields.append(.init("interface", .string(interface))) }
         if !securityGroups.isEmpty { fields.append(.init("securityGroups", .list(securityGroups.map { .string($0) }))) }
+        if flowLimit > 0 { fields.append(.init("flowLimit", .integer(flowLimit))) }
+        if flowRate > 0 { fields.append(.init("flowRate", .integer(flowRate))) }
         return .map(fields)
     }
 }

@@ -26,6 +26,8 @@ public struct VirtualNetwork: Hashable, Sendable {
     public var mtu: Int?
     /// Frames to MAC addresses that nobody told go to every port of the network, and are not dropped.
     public var floodUnknownUnicast: Bool
+    /// Connections that a node keeps for it at most; 0: no limit of its own.
+    public var flowLimit: Int = 0
     /// What its workloads are told by DHCP, router advertisements and DNS.
     public var dhcp: NetworkServices
     /// The names of its NetworkPolicies, in the order in which their rules are asked.
@@ -56,7 +58,7 @@ public struct VirtualNetwork: Hashable, Sendable {
     public func subnet(of address: IPAddress) -> Subnet? { subnets.first { $0.prefix.contains(address) } }
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "dhcp", "policies"])
+        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "flowLimit", "dhcp", "policies"])
         let items = try fields.required("subnets")
         var subnets: [Subnet] = []
         for item in try items.list() {
@@ -83,6 +85,7 @@ public struct VirtualNetwork: Hashable, Sendable {
             metadata: metadata, subnets: subnets, vni: vni.map { VNI(UInt32($0)) }, encapsulation: encapsulation, forwarding: forwarding,
             mtu: try fields["mtu"]?.integer(in: least...65535), floodUnknownUnicast: floods,
             dhcp: try fields["dhcp"].map { node throws(ConfigError) in try NetworkServices(node) } ?? NetworkServices())
+        flowLimit = try fields["flowLimit"]?.integer(in: 1...1 << 28) ?? 0
         guard let given = fields["policies"] else { return }
         for item in try given.list() {
             let name = try item.objectName(.networkPolicy)
@@ -103,6 +106,7 @@ public struct VirtualNetwork: Hashable, Sendable {
         fields.append(.init("forwarding", .string(forwarding.rawValue)))
         if let mtu { fields.append(.init("mtu", .integer(mtu))) }
         if floodUnknownUnicast { fields.append(.init("floodUnknownUnicast", .boolean(true))) }
+        if flowLimit > 0 { fields.append(.init("flowLimit", .integer(flowLimit))) }
         if let dhcp = dhcp.value { fields.append(.init("dhcp", dhcp)) }
         if !policies.isEmpty { fields.append(.init("policies", .list(policies.map { .string($0) }))) }
         return .map(fields)

@@ -85,7 +85,7 @@ import Testing
         ("", "a.yaml:1:1: the file is empty"),
         (
             "- 1\n",
-            "a.yaml:1:1: expected a mapping of node, controllers, xmpp, dataplane, api, fabric, host, workloads, dns, state, log, found a list"
+            "a.yaml:1:1: expected a mapping of node, controllers, xmpp, dataplane, api, fabric, host, workloads, flows, dns, state, log, found a list"
         ),
         ("node: [\n", "a.yaml:2:1: not YAML: did not find expected node content (while parsing a flow node)"),
         (

@@ -54,7 +54,8 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
             .with { response in
                 response.objects = state.objects.sorted { $0.key < $1.key }.filter { key, _ in
                     switch (request.table, key) {
-                    case (.port, .port), (.vrf, .vrf), (.vif, .vif), (.nextHop, .nextHop), (.label, .label), (.vni, .vni): true
+                    case (.port, .port), (.vrf, .vrf), (.vif, .vif), (.nextHop, .nextHop), (.label, .label), (.vni, .vni),
+                        (.flowAgeing, .flowAgeing): true
                     case (.route, .route(let vrf, _)), (.bridge, .bridge(let vrf, _)): !request.hasVrf || request.vrf == vrf.rawValue
                     default: false
                     }
@@ -125,6 +126,16 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
 
     func explainPolicy(request: Dataplane_V1_ExplainPolicyRequest, context: ServerContext) async throws -> Dataplane_V1_ExplainPolicyResponse {
         throw RPCError(code: .unimplemented, message: "no agent asks")
+    }
+
+    func listFlows(
+        request: Dataplane_V1_ListFlowsRequest, response: RPCWriter<Dataplane_V1_FlowBatch>, context: ServerContext
+    ) async throws {
+        throw RPCError(code: .unimplemented, message: "no flows")
+    }
+
+    func summarizeFlows(request: Dataplane_V1_SummarizeFlowsRequest, context: ServerContext) async throws -> Dataplane_V1_FlowSummary {
+        throw RPCError(code: .unimplemented, message: "no flows")
     }
 
     func clearCounters(request: Dataplane_V1_ClearCountersRequest, context: ServerContext) async throws -> Dataplane_V1_ClearCountersResponse {

@@ -67,10 +67,10 @@ import Foundation
     static let cases: [Case] = [
         Case("operation: missing: give one of upsert, delete", raw: .init()),
         Case(
-            "upsert.object: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group",
+            "upsert.object: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group, nat_rule, flow_ageing",
             raw: .with { $0.upsert = .init() }),
         Case(
-            "delete.key: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group",
+            "delete.key: missing: give one of port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group, nat_rule, flow_ageing",
             raw: .with { $0.delete = .init() }),
         Case("upsert.port.driver: missing: give one of pcap, pcap_file, dpdk, loopback, replay, sink", port { $0.driver = nil }),
         Case("upsert.port.name: is empty", port { $0.name = "" }),

@@ -30,6 +30,8 @@ import Foundation
             case .qosMap(let spec): $0.qosMap = .init(spec)
             case .policy(let spec): $0.policy = .init(spec)
             case .addressGroup(let spec): $0.addressGroup = .init(spec)
+            case .natRule(let spec): $0.natRule = .init(spec)
+            case .flowAgeing(let spec): $0.flowAgeing = .init(spec)
             case .mirror(let spec): $0.mirror = .init(MirrorReading(spec: spec, copies: 7, lost: 2))
             }
         }
@@ -59,6 +61,8 @@ import Foundation
             case .mirror(let spec): .mirror(spec.id)
             case .policy(let spec): .policy(spec.id)
             case .addressGroup(let spec): .addressGroup(spec.id)
+            case .natRule(let spec): .natRule(spec.id)
+            case .flowAgeing(let spec): .flowAgeing(FlowAgeingID(proto: spec.proto, port: spec.port))
             }
         #expect(try RouterOperation(.delete(message.key)) == .delete(expected))
     }

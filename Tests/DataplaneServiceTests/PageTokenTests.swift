@@ -16,6 +16,7 @@ import Foundation
         (.port, .name("a")), (.port, .name(String(repeating: "é", count: 127))), (.vif, .number(0)), (.vrf, .number(1)),
         (.nextHop, .number(.max)), (.label, .number(16)), (.vni, .number(5000)), (.flow, .flow(7)), (.forwardingClass, .number(255)),
         (.qosMap, .number(1)), (.mirror, .number(70_000)), (.policy, .number(3)), (.addressGroup, .number(4)),
+        (.flowAgeing, .number(17 << 16 | 53)), (.natRule, .number(9)),
         (.route, .route(vrf: 1, isIPv4: true, after: nil)), (.route, .route(vrf: .max, isIPv4: true, after: prefix("10.1.0.0/24"))),
         (.route, .route(vrf: 1, isIPv4: false, after: prefix("fd00:1::/64"))), (.route, .route(vrf: 1, isIPv4: false, after: prefix("::/0"))),
         (.bridge, .bridge(vrf: 1, after: nil)), (.bridge, .bridge(vrf: 1, after: macA)),

@@ -16,9 +16,17 @@ private let fabricVif: VifSpec = {
     vif.reversePath = .strict
     vif.sendsUnreachables = true
     vif.qosMap = 9
+    vif.flowLimit = 20_000
+    vif.flowRate = 500
     vif.ingressPolicies = [PolicyID(1)]
     vif.egressPolicies = [PolicyID(2), PolicyID(1)]
     return vif
+}()
+
+private let limitedVRF: VRFSpec = {
+    var vrf = VRFSpec(id: VRFID(2), name: "red", floodsUnknownUnicast: true, learnsMACs: true, macAgeing: 60, macLimit: 100)
+    vrf.flowLimit = 7
+    return vrf
 }()
 
 private let monitoringVif: VifSpec = {
@@ -81,7 +89,7 @@ let sampleObjects: [RouterObject] = [
             vlan: VLANSpec(parent: VifID(3), id: 100, tagProtocol: .service))),
     .vif(monitoringVif),
     .vrf(VRFSpec(id: VRFID(1), name: "blue", cookie: 2)),
-    .vrf(VRFSpec(id: VRFID(2), name: "red", floodsUnknownUnicast: true, learnsMACs: true, macAgeing: 60, macLimit: 100)),
+    .vrf(limitedVRF),
     .nextHop(NextHopSpec(id: NextHopID(1), kind: .discard, cookie: 3)),
     .nextHop(NextHopSpec(id: NextHopID(2), kind: .receive(vif: VifID(3)))),
     .nextHop(NextHopSpec(id: NextHopID(3), kind: .encap(vif: VifID(3), destination: macA, source: macB))),
@@ -143,4 +151,5 @@ let sampleObjects: [RouterObject] = [
     .mirror(MirrorSpec(id: 2, sources: [.init(vif: VifID(3))], destination: .vif(VifID(9)))),
     .mirror(MirrorSpec(id: 3, sources: [.init(vif: VifID(3))], destination: .vxlan(NextHopID(5), VNI(7000)))),
     .mirror(MirrorSpec(id: 4, sources: [.init(vif: VifID(3))], destination: .erspan(NextHopID(5), session: 1023))),
+    .flowAgeing(FlowAgeingSpec(proto: 17, port: 53, seconds: 20, cookie: 4)), .flowAgeing(FlowAgeingSpec(proto: 0, seconds: 604_800)),
 ]

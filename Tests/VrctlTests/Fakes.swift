@@ -63,6 +63,7 @@ final class FakeRouter: RouterClient {
         case .policy(let entry): return request.table == .policy && (id ?? entry.id) == entry.id
         case .addressGroup(let entry): return request.table == .addressGroup && (id ?? entry.id) == entry.id
         case .natRule(let entry): return request.table == .natRule && (id ?? entry.id) == entry.id
+        case .flowAgeing: return request.table == .flowAgeing
         case .vni(let entry): return request.table == .vni && (id ?? entry.vni) == entry.vni
         case .flow(let flow): return request.table == .flow && (vrf ?? flow.key.vrf) == flow.key.vrf && (id ?? flow.index) == flow.index
         }
@@ -82,6 +83,25 @@ final class FakeRouter: RouterClient {
             defer { state.statusCalls += 1 }
             return statuses[min(state.statusCalls, statuses.count - 1)]
         }
+    }
+    /// What flows were asked for.
+    let flowFilters = Mutex<[Dataplane_V1_FlowFilter]>([])
+    func listFlows(_ filter: Dataplane_V1_FlowFilter, _ body: @escaping @Sendable ([API.Flow]) async throws -> Void) async throws {
+        flowFilters.withLock { $0.append(filter) }
+        let flows = objects.compactMap { if case .flow(let flow) = $0, filter.accepts(flow) { flow } else { nil } }
+        for start in stride(from: 0, to: flows.count, by: pageSize) { try await body(Array(flows[start..<min(start + pageSize, flows.count)])) }
+    }
+    func summarizeFlows(_ filter: Dataplane_V1_FlowFilter) async throws -> Dataplane_V1_FlowSummary {
+        flowFilters.withLock { $0.append(filter) }
+        var summary = Dataplane_V1_FlowSummary()
+        for case .flow(let flow) in objects where filter.accepts(flow) {
+            summary.entries += 1
+            if flow.isForward { summary.forwardEntries += 1 }
+            summary.byProtocol[flow.key.protocol, default: 0] += 1
+            summary.byVrf[flow.key.vrf, default: 0] += 1
+            if flow.action == .drop { summary.byDropReason[flow.dropReason, default: 0] += 1 }
+        }
+        return summary
     }
     let dropped = Mutex<[API.DroppedPacket]>([])
     let captured = Mutex<[API.CapturedFrame]>([])
@@ -114,6 +134,28 @@ final class FakeRouter: RouterClient {
         try await body(batch)
     }
     func clearCounters(drops: Bool, vifs: Bool) async throws { state.withLock { $0.cleared.append((drops, vifs)) } }
+}
+
+extension Dataplane_V1_FlowFilter {
+    /// As the router understands it.
+    func accepts(_ flow: API.Flow) -> Bool {
+        func accepts(_ end: Dataplane_V1_FlowEndpoint, _ address: Data, _ port: UInt32) -> Bool {
+            (end.address.isEmpty || end.address == address) && (!end.hasPort || end.port == port)
+        }
+        let key = flow.key
+        if hasVrf, key.vrf != vrf { return false }
+        if hasProtocol, key.protocol != self.protocol { return false }
+        if action != .unspecified, action != flow.action { return false }
+        if !dropReason.isEmpty, dropReason != flow.dropReason { return false }
+        if hasVif, vif != flow.ingressVif { return false }
+        guard let first = endpoints.first else { return true }
+        guard endpoints.count > 1 else {
+            return accepts(first, key.source, key.sourcePort) || accepts(first, key.destination, key.destinationPort)
+        }
+        let second = endpoints[1]
+        return accepts(first, key.source, key.sourcePort) && accepts(second, key.destination, key.destinationPort)
+            || accepts(first, key.destination, key.destinationPort) && accepts(second, key.source, key.sourcePort)
+    }
 }
 
 struct FakeConnector: RouterConnector {

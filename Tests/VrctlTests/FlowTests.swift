@@ -1,4 +1,5 @@
 import DataplaneAPI
+import Synchronization
 import Testing
 
 @testable import vrctl
@@ -23,7 +24,7 @@ import Testing
             FlowLayout.entry(tcp) == """
                    147464<=>239712       1.1.1.4:1136                                        6 (2)
                                          1.1.1.5:80
-                (Gen: 1, Action:F, TCP:SSrEEr, NH:23,  Stats:12/3456,
+                (Gen: 1, Action:F, Flags:, TCP:SSrEEr, QOS:-1, NH:23,  Stats:12/3456,
                  SPort 59275, Vif 3, Idle 4 s, forward)
 
 
@@ -37,7 +38,7 @@ import Testing
             FlowLayout.entry(icmp) == """
                         7<=>9            fd00:1::10:77                                      58 (1)
                                          fd00:1::20:0
-                (Gen: 0, Action:D, NH:0,  Stats:0/0,
+                (Gen: 0, Action:D, Flags:, QOS:-1, NH:0,  Stats:0/0,
                  SPort 0, Vif 0, Idle 0 s, reverse)
 
 
@@ -54,7 +55,7 @@ import Testing
             FlowLayout.entry(nat) == """
                    147464<=>239712       1.1.1.4:1136                                        6 (2)
                                          1.1.1.5:80
-                (Gen: 1, Action:N(SPs), TCP:SSrEEr, NH:23,  Stats:12/3456,
+                (Gen: 1, Action:N(SPs), Flags:, TCP:SSrEEr, QOS:-1, NH:23,  Stats:12/3456,
                  Becomes 203.0.113.5:61001 > -:- (VRF 4),
                  SPort 59275, Vif 3, Idle 4 s, forward)
 
@@ -63,7 +64,7 @@ import Testing
         let json = FlowLayout.json(nat).compact
         #expect(
             json.contains(
-                #""action": "nat", "translation": {"source": "203.0.113.5", "sourcePort": 61001, "destination": null, "destinationPort": null, "vrf": 4}"#
+                #""action": "nat", "dropReason": null, "translation": {"source": "203.0.113.5", "sourcePort": 61001, "destination": null, "destinationPort": null, "vrf": 4}"#
             ))
     }
 
@@ -80,14 +81,16 @@ import Testing
         var usage = Dataplane_V1_TableUsage()
         usage.memoryBytes = 161_218_560
         usage.capacity = 629_760
-        usage.used = 10
+        var statistics = Dataplane_V1_FlowStatistics()
+        (statistics.entries, statistics.createdEntries, statistics.removedEntries, statistics.evicted) = (10, 14, 4, 1)
         #expect(
-            FlowLayout.header(usage: usage) == """
+            FlowLayout.header(statistics, usage: usage) == """
                 Flow table(size 161218560, entries 629760)
 
-                Entries: Used 10
+                Entries: Created 14 Deleted 4 Used 10 Aged 0 Closed 0 Evicted 1 Held Packets 0
 
                 Action:F=Forward, D=Drop N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
+                 Flags:E=Evicted
                 TCP(r=reverse):S=SYN, F=FIN, R=RST, C=HalfClose, E=Established, D=Dead
 
                     Index                Source:Port/Destination:Port                      Proto(V)
@@ -109,6 +112,7 @@ import Testing
                   "destination": "1.1.1.5",
                   "destinationPort": 80,
                   "action": "forward",
+                  "dropReason": null,
                   "translation": null,
                   "isForward": true,
                   "tcpState": "SSrEEr",
@@ -116,9 +120,12 @@ import Testing
                   "bytes": 3456,
                   "nextHop": 23,
                   "ingressVif": 3,
+                  "ownerVif": 0,
                   "udpSourcePort": 59275,
+                  "qosMap": null,
                   "idleSeconds": 4,
                   "generation": 1,
+                  "evicted": false,
                   "cookie": "0x6167656e74"
                 }
                 """)
@@ -148,7 +155,7 @@ import Testing
         let run = await run(["flow", "-l"], router: router)
         #expect(run.code == 0)
         #expect(run.output.contains("        1<=>2 ") && run.output.contains("        2<=>1 ") && run.output.contains("        3<=>4 "))
-        #expect(router.reads.count == 3)
+        #expect(router.reads.isEmpty && router.flowFilters.withLock { $0 } == [Dataplane_V1_FlowFilter()])
     }
 
     @Test func listsAsOneJSONArrayOverPages() async throws {
@@ -164,7 +171,7 @@ import Testing
         let router = FakeRouter(flows)
         let run = await run(["flow", "--match", "10.0.0.9 & vrf 5"], router: router)
         #expect(run.output.contains("3<=>4") && !run.output.contains("1<=>2"))
-        #expect(router.reads.allSatisfy { $0.vrf == 5 })
+        #expect(router.flowFilters.withLock { $0.count == 1 && $0[0].vrf == 5 && $0[0].endpoints.count == 1 })
     }
 
     @Test func getShowsTheReverseToo() async {
@@ -205,39 +212,67 @@ import Testing
         #expect(router.operations.map(\.upsert.flow.key.vrf) == [5])
     }
 
-    @Test func rateIsTheNetChangePerSecond() async {
-        func status(_ used: UInt64) -> API.Status {
-            var usage = Dataplane_V1_TableUsage()
-            usage.name = "flows"
-            usage.used = used
-            usage.capacity = 1000
+    @Test func ratesAreOfNewAndOfDeletedEntries() async {
+        func status(_ used: UInt64, _ created: UInt64) -> API.Status {
             var status = API.Status()
-            status.tables = [usage]
+            status.flows.entries = used
+            status.flows.createdEntries = created
+            status.flows.removedEntries = created - used
+            status.flows.capacity = 1000
             return status
         }
-        let result = await run(["flow", "-r", "--count", "3"], router: FakeRouter(statuses: [status(10), status(110), status(60)]))
+        let result = await run(["flow", "-r", "--count", "3"], router: FakeRouter(statuses: [status(10, 10), status(110, 130), status(60, 131)]))
         #expect(
             result.output == """
-                22:13:21 UTC: Entries =        10 Rate =         0 Free =       990
-                22:13:22 UTC: Entries =       110 Rate =       100 Free =       890
-                22:13:23 UTC: Entries =        60 Rate =       -50 Free =       940
+                22:13:21 UTC: Entries =       10 Rate =        0 (Fwd =        0 Rev =        0 Del =        0) Hold =        0 Free =      990
+                22:13:22 UTC: Entries =      110 Rate =      120 (Fwd =       60 Rev =       60 Del =       20) Hold =        0 Free =      890
+                22:13:23 UTC: Entries =       60 Rate =        1 (Fwd =        1 Rev =        0 Del =       51) Hold =        0 Free =      940
 
                 """)
     }
 
     @Test func statistics() async {
-        let result = await run(["flow", "-s"], router: FakeRouter(flows))
+        var status = API.Status()
+        status.flows.capacity = 8
+        status.flows.entries = 3
+        status.flows.limitDrops = 7
+        let result = await run(["flow", "-s"], router: FakeRouter(flows, statuses: [status]))
         #expect(
             result.output == """
                 Flow Statistics
                 ---------------
                 Entries             : 3 (forward 2, reverse 1)
-                Dropping entries    : 0
                 Packets             : 0
                 Bytes               : 0
+                Entries by action   : -
+                Drop entries by     : -
                 Entries by protocol : tcp 2, udp 1
                 Entries by VRF      : 2: 2, 5: 1
+                Entries by vif      : -
+
+                Since the start
+                ---------------
+                Entries created     : 0
+                Entries deleted     : 0
+                Flows removed       : aged 0, closed 0, evicted 0, unanswered 0
+                Packets without flow: over limit 7, over rate 0, over share 0
+                Insertions          : table full 0, put off 0
+                Packets held now    : 0
+                Table               : 3 of 8 entries
 
                 """)
+    }
+
+    @Test func theRouterIsAskedForWhatMatches() async throws {
+        let filter = try FlowMatch("10.0.0.9:53 & vif vif0/3 & action d & reason SG").filter
+        #expect(filter.vif == 3 && filter.action == .drop && filter.dropReason == "SG" && filter.endpoints.map(\.port) == [53])
+        let router = FakeRouter(flows)
+        _ = await run(["flow", "-l", "--show-evicted", "--match", "proto udp"], router: router)
+        #expect(router.flowFilters.withLock { $0.map(\.evicted) } == [true])
+        let some = await run(["flow", "-F", "--match", "vrf 5"], router: router)
+        #expect(some.output == "Removed 1 flows\n" && router.operations.count == 1)
+        for text in ["action x", "vif", "vif a", "reason", "action"] {
+            #expect(await run(["flow", "--match", text], router: router).code == 2, "\(text)")
+        }
     }
 }

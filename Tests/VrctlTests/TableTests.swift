@@ -48,6 +48,8 @@ import Testing
         vif.stats.txPackets = 6
         vif.stats.txBytes = 600
         vif.stats.drops = 1
+        (vif.flowLimit, vif.flowRate) = (20, 5)
+        (vif.stats.flows, vif.stats.flowLimitDrops, vif.stats.flowRateDrops, vif.stats.flowEvictions) = (7, 2, 1, 3)
         return vif
     }
     private static var hop: API.NextHop {
@@ -70,6 +72,7 @@ import Testing
                             RX packets:10  bytes:1000
                             TX packets:6  bytes:600 errors:0
                             Drops:1
+                            Flows:7 Limit:20 Rate:5/s Over limit:2 Over rate:1 Evicted:3
                             TX device packets:7  bytes:700 errors:0
 
 
@@ -183,6 +186,8 @@ import Testing
                       "floodsUnknownUnicast": false,
                       "trapsGroupReports": false,
                       "services": true,
+                      "flowLimit": 20,
+                      "flowRate": 5,
                       "qosMap": null,
                       "flags": "PL3L2DDpdk",
                       "nextHop": 23,
@@ -193,7 +198,12 @@ import Testing
                         "txPackets": 6,
                         "txBytes": 600,
                         "drops": 1,
-                        "txErrors": 0
+                        "txErrors": 0,
+                        "flows": 7,
+                        "flowLimitDrops": 2,
+                        "flowRateDrops": 1,
+                        "flowShareDrops": 0,
+                        "flowEvictions": 3
                       },
                       "portStatistics": {
                         "rxPackets": 11,

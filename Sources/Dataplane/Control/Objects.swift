@@ -87,6 +87,8 @@ public struct VifSpec: Hashable, Sendable {
     /// Policies that connections to the workload, and from it, have to pass: all of a list, up to `policyCapacity`. Where there are any, flows are kept.
     public var ingressPolicies: [PolicyID] = [], egressPolicies: [PolicyID] = []
     public static let policyCapacity = 4
+    /// Flows (pairs) that may count for it, and new ones per second, of a second's worth at once; 0: no limit but the table's.
+    public var flowLimit: UInt32 = 0, flowRate: UInt32 = 0
     public var cookie: UInt64
     public init(
         id: VifID, name: String, kind: Kind, port: String, vrf: VRFID, mac: MACAddress, mtu: Int = 0, addresses: [IPAddress] = [],
@@ -157,6 +159,8 @@ public struct VRFSpec: Hashable, Sendable {
     public var macAgeing: UInt32
     /// Learned addresses at most; 0: no limit but the router's.
     public var macLimit: UInt32
+    /// Flows (pairs) at most; 0: no limit but the table's.
+    public var flowLimit: UInt32 = 0
     public var cookie: UInt64
     public init(
         id: VRFID, name: String, floodsUnknownUnicast: Bool = false, learnsMACs: Bool = false, macAgeing: UInt32 = 0, macLimit: UInt32 = 0,
@@ -334,7 +338,12 @@ public struct FlowKeySpec: Hashable, Sendable {
     /// Ports; ICMP echo: identifier and 0.
     public var sourcePort: UInt16
     public var destinationPort: UInt16
-    public init(vrf: VRFID, source: IPAddress, destination: IPAddress, proto: UInt8, sourcePort: UInt16, destinationPort: UInt16) {
+    /// Of a request to change or delete: the flow must be the one that had this generation; nil: whichever has the key. Nil in readings.
+    public var generation: UInt32?
+    public init(
+        vrf: VRFID, source: IPAddress, destination: IPAddress, proto: UInt8, sourcePort: UInt16, destinationPort: UInt16, generation: UInt32? = nil
+    ) {
+        self.generation = generation
         self.vrf = vrf
         self.source = source
         self.destination = destination
@@ -342,6 +351,34 @@ public struct FlowKeySpec: Hashable, Sendable {
         self.sourcePort = sourcePort
         self.destinationPort = destinationPort
     }
+}
+
+/// How long idle flows are kept.
+public struct FlowAgeingSpec: Hashable, Sendable {
+    /// IP protocol number; 0: of every protocol that has no time of its own.
+    public var proto: UInt8
+    /// Of the destination, or of the source where that has none; 0: all.
+    public var port: UInt16
+    /// 1 to 604 800.
+    public var seconds: UInt32
+    public var cookie: UInt64
+    public init(proto: UInt8, port: UInt16 = 0, seconds: UInt32, cookie: UInt64 = 0) {
+        self.proto = proto
+        self.port = port
+        self.seconds = seconds
+        self.cookie = cookie
+    }
+}
+
+/// What a time is for.
+public struct FlowAgeingID: Hashable, Comparable, Sendable {
+    public var proto: UInt8
+    public var port: UInt16
+    public init(proto: UInt8, port: UInt16) {
+        self.proto = proto
+        self.port = port
+    }
+    public static func < (a: Self, b: Self) -> Bool { (a.proto, a.port) < (b.proto, b.port) }
 }
 
 public enum FlowAction: UInt8, Hashable, Sendable, CaseIterable {

@@ -103,6 +103,12 @@ extension Router {
             action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds, isProgrammed: true)
         tables.flows.pool.collect(workers.count)
         return tables.readingFlows { flows in
+            if let generation = spec.key.generation {
+                let index = flows.lookup(&forward, hash: flows.hash(&forward))
+                guard index != FlowTable.none, flows.entry(index).generation == generation else { return gone(what, generation) }
+                // What the packets become is part of the entries: those that stand go, if they are still those.
+                if spec.action == .nat, !flows.remove(lane: workers.count, index: index, generation: generation) { return gone(what, generation) }
+            }
             // A worker holds a bucket for tens of instructions, unless its core was taken away meanwhile.
             var patience = Patience()
             for _ in 0..<2000 {
@@ -135,14 +141,21 @@ extension Router {
         }
     }
 
+    private func gone(_ what: String, _ generation: UInt32) -> RouterOutcome {
+        .notFound("\(what): the one of generation \(generation) is gone; what is there now, if anything, is another")
+    }
+
     func deleteFlow(_ key: FlowKeySpec) -> RouterOutcome {
         guard var words = FlowKey(key) else { return .invalid("flow: \(key.source) and \(key.destination) are not of one family") }
         return tables.readingFlows { flows in
             let index = flows.lookup(&words, hash: flows.hash(&words))
             guard index != FlowTable.none else { return .notFound("flow: does not exist") }
+            if let generation = key.generation, flows.entry(index).generation != generation {
+                return gone("flow \(key.source) > \(key.destination)", generation)
+            }
             var patience = Patience()
             for _ in 0..<2000 where flows.isLive(index) {
-                if flows.remove(lane: workers.count, index: index) { return .ok }
+                if flows.remove(lane: workers.count, index: index, generation: key.generation) { return .ok }
                 patience.wait()
             }
             return flows.isLive(index) ? .tableFull("flow: the bucket stayed busy; try again") : .ok

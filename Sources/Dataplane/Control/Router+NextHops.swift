@@ -1,3 +1,4 @@
+import CPlatform
 import NetTypes
 
 // VRFs and next hops.
@@ -20,6 +21,7 @@ extension Router {
         if spec.floodsUnknownUnicast { flags.insert(.floodsUnknownUnicast) }
         if spec.learnsMACs { flags.insert(.learns) }
         tables.domains[spec.id.rawValue] = flags
+        tables.flows.vrfQuotas.set(spec.id.rawValue, limit: spec.flowLimit, rate: 0, tscHz: vr_tsc_hz())
         let old = state.vrfs[spec.id]
         state.vrfs[spec.id] = spec
         if old?.learnsMACs ?? false != spec.learnsMACs { learningChanged(spec.id, isOn: spec.learnsMACs, &state) }

@@ -193,11 +193,8 @@ extension Router {
                     entry, entry.copy().key, other, ingress: tables.vifs.load(entry.ingressVif),
                     egress: entry.reverse == index ? nil : tables.vifs.load(egress))
                 let forward = entry.flags.contains(.translates) ? FlowAction.nat : .forward
-                let action = (reason == nil ? forward : .drop).rawValue
-                for entry in [entry, other] where entry.action != action || entry.dropReason != reason?.rawValue ?? 0 {
-                    entry.dropReason = reason?.rawValue ?? 0
-                    entry.action = action
-                }
+                entry.decide(reason == nil ? forward : .drop, reason)
+                other.decide(reason == nil ? forward : .drop, reason)
             }
         }
     }

@@ -90,6 +90,7 @@ extension Router {
         if let old, old.keepsFlows { tables.countFlowVif(vrf: old.vrf.rawValue, by: -1) }
         publish(spec, port, state)
         state.vifs[spec.id] = spec
+        tables.flows.vifQuotas.set(spec.id.rawValue, limit: spec.flowLimit, rate: spec.flowRate, tscHz: vr_tsc_hz())
         attachPolicies(spec, old, &state)
         bindTags(spec.id, old: old?.vlan, new: spec.vlan)
         for child in subInterfaces(of: spec.id, state) { publish(child, port, state) }
@@ -180,6 +181,7 @@ extension Router {
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: -1) }
         state.vifs[id] = nil
+        tables.flows.vifQuotas.set(id.rawValue, limit: 0, rate: 0, tscHz: vr_tsc_hz())
         detachPolicies(spec, &state)
         state.vifBaseline[id] = counters(of: id)
         retireWorkload(of: id)

@@ -20,7 +20,7 @@ extension Router {
             page(state.vifs, after, limit).map { (id: VifID, spec: VifSpec) in
                 var counters = counters(of: id)
                 if let baseline = state.vifBaseline[id] { counters.subtract(baseline) }
-                return VifReading(spec: spec, counters: counters)
+                return VifReading(spec: spec, counters: counters, flows: tables.flows.vifQuotas.reading(id.rawValue))
             }
         }
     }
@@ -31,7 +31,7 @@ extension Router {
                 let roots = tables.roots(id.rawValue)
                 return VRFReading(
                     spec: spec, ipv4Routes: tables.routes.routeCount(roots.ipv4), ipv6Routes: tables.routes.routeCount(roots.ipv6),
-                    bridgeEntries: tables.bridge.count(vrf: id.rawValue))
+                    bridgeEntries: tables.bridge.count(vrf: id.rawValue), flows: tables.flows.vrfQuotas.reading(id.rawValue))
             }
         }
     }
@@ -105,24 +105,6 @@ extension Router {
         }
     }
 
-    /// Flow entries at table indices ≥ `from`; `next` is where to go on, nil at the end.
-    public func flows(from: UInt32, limit: Int) -> (flows: [FlowReading], next: UInt32?) {
-        state.withLock { _ in
-            tables.readingFlows { flows in
-                var out: [FlowReading] = []
-                var at = flows.firstLive(from: from)
-                let now = milliseconds
-                while let index = at, out.count < limit {
-                    if let entry = flows.snapshot(index) {
-                        out.append(FlowReading(index: index, entry, reverse: flows.snapshot(entry.reverse), now: now))
-                    }
-                    at = index == .max ? nil : flows.firstLive(from: index + 1)
-                }
-                return (out, at)
-            }
-        }
-    }
-
     // MARK: - Status
 
     public func status() -> RouterStatus {
@@ -161,7 +143,8 @@ extension Router {
                 drops: DropReason.allCases.map { ($0, drops[Int($0.rawValue)] &- state.dropBaseline[Int($0.rawValue)]) }, tables: usage(state),
                 buffersInUse: pool.inUse, buffersCapacity: pool.capacity, tscHz: vr_tsc_hz(), learning: learningStatistics(state),
                 rebalance: RebalanceReading(
-                    policy: mesh == nil ? nil : configuration.rebalance, moves: state.balance.moves, latest: state.balance.latest))
+                    policy: mesh == nil ? nil : configuration.rebalance, moves: state.balance.moves, latest: state.balance.latest),
+                flows: flowStatistics(state))
         }
     }
 
@@ -288,6 +271,6 @@ extension FlowReading {
             tcpState: entry.proto == IPProtocol.tcp.rawValue ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
             ingressVif: VifID(entry.ingressVif),
             nextHop: NextHopID(entry.nextHop), idleSeconds: Int(now &- entry.lastSeen) / 1000, isForward: entry.flags.contains(.forward),
-            udpSourcePort: entry.udpSourcePort, dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil)
+            udpSourcePort: entry.udpSourcePort, dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil, owner: VifID(entry.owner))
     }
 }

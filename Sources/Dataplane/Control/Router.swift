@@ -46,6 +46,7 @@ public final class Router: @unchecked Sendable {
         var qosMaps: [UInt8: QoSMapSpec] = [:]
         var policies = Policies()
         var nat = NATRules()
+        var ageing: [FlowAgeingID: FlowAgeingSpec] = [:]
         var learning = Learning()
         var plans: [WorkerPlan] = []
         var balance = Balance()
@@ -266,6 +267,7 @@ public final class Router: @unchecked Sendable {
         case .upsert(.policy(let spec)): upsert(spec, &state)
         case .upsert(.addressGroup(let spec)): upsert(spec, &state)
         case .upsert(.natRule(let spec)): upsert(spec, &state)
+        case .upsert(.flowAgeing(let spec)): upsert(spec, &state)
         case .delete(.port(let name)): deletePort(name, &state)
         case .delete(.vif(let id)): deleteVif(id, &state)
         case .delete(.vrf(let id)): deleteVRF(id, &state)
@@ -281,6 +283,7 @@ public final class Router: @unchecked Sendable {
         case .delete(.policy(let id)): deletePolicy(id, &state)
         case .delete(.addressGroup(let id)): deleteAddressGroup(id, &state)
         case .delete(.natRule(let id)): deleteNATRule(id, &state)
+        case .delete(.flowAgeing(let id)): deleteFlowAgeing(id, &state)
         }
     }
 

@@ -4,14 +4,14 @@ public import NetTypes
 /// of routes is no larger than its routes.
 public enum RouterObject: Hashable, Sendable {
     indirect case port(PortSpec), vif(VifSpec), vrf(VRFSpec), nextHop(NextHopSpec), flow(FlowSpec), qosMap(QoSMapSpec), mirror(MirrorSpec)
-    indirect case policy(PolicySpec), addressGroup(AddressGroupSpec), natRule(NATRuleSpec)
+    indirect case policy(PolicySpec), addressGroup(AddressGroupSpec), natRule(NATRuleSpec), flowAgeing(FlowAgeingSpec)
     case route(RouteSpec), bridgeEntry(BridgeEntrySpec), label(LabelSpec), vni(VNISpec), forwardingClass(ForwardingClassSpec)
 }
 
 public enum RouterKey: Hashable, Sendable {
     case port(String), vif(VifID), vrf(VRFID), nextHop(NextHopID), route(VRFID, IPPrefix), bridgeEntry(VRFID, MACAddress)
     case label(Label), vni(VNI), flow(FlowKeySpec), forwardingClass(UInt8), qosMap(UInt8), mirror(UInt32), policy(PolicyID)
-    case addressGroup(AddressGroupID), natRule(NATRuleID)
+    case addressGroup(AddressGroupID), natRule(NATRuleID), flowAgeing(FlowAgeingID)
 }
 
 public enum RouterOperation: Hashable, Sendable {
@@ -86,8 +86,11 @@ public struct PortReading: Sendable {
     /// Received packets are spread over the workers at the moment.
     public var isSpread: Bool
 }
-public struct VifReading: Sendable { public var spec: VifSpec; public var counters: VifCounters }
-public struct VRFReading: Sendable { public var spec: VRFSpec; public var ipv4Routes: Int; public var ipv6Routes: Int; public var bridgeEntries: Int }
+public struct VifReading: Sendable { public var spec: VifSpec; public var counters: VifCounters; public var flows: FlowQuotaReading }
+public struct VRFReading: Sendable {
+    public var spec: VRFSpec; public var ipv4Routes: Int; public var ipv6Routes: Int; public var bridgeEntries: Int
+    public var flows: FlowQuotaReading
+}
 public struct NextHopReading: Sendable { public var spec: NextHopSpec; public var references: Int }
 
 public struct FlowReading: Sendable {
@@ -95,7 +98,7 @@ public struct FlowReading: Sendable {
     public var index: UInt32
     /// Index of the reverse entry; nil when it is gone.
     public var reverseIndex: UInt32?
-    public var generation: UInt8
+    public var generation: UInt32
     public var packets: UInt64
     public var bytes: UInt64
     /// TCP state in the letters of `flow -l`; empty for other protocols.
@@ -108,6 +111,27 @@ public struct FlowReading: Sendable {
     public var udpSourcePort: UInt16
     /// Nil: its action is not drop.
     public var dropReason: FlowDropReason?
+    /// The vif that it counts for.
+    public var owner: VifID
+    /// It is gone: it was evicted, and its place has not been used again.
+    public var isEvicted = false
+}
+
+/// What became of flows since the start. Entries are two to a flow.
+public struct FlowStatistics: Hashable, Sendable {
+    public var entries = 0, capacity = 0
+    public var created: UInt64 = 0, removed: UInt64 = 0
+    /// Flows removed because they were idle, because their TCP connection was over, to make room, because nobody decided what becomes of them.
+    public var aged: UInt64 = 0, closed: UInt64 = 0, evicted: UInt64 = 0, unanswered: UInt64 = 0
+    /// Insertions refused for lack of room, or put off because another worker was at the same place.
+    public var full: UInt64 = 0, busy: UInt64 = 0
+    /// Packets kept for flows that wait for a decision, at this moment.
+    public var heldPackets = 0
+    /// Packets that wanted a new flow and were dropped: a limit was reached, they came too fast, or the owner had more than its share of a table that was nearly full.
+    public var overLimit: UInt64 = 0, overRate: UInt64 = 0, overShare: UInt64 = 0
+    /// How full the table is: 0 there is room, 1 from 13/16, 2 from 15/16, 3 from 31/32.
+    public var pressure = 0
+    public init() {}
 }
 
 /// Counters that add up: received + generated = forwarded + dropped + trapped + consumed, and what is between two workers at the moment.
@@ -180,6 +204,7 @@ public struct RouterStatus: Sendable {
     public var tscHz: UInt64
     public var learning: LearningStatistics
     public var rebalance: RebalanceReading
+    public var flows: FlowStatistics
 }
 
 /// A packet handed to the control program.

@@ -14,8 +14,9 @@ extension Worker {
 
     @inline(never) func admit(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>) -> Admission {
         var admission = Admission()
-        guard tables.policies.isInUse else { return admission }
+        guard tables.policies.isInUse || !packet.pointee.ingress.pointee.isWorkload else { return admission }
         admission.egressVif = vifAhead(packet, key)
+        guard tables.policies.isInUse else { return admission }
         var query = CompiledPolicy.Query(key.pointee, ingress: false)
         if packet.pointee.l4 != 0, packet.pointee.proto == IPProtocol.icmp.rawValue || packet.pointee.proto == IPProtocol.icmpv6.rawValue {
             query.destinationPort = packet.pointee.transport.word16(0)
@@ -52,16 +53,18 @@ extension Worker {
         guard
             let reason = tables.denies(entry, key, other, ingress: packet.pointee.ingress, egress: tables.vifs.load(vif))
         else { return true }
-        for entry in [entry, other] { entry.deny(reason) }
+        for entry in [entry, other] { entry.decide(.drop, reason) }
         packet.pointee.settle(.drop(.flowActionDrop))
         return false
     }
 }
 
 extension UnsafeMutablePointer where Pointee == FlowEntry {
-    func deny(_ reason: FlowDropReason) {
-        dropReason = reason.rawValue
-        action = FlowAction.drop.rawValue
+    /// What is to become of its packets; an entry that says so already is not written to.
+    func decide(_ new: FlowAction, _ reason: FlowDropReason?) {
+        guard action != new.rawValue || dropReason != reason?.rawValue ?? 0 else { return }
+        dropReason = reason?.rawValue ?? 0
+        action = new.rawValue
     }
 }
 

@@ -4,12 +4,13 @@ import CPlatform
 ///
 /// - Input: the first places of the worker's keys, hashes and positions, in the order of the burst.
 /// - Output: as of `flowLookup`.
-/// - Drops: flowTableFull, and what a policy says (`admit`).
+/// - Drops: flowTableFull, newFlowDrop (`FlowLimits`), and what a policy says (`admit`).
 ///
 /// A new flow touches two buckets and the four lines of two entries, all of them likely misses, and takes two locks, which wait for every store before them. So
 /// all of a burst's are asked for first, and the flows are made when they have come.
 extension Worker {
-    @inline(never) func setUpFlows(_ packets: UnsafeMutablePointer<Packet>, _ count: Int, _ generation: UInt32) {
+    @inline(never) func setUpFlows(_ packets: UnsafeMutablePointer<Packet>, _ missed: Int, _ generation: UInt32) {
+        let count = refuseFlows(packets, missed)
         let pairs = newFlows, flows = flows, keys = keys, hashes = lookup.hashes, positions = lookup.positions
         let nat = tables.nat.load()
         portProbesLeft = Self.burstProbes
@@ -40,11 +41,19 @@ extension Worker {
     ) -> UInt32 {
         let translates = pair.pointee.translation != .none
         let admission = translates ? admitTranslated(packet, key, pair.pointee.reverse.reversed) : admit(packet, key)
+        let owner = owner(packet, egress: admission.egressVif)
+        if let refusal = refusesFlow(owner, vrf: key.pointee.vrf) {
+            // A packet before it in the burst, or on another worker, may have made the flow.
+            let existing = flows.lookup(key, hash: pair.pointee.forwardHash)
+            flows.discard(lane: id, pair)
+            if existing == FlowTable.none { packet.pointee.settle(.drop(refusal.reason)) }
+            return existing
+        }
         if !translates, admission.egressVif != ForwardingTables.noVif { follow(pair, to: admission.egressVif) }
         let template = FlowTable.Template(
             action: admission.reason == nil ? (translates ? FlowAction.nat : .forward).rawValue : FlowAction.drop.rawValue, cookie: 0,
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
-            now: milliseconds, translates: translates)
+            now: milliseconds, translates: translates, owner: owner)
         let result = flows.insert(lane: id, key, pair, template)
         switch result.status {
         case .inserted, .exists: return result.index

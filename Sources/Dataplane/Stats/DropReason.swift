@@ -41,6 +41,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case natPortsExhausted = 60
     case noBackend = 61
     case noTranslation = 62
+    case newFlowDrop = 51
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -88,6 +89,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapNoListener: "Trap No IF"
         case .trapQueueFull: "Trap Queue Full"
         case .trapRateLimited: "Trap Rate Limit"
+        case .newFlowDrop: "New Flow Drops"
         case .invalidDestination: "Invalid Destination"
         case .noFragmentEntries: "No Fragment Entries"
         case .multicastClone: "Mcast Clone Fail"
@@ -109,7 +111,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .invalidARP: "the ARP packet is malformed, or asks what a workload may not ask"
         case .interfaceTransmitDiscard: "the outgoing vif is down or refuses packets"
         case .interfaceDrop: "the vif does not take this kind of packet"
-        case .flowTableFull: "the flow table has no room for a new flow"
+        case .flowTableFull: "the flow table has no room for a new flow, or little, and the vif has more than its share of it"
         case .flowActionDrop: "the flow's action is drop"
         case .discards: "the next hop is the discard next hop"
         case .ttlExceeded: "the TTL or hop limit reached zero here"
@@ -134,6 +136,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapNoListener: "the packet is for the control program, and none is connected"
         case .trapQueueFull: "the control program does not keep up with trapped packets"
         case .trapRateLimited: "the workload sends more packets for the control program than its share"
+        case .newFlowDrop: "the vif or the VRF has as many flows as it may have, or makes them faster than it may"
         case .workerQueueFull: "the worker that was to process or to send the packet does not keep up"
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
         case .noFragmentEntries:

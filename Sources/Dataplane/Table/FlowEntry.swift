@@ -24,8 +24,8 @@ struct FlowEntry {
     var flags: Flags
     /// Outer UDP source port of tunnelled packets.
     var udpSourcePort: UInt16
-    /// Goes up each time the entry is recycled: (index, generation) names one flow.
-    var generation: UInt8
+    /// Its packets are copied to this mirror; 0: none.
+    var mirror: UInt8
     /// QoS map; 0: the vif's.
     var qosMap: UInt8
     /// The cached route, and what says whether it is good; see `UnsafeMutablePointer.route(generation:)`.
@@ -58,7 +58,10 @@ struct FlowEntry {
     var created: UInt32
     /// With action `nat`: the VRF that the translated packet is routed in.
     var translatedVRF: UInt32
-    var spare4: UInt64
+    /// The vif that the flow counts for (`FlowQuotas`); `ForwardingTables.noVif`: none.
+    var owner: UInt32
+    /// Goes up each time the entry is recycled: (index, generation) names one flow. 32 bits: an entry at the end of a lane's free list can be recycled a thousand times in a second.
+    var generation: UInt32
 
     struct Flags: OptionSet, Sendable {
         let rawValue: UInt8
@@ -69,6 +72,8 @@ struct FlowEntry {
         static let programmed = Flags(rawValue: 1 << 1)
         /// What its packets become is part of its keys, also while its action is drop.
         static let translates = Flags(rawValue: 1 << 2)
+        /// It was removed although it was not due, or because its connection was over; seen while the entry has not been used again.
+        static let evicted = Flags(rawValue: 1 << 3)
     }
 
     /// Of IPv4 the second to fourth word are not the key's: a translation is kept there; see `FlowRewrite`.
@@ -83,9 +88,9 @@ struct FlowEntry {
 /// The fields that several threads use.
 extension UnsafeMutablePointer where Pointee == FlowEntry {
     private enum Offset {
-        static let action = 42, flags = 43, generation = 46, qosMap = 47, route = 48, tableGeneration = 56, ingressVif = 60
+        static let action = 42, flags = 43, mirror = 46, qosMap = 47, route = 48, tableGeneration = 56, ingressVif = 60
         static let packets = 64, bytes = 72, lastSeen = 80, reverse = 84, tcpSequenceEnd = 88, tcpAcknowledged = 92
-        static let tcpState = 96, dropReason = 97, maximumSegmentSize = 98, cookie = 104, translatedVRF = 116
+        static let tcpState = 96, dropReason = 97, maximumSegmentSize = 98, cookie = 104, translatedVRF = 116, owner = 120, generation = 124
         /// Of IPv4: what follows the addresses.
         static let addresses = 16, portsAndSums = 24
     }
@@ -111,7 +116,12 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         get { octet(Offset.dropReason).pointee.load(ordering: .relaxed) }
         nonmutating set { octet(Offset.dropReason).pointee.store(newValue, ordering: .relaxed) }
     }
-    @inline(__always) var generation: UInt8 { octet(Offset.generation).pointee.load(ordering: .relaxed) }
+    @inline(__always) var generation: UInt32 { memory.load32(Offset.generation) }
+    @inline(__always) var owner: UInt32 { memory.load32(Offset.owner) }
+    @inline(__always) var mirror: UInt8 {
+        get { octet(Offset.mirror).pointee.load(ordering: .relaxed) }
+        nonmutating set { octet(Offset.mirror).pointee.store(newValue, ordering: .relaxed) }
+    }
     var qosMap: UInt8 {
         get { octet(Offset.qosMap).pointee.load(ordering: .relaxed) }
         nonmutating set { octet(Offset.qosMap).pointee.store(newValue, ordering: .relaxed) }
@@ -170,6 +180,8 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         }
     }
 
+    @inline(__always) var packets: UInt64 { memory.load64(Offset.packets) }
+
     /// Counts a packet. `now` in milliseconds.
     @inline(__always) func count(bytes: Int, now: UInt32) {
         memory.store64(Offset.packets, memory.load64(Offset.packets) &+ 1)
@@ -212,8 +224,8 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
 
     /// Gives the entry its key and what it begins with; all else is zero. Word by word, as others may look at its `life`, which stays 0.
     @inline(__always) func begin(
-        _ key: UnsafePointer<FlowKey>, action: UInt8, flags: FlowEntry.Flags, udpSourcePort: UInt16, generation: UInt8, ingressVif: UInt32,
-        now: UInt32, reverse: UInt32, cookie: UInt64
+        _ key: UnsafePointer<FlowKey>, action: UInt8, flags: FlowEntry.Flags, udpSourcePort: UInt16, generation: UInt32, mirror: UInt8,
+        owner: UInt32, ingressVif: UInt32, now: UInt32, reverse: UInt32, cookie: UInt64
     ) {
         memory.store64(0, key.pointee.ports)
         memory.store64(8, key.pointee.a0)
@@ -221,7 +233,7 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         memory.store64(24, key.pointee.a2)
         memory.store64(32, key.pointee.a3)
         let first = UInt64(key.pointee.kind) | UInt64(action) &<< 16 | UInt64(flags.rawValue) &<< 24
-        memory.store64(40, first | UInt64(udpSourcePort) &<< 32 | UInt64(generation) &<< 48)
+        memory.store64(40, first | UInt64(udpSourcePort) &<< 32 | UInt64(mirror) &<< 48)
         memory.store64(Offset.route, 0)
         memory.store64(Offset.tableGeneration, UInt64(ingressVif) &<< 32)
         memory.store64(Offset.packets, 0)
@@ -231,6 +243,6 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         memory.store64(Offset.tcpState, 0)
         memory.store64(Offset.cookie, cookie)
         memory.store64(112, UInt64(now))
-        memory.store64(120, 0)
+        memory.store64(Offset.owner, UInt64(owner) | UInt64(generation) &<< 32)
     }
 }

@@ -27,6 +27,10 @@ final class FlowEntryPool: @unchecked Sendable {
         let removed = Atomic<UInt64>(0)
         let full = Atomic<UInt64>(0)
         let busy = Atomic<UInt64>(0)
+        let aged = Atomic<UInt64>(0)
+        let closed = Atomic<UInt64>(0)
+        let evicted = Atomic<UInt64>(0)
+        let unanswered = Atomic<UInt64>(0)
         deinit { free.deallocate() }
         var padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
     }
@@ -167,6 +171,16 @@ final class FlowEntryPool: @unchecked Sendable {
     func countFull(_ lane: Int) { Self.add(lanes[lane].full, 1) }
     func countBusy(_ lane: Int) { Self.add(lanes[lane].busy, 1) }
 
+    func count(_ lane: Int, _ cause: FlowTable.RemovalCause) {
+        switch cause {
+        case .requested: break
+        case .aged: Self.add(lanes[lane].aged, 1)
+        case .closed: Self.add(lanes[lane].closed, 1)
+        case .evicted: Self.add(lanes[lane].evicted, 1)
+        case .unanswered: Self.add(lanes[lane].unanswered, 1)
+        }
+    }
+
     /// One writer each.
     private static func add(_ counter: borrowing Atomic<UInt64>, _ amount: Int) {
         counter.store(counter.load(ordering: .relaxed) &+ UInt64(truncatingIfNeeded: amount), ordering: .relaxed)
@@ -175,5 +189,10 @@ final class FlowEntryPool: @unchecked Sendable {
     var inserted: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].inserted.load(ordering: .relaxed) } }
     var removed: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].removed.load(ordering: .relaxed) } }
     var full: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].full.load(ordering: .relaxed) } }
+    /// Flows, by why they were removed.
+    var aged: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].aged.load(ordering: .relaxed) } }
+    var closed: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].closed.load(ordering: .relaxed) } }
+    var evicted: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].evicted.load(ordering: .relaxed) } }
+    var unanswered: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].unanswered.load(ordering: .relaxed) } }
     var busy: UInt64 { (0..<laneCount).reduce(0) { $0 &+ lanes[$1].busy.load(ordering: .relaxed) } }
 }

@@ -113,14 +113,22 @@ extension FlowTable {
         switch result.status {
         case .inserted:
             pool.countInserted(lane, pair.pointee.isSelfReverse ? 1 : 2)
+            vifQuotas.add(template.owner)
+            vrfQuotas.add(forward.pointee.vrf)
             return result
         case .full: pool.countFull(lane)
         case .busy: pool.countBusy(lane)
         case .exists, .conflict: break
         }
+        discard(lane: lane, pair)
+        return result
+    }
+
+    /// Gives back what `prepare` took, in place of `insert`.
+    func discard(lane: Int, _ pair: UnsafeMutablePointer<FlowPair>) {
+        guard pair.pointee.index != Self.none else { return }
         pool.give(lane, pair.pointee.index)
         if !pair.pointee.isSelfReverse { pool.give(lane, pair.pointee.reverseIndex) }
-        return result
     }
 
     private func place(
@@ -219,7 +227,7 @@ extension FlowTable {
             key, action: template.action, flags: flags,
             // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
             udpSourcePort: 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32), generation: entry.generation &+ 1,
-            ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now, reverse: reverse, cookie: template.cookie)
+            mirror: template.mirror, owner: template.owner, ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now, reverse: reverse, cookie: template.cookie)
         if template.dropReason != 0 { entry.dropReason = template.dropReason }
         if translates { entry.translation = FlowRewrite(key.pointee, becomes: other.pointee.reversed) }
         UnsafeMutableRawPointer(entry).release32(Self.lifeOffset, Life.live)
@@ -237,7 +245,7 @@ extension FlowTable {
     /// Removes a flow, by either of its entries. False: busy, or already gone; the control thread tries again while `isLive`.
     ///
     /// A caller that is not an online worker passes the generation it read with the index, so that it cannot remove a flow that has taken its place since.
-    func remove(lane: Int, index: UInt32, generation: UInt8? = nil) -> Bool {
+    func remove(lane: Int, index: UInt32, generation: UInt32? = nil, cause: RemovalCause = .requested) -> Bool {
         guard index != Self.none, Int(index) <= capacity else { return false }
         let other = entry(index).reverse
         guard other != Self.none, Int(other) <= capacity else { return false }
@@ -251,12 +259,16 @@ extension FlowTable {
             return false
         }
         let follower = entry(leader).reverse
+        let owner = entry(leader).owner, vrf = entry(leader).pointee.vrf
         var locks = Locks()
         guard let first = locate(&locks, leader), let second = follower == leader ? first : locate(&locks, follower) else {
             locks.releaseAll(of: self)
             life(leader).pointee.store(Life.live, ordering: .releasing)
             pool.countBusy(lane)
             return false
+        }
+        if cause == .closed || cause == .evicted {
+            for index in [leader, follower] { entry(index).flags.insert(.evicted) }
         }
         unpublish(first.place, first.primary)
         if follower != leader {
@@ -267,6 +279,10 @@ extension FlowTable {
         locks.releaseAll(of: self)
         pool.retire(lane, leader)
         pool.countRemoved(lane, follower == leader ? 1 : 2)
+        pool.count(lane, cause)
+        vifQuotas.subtract(owner)
+        vrfQuotas.subtract(vrf)
+        if cause == .evicted { vifQuotas.noteEviction(owner) }
         return true
     }
 
@@ -290,59 +306,9 @@ extension FlowTable {
         if place.bucket != primary { bucket(primary).addOverflow(-1) }
     }
 
-    // MARK: Ageing
-
-    /// Examines at most `budget` entries of the lane's slice and removes the flows that are due; also recycles what the lane removed
-    /// before. Returns the number of flows removed. `now` in milliseconds. Called by each worker once per loop; the control lane has no slice.
-    func age(lane: Int, now: UInt32, budget: Int) -> Int {
-        pool.collect(lane)
-        let slices = max(laneCount - 1, 1)
-        let end = pool.end
-        guard lane < slices, end > 1 else { return 0 }
-        var index = pool.cursor(lane), left = budget, removed = 0
-        // Slices are chunks of 64 entries dealt out in turn.
-        while left > 0 {
-            if index >= end {
-                // A full round is enough for one call.
-                index = 1
-                break
-            }
-            if (Int(index) >> 6) % slices != lane {
-                index = (index | 63) &+ 1
-                left &-= 1
-                continue
-            }
-            if isDue(index, now), remove(lane: lane, index: index) { removed &+= 1 }
-            index &+= 1
-            left &-= 1
-        }
-        pool.setCursor(lane, index)
-        return removed
-    }
-
-    /// Only the forward entry speaks for a flow.
-    @inline(__always) private func isDue(_ index: UInt32, _ now: UInt32) -> Bool {
-        let entry = entry(index)
-        guard life(index).pointee.load(ordering: .acquiring) == Life.live, entry.isForward else { return false }
-        let reverse = self.entry(entry.reverse)
-        // Another worker's clock may be ahead of ours.
-        let idle = min(max(0, Int32(bitPattern: now &- entry.lastSeen)), max(0, Int32(bitPattern: now &- reverse.lastSeen)))
-        return idle >= Int32(clamping: timeout(entry, reverse))
-    }
-
-    private func timeout(_ entry: UnsafeMutablePointer<FlowEntry>, _ reverse: UnsafeMutablePointer<FlowEntry>) -> UInt32 {
-        if entry.action == FlowTable.dropAction { return timeouts.dropped }
-        guard entry.pointee.proto == 6 else { return timeouts.idle }
-        if FlowTCP.isClosed(entry.tcpState, reverse.tcpState) { return timeouts.closed }
-        return FlowTCP.isOpening(entry.tcpState, reverse.tcpState) ? timeouts.opening : timeouts.idle
-    }
-
-    /// `FlowAction.drop.rawValue`.
-    static let dropAction: UInt8 = 1
-
     // MARK: Reading
 
-    @inline(__always) private func life(_ index: UInt32) -> UnsafeMutablePointer<Atomic<UInt32>> {
+    @inline(__always) func life(_ index: UInt32) -> UnsafeMutablePointer<Atomic<UInt32>> {
         UnsafeMutableRawPointer(entry(index)).atomic32(Self.lifeOffset)
     }
 

@@ -66,6 +66,10 @@ final class FlowTable: @unchecked Sendable {
         var isProgrammed = false
         /// The keys are a translation, also where the action is drop.
         var translates = false
+        /// The vif that it counts for.
+        var owner = ForwardingTables.noVif
+        /// Of both directions; 0: none.
+        var mirror: UInt8 = 0
     }
 
     /// Milliseconds without a packet in either direction after which a flow goes.
@@ -94,13 +98,26 @@ final class FlowTable: @unchecked Sendable {
     let entries: UnsafeMutablePointer<FlowEntry>
     let bucketMask: Int
     let pool: FlowEntryPool
+    /// Flows by the vif that they count for, and by VRF.
+    let vifQuotas: FlowQuotas
+    let vrfQuotas: FlowQuotas
+    let ageing = FlowAgeingTimes()
+    /// See `pressure`.
+    let pressureWord = Atomic<UInt64>(0)
+    /// Milliseconds: when it was last looked how full the table is.
+    let pressureChecked = Atomic<UInt32>(0)
 
     /// `capacity` entries: half as many flows. Memory is touched as flows come. `load`: entries per bucket, of eight slots, at full capacity, at most.
-    init(capacity: Int, laneCount: Int, quiescence: Quiescence, timeouts: Timeouts = Timeouts(), load: Int = 4) {
+    init(
+        capacity: Int, laneCount: Int, quiescence: Quiescence, timeouts: Timeouts = Timeouts(), load: Int = 4, vifCapacity: Int = 4352,
+        vrfCapacity: Int = 4096
+    ) {
         self.capacity = min(max(capacity, 2), 1 << 30)
         self.laneCount = max(laneCount, 1)
         self.timeouts = timeouts
         self.quiescence = quiescence
+        vifQuotas = FlowQuotas(capacity: vifCapacity)
+        vrfQuotas = FlowQuotas(capacity: vrfCapacity)
         var count = 16
         while count * load < self.capacity { count *= 2 }
         bucketMask = count - 1

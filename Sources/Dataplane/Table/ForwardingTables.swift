@@ -64,7 +64,9 @@ final class ForwardingTables: @unchecked Sendable {
         bridge = BridgeTable(quiescence: quiescence)
         policies = PolicyTable(quiescence: quiescence)
         nat = NATTables(quiescence: quiescence)
-        flows = FlowTable(capacity: configuration.flowCapacity, laneCount: configuration.cores.count + 1, quiescence: quiescence)
+        flows = FlowTable(
+            capacity: configuration.flowCapacity, laneCount: configuration.cores.count + 1, quiescence: quiescence,
+            vifCapacity: configuration.vifCapacity, vrfCapacity: configuration.vrfCapacity)
         vrfCapacity = configuration.vrfCapacity
         vlans = VLANTable(quiescence: quiescence)
         domains = BroadcastDomains(capacity: configuration.vrfCapacity)

@@ -145,6 +145,32 @@ public enum Dataplane_V1_Dataplane: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ListFlows" metadata.
+        public enum ListFlows: Sendable {
+            /// Request type for "ListFlows".
+            public typealias Input = Dataplane_V1_ListFlowsRequest
+            /// Response type for "ListFlows".
+            public typealias Output = Dataplane_V1_FlowBatch
+            /// Descriptor for "ListFlows".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "dataplane.v1.Dataplane"),
+                method: "ListFlows",
+                type: .serverStreaming
+            )
+        }
+        /// Namespace for "SummarizeFlows" metadata.
+        public enum SummarizeFlows: Sendable {
+            /// Request type for "SummarizeFlows".
+            public typealias Input = Dataplane_V1_SummarizeFlowsRequest
+            /// Response type for "SummarizeFlows".
+            public typealias Output = Dataplane_V1_FlowSummary
+            /// Descriptor for "SummarizeFlows".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "dataplane.v1.Dataplane"),
+                method: "SummarizeFlows",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "dataplane.v1.Dataplane" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Apply.descriptor,
@@ -155,7 +181,9 @@ public enum Dataplane_V1_Dataplane: Sendable {
             DropLog.descriptor,
             Capture.descriptor,
             AssignQueue.descriptor,
-            ExplainPolicy.descriptor
+            ExplainPolicy.descriptor,
+            ListFlows.descriptor,
+            SummarizeFlows.descriptor
         ]
     }
 }
@@ -346,6 +374,42 @@ extension Dataplane_V1_Dataplane {
             request: GRPCCore.StreamingServerRequest<Dataplane_V1_ExplainPolicyRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_ExplainPolicyResponse>
+
+        /// Handle the "ListFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flow entries that match, in the order of their indices, some hundreds to a message. Not a snapshot; forwarding goes on meanwhile.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Dataplane_V1_ListFlowsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_FlowBatch` messages.
+        func listFlows(
+            request: GRPCCore.StreamingServerRequest<Dataplane_V1_ListFlowsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_FlowBatch>
+
+        /// Handle the "SummarizeFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sums over the flow entries that match.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Dataplane_V1_SummarizeFlowsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_FlowSummary` messages.
+        func summarizeFlows(
+            request: GRPCCore.StreamingServerRequest<Dataplane_V1_SummarizeFlowsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_FlowSummary>
     }
 
     /// Service protocol for the "dataplane.v1.Dataplane" service.
@@ -520,6 +584,42 @@ extension Dataplane_V1_Dataplane {
             request: GRPCCore.ServerRequest<Dataplane_V1_ExplainPolicyRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_ExplainPolicyResponse>
+
+        /// Handle the "ListFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flow entries that match, in the order of their indices, some hundreds to a message. Not a snapshot; forwarding goes on meanwhile.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_ListFlowsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_FlowBatch` messages.
+        func listFlows(
+            request: GRPCCore.ServerRequest<Dataplane_V1_ListFlowsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_FlowBatch>
+
+        /// Handle the "SummarizeFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sums over the flow entries that match.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_SummarizeFlowsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Dataplane_V1_FlowSummary` message.
+        func summarizeFlows(
+            request: GRPCCore.ServerRequest<Dataplane_V1_SummarizeFlowsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_FlowSummary>
     }
 
     /// Simple service protocol for the "dataplane.v1.Dataplane" service.
@@ -695,6 +795,43 @@ extension Dataplane_V1_Dataplane {
             request: Dataplane_V1_ExplainPolicyRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Dataplane_V1_ExplainPolicyResponse
+
+        /// Handle the "ListFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flow entries that match, in the order of their indices, some hundreds to a message. Not a snapshot; forwarding goes on meanwhile.
+        ///
+        /// - Parameters:
+        ///   - request: A `Dataplane_V1_ListFlowsRequest` message.
+        ///   - response: A response stream of `Dataplane_V1_FlowBatch` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func listFlows(
+            request: Dataplane_V1_ListFlowsRequest,
+            response: GRPCCore.RPCWriter<Dataplane_V1_FlowBatch>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
+        /// Handle the "SummarizeFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sums over the flow entries that match.
+        ///
+        /// - Parameters:
+        ///   - request: A `Dataplane_V1_SummarizeFlowsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Dataplane_V1_FlowSummary` to respond with.
+        func summarizeFlows(
+            request: Dataplane_V1_SummarizeFlowsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Dataplane_V1_FlowSummary
     }
 }
 
@@ -801,6 +938,28 @@ extension Dataplane_V1_Dataplane.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Dataplane_V1_Dataplane.Method.ListFlows.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_ListFlowsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_FlowBatch>(),
+            handler: { request, context in
+                try await self.listFlows(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Dataplane_V1_Dataplane.Method.SummarizeFlows.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_SummarizeFlowsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_FlowSummary>(),
+            handler: { request, context in
+                try await self.summarizeFlows(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -889,6 +1048,28 @@ extension Dataplane_V1_Dataplane.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_ExplainPolicyResponse> {
         let response = try await self.explainPolicy(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listFlows(
+        request: GRPCCore.StreamingServerRequest<Dataplane_V1_ListFlowsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_FlowBatch> {
+        let response = try await self.listFlows(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
+    public func summarizeFlows(
+        request: GRPCCore.StreamingServerRequest<Dataplane_V1_SummarizeFlowsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_FlowSummary> {
+        let response = try await self.summarizeFlows(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1021,6 +1202,36 @@ extension Dataplane_V1_Dataplane.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_ExplainPolicyResponse> {
         return GRPCCore.ServerResponse<Dataplane_V1_ExplainPolicyResponse>(
             message: try await self.explainPolicy(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listFlows(
+        request: GRPCCore.ServerRequest<Dataplane_V1_ListFlowsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_FlowBatch> {
+        return GRPCCore.StreamingServerResponse<Dataplane_V1_FlowBatch>(
+            metadata: [:],
+            producer: { writer in
+                try await self.listFlows(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    public func summarizeFlows(
+        request: GRPCCore.ServerRequest<Dataplane_V1_SummarizeFlowsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_FlowSummary> {
+        return GRPCCore.ServerResponse<Dataplane_V1_FlowSummary>(
+            message: try await self.summarizeFlows(
                 request: request.message,
                 context: context
             ),
@@ -1246,6 +1457,52 @@ extension Dataplane_V1_Dataplane {
             deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_ExplainPolicyResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_ExplainPolicyResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flow entries that match, in the order of their indices, some hundreds to a message. Not a snapshot; forwarding goes on meanwhile.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_ListFlowsRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_ListFlowsRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_FlowBatch` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listFlows<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_ListFlowsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_ListFlowsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_FlowBatch>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_FlowBatch>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "SummarizeFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sums over the flow entries that match.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_SummarizeFlowsRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_SummarizeFlowsRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_FlowSummary` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func summarizeFlows<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_SummarizeFlowsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_SummarizeFlowsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_FlowSummary>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_FlowSummary>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1567,6 +1824,72 @@ extension Dataplane_V1_Dataplane {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "ListFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flow entries that match, in the order of their indices, some hundreds to a message. Not a snapshot; forwarding goes on meanwhile.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_ListFlowsRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_ListFlowsRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_FlowBatch` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listFlows<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_ListFlowsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_ListFlowsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_FlowBatch>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_FlowBatch>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Dataplane_V1_Dataplane.Method.ListFlows.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "SummarizeFlows" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sums over the flow entries that match.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_SummarizeFlowsRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_SummarizeFlowsRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_FlowSummary` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func summarizeFlows<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_SummarizeFlowsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_SummarizeFlowsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_FlowSummary>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_FlowSummary>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Dataplane_V1_Dataplane.Method.SummarizeFlows.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1826,6 +2149,62 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_ExplainPolicyRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_ExplainPolicyResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListFlows" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The flow entries that match, in the order of their indices, some hundreds to a message. Not a snapshot; forwarding goes on meanwhile.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Dataplane_V1_ListFlowsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listFlows<Result>(
+        request: GRPCCore.ClientRequest<Dataplane_V1_ListFlowsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_FlowBatch>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.listFlows(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_ListFlowsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_FlowBatch>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SummarizeFlows" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sums over the flow entries that match.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Dataplane_V1_SummarizeFlowsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func summarizeFlows<Result>(
+        request: GRPCCore.ClientRequest<Dataplane_V1_SummarizeFlowsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_FlowSummary>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.summarizeFlows(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_SummarizeFlowsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_FlowSummary>(),
             options: options,
             onResponse: handleResponse
         )
@@ -2124,6 +2503,70 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
             metadata: metadata
         )
         return try await self.explainPolicy(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListFlows" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The flow entries that match, in the order of their indices, some hundreds to a message. Not a snapshot; forwarding goes on meanwhile.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listFlows<Result>(
+        _ message: Dataplane_V1_ListFlowsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_FlowBatch>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Dataplane_V1_ListFlowsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listFlows(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SummarizeFlows" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sums over the flow entries that match.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func summarizeFlows<Result>(
+        _ message: Dataplane_V1_SummarizeFlowsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_FlowSummary>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Dataplane_V1_SummarizeFlowsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.summarizeFlows(
             request: request,
             options: options,
             onResponse: handleResponse

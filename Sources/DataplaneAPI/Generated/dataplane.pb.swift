@@ -51,6 +51,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
   case policy // = 40
   case addressGroup // = 41
   case natRule // = 50
+  case flowAgeing // = 51
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -75,6 +76,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case 40: self = .policy
     case 41: self = .addressGroup
     case 50: self = .natRule
+    case 51: self = .flowAgeing
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -97,6 +99,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     case .policy: return 40
     case .addressGroup: return 41
     case .natRule: return 50
+    case .flowAgeing: return 51
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -119,6 +122,7 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
     .policy,
     .addressGroup,
     .natRule,
+    .flowAgeing,
   ]
 
 }
@@ -885,6 +889,14 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     set {object = .natRule(newValue)}
   }
 
+  public var flowAgeing: Dataplane_V1_FlowAgeing {
+    get {
+      if case .flowAgeing(let v)? = object {return v}
+      return Dataplane_V1_FlowAgeing()
+    }
+    set {object = .flowAgeing(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Object: Equatable, Sendable {
@@ -903,6 +915,7 @@ public nonisolated struct Dataplane_V1_Object: Sendable {
     case policy(Dataplane_V1_Policy)
     case addressGroup(Dataplane_V1_AddressGroup)
     case natRule(Dataplane_V1_NatRule)
+    case flowAgeing(Dataplane_V1_FlowAgeing)
 
   }
 
@@ -1324,6 +1337,17 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
     set {_uniqueStorage()._egressPolicies = newValue}
   }
 
+  /// Flows (pairs) that may count for it, and new ones per second, of a second's worth at once; 0 = no limit but the table's.
+  public var flowLimit: UInt32 {
+    get {_storage._flowLimit}
+    set {_uniqueStorage()._flowLimit = newValue}
+  }
+
+  public var flowRate: UInt32 {
+    get {_storage._flowRate}
+    set {_uniqueStorage()._flowRate = newValue}
+  }
+
   /// kind MONITORING: the vif whose frames, received and sent, leave by this one as copies
   public var monitors: UInt32 {
     get {_storage._monitors ?? 0}
@@ -1381,6 +1405,18 @@ public nonisolated struct Dataplane_V1_VifStats: Sendable {
 
   public var txErrors: UInt64 = 0
 
+  /// Flows (pairs) that count for it now; the numbers below are since the start. Packets dropped because the limit was reached, because new flows came too
+  /// fast, because the table was nearly full and this vif had more than its share; flows removed to make room.
+  public var flows: UInt64 = 0
+
+  public var flowLimitDrops: UInt64 = 0
+
+  public var flowRateDrops: UInt64 = 0
+
+  public var flowShareDrops: UInt64 = 0
+
+  public var flowEvictions: UInt64 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1417,6 +1453,15 @@ public nonisolated struct Dataplane_V1_Vrf: Sendable {
 
   /// learned MACs at most; 0 = the router's limit alone
   public var macLimit: UInt32 = 0
+
+  /// flows (pairs) at most; 0 = no limit but the table's
+  public var flowLimit: UInt32 = 0
+
+  /// output only
+  public var flows: UInt64 = 0
+
+  /// output only: packets dropped because the limit was reached
+  public var flowLimitDrops: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1880,9 +1925,22 @@ public nonisolated struct Dataplane_V1_FlowKey: Sendable {
   /// ICMP echo: 0
   public var destinationPort: UInt32 = 0
 
+  /// In a request: the change or deletion is for the flow that had this generation, and is refused (NOT_FOUND) when that is gone, even if another has its key now.
+  /// Not in replies: see Flow.generation.
+  public var generation: UInt32 {
+    get {_generation ?? 0}
+    set {_generation = newValue}
+  }
+  /// Returns true if `generation` has been explicitly set.
+  public var hasGeneration: Bool {self._generation != nil}
+  /// Clears the value of `generation`. Subsequent reads from it will return its default value.
+  public mutating func clearGeneration() {self._generation = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+
+  fileprivate var _generation: UInt32? = nil
 }
 
 public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
@@ -1989,6 +2047,18 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
     set {_uniqueStorage()._udpSourcePort = newValue}
   }
 
+  /// gone: removed to make room or because its connection was over, its place not used again
+  public var evicted: Bool {
+    get {_storage._evicted}
+    set {_uniqueStorage()._evicted = newValue}
+  }
+
+  /// the vif whose limits it counts for
+  public var ownerVif: UInt32 {
+    get {_storage._ownerVif}
+    set {_uniqueStorage()._ownerVif = newValue}
+  }
+
   /// with action DROP: Policy, OutPolicy, SG, OutSG, FwPolicy, OutFwPolicy; Unknown: programmed so
   public var dropReason: String {
     get {_storage._dropReason}
@@ -2000,6 +2070,29 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// How long idle flows are kept; without any: 180 s. A TCP connection that nobody has answered and a flow that is dropped go after 10 s whatever is said here, one that is
+/// over at once.
+public nonisolated struct Dataplane_V1_FlowAgeing: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// IP protocol number; 0 = of every protocol that has no time of its own
+  public var `protocol`: UInt32 = 0
+
+  /// of the destination, or of the source where that has none (TCP, UDP, DCCP, SCTP, UDP-Lite); 0 = all
+  public var port: UInt32 = 0
+
+  /// 1 to 604800
+  public var seconds: UInt32 = 0
+
+  public var cookie: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 /// How the packets of a class are marked.
@@ -2593,6 +2686,14 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     set {key = .natRule(newValue)}
   }
 
+  public var flowAgeing: Dataplane_V1_FlowAgeingKey {
+    get {
+      if case .flowAgeing(let v)? = key {return v}
+      return Dataplane_V1_FlowAgeingKey()
+    }
+    set {key = .flowAgeing(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Key: Equatable, Sendable {
@@ -2611,8 +2712,23 @@ public nonisolated struct Dataplane_V1_Key: Sendable {
     case policy(UInt32)
     case addressGroup(UInt32)
     case natRule(UInt32)
+    case flowAgeing(Dataplane_V1_FlowAgeingKey)
 
   }
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_FlowAgeingKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var `protocol`: UInt32 = 0
+
+  public var port: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
@@ -2734,6 +2850,172 @@ public nonisolated struct Dataplane_V1_ReadResponse: Sendable {
   public init() {}
 }
 
+/// Which flow entries; what is absent does not matter.
+public nonisolated struct Dataplane_V1_FlowFilter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// one: either end of the flow; two: the flow is between them, in either direction
+  public var endpoints: [Dataplane_V1_FlowEndpoint] = []
+
+  public var vrf: UInt32 {
+    get {_vrf ?? 0}
+    set {_vrf = newValue}
+  }
+  /// Returns true if `vrf` has been explicitly set.
+  public var hasVrf: Bool {self._vrf != nil}
+  /// Clears the value of `vrf`. Subsequent reads from it will return its default value.
+  public mutating func clearVrf() {self._vrf = nil}
+
+  public var `protocol`: UInt32 {
+    get {_protocol ?? 0}
+    set {_protocol = newValue}
+  }
+  /// Returns true if ``protocol`` has been explicitly set.
+  public var hasProtocol: Bool {self._protocol != nil}
+  /// Clears the value of ``protocol``. Subsequent reads from it will return its default value.
+  public mutating func clearProtocol() {self._protocol = nil}
+
+  public var action: Dataplane_V1_FlowAction = .unspecified
+
+  /// as in Flow.drop_reason
+  public var dropReason: String = String()
+
+  /// by which its packets come in
+  public var vif: UInt32 {
+    get {_vif ?? 0}
+    set {_vif = newValue}
+  }
+  /// Returns true if `vif` has been explicitly set.
+  public var hasVif: Bool {self._vif != nil}
+  /// Clears the value of `vif`. Subsequent reads from it will return its default value.
+  public mutating func clearVif() {self._vif = nil}
+
+  /// entries of the direction of the first packet
+  public var forwardOnly: Bool = false
+
+  /// also entries whose flow was evicted, while their places have not been used again
+  public var evicted: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _vrf: UInt32? = nil
+  fileprivate var _protocol: UInt32? = nil
+  fileprivate var _vif: UInt32? = nil
+}
+
+public nonisolated struct Dataplane_V1_FlowEndpoint: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// empty: any
+  public var address: Data = Data()
+
+  public var port: UInt32 {
+    get {_port ?? 0}
+    set {_port = newValue}
+  }
+  /// Returns true if `port` has been explicitly set.
+  public var hasPort: Bool {self._port != nil}
+  /// Clears the value of `port`. Subsequent reads from it will return its default value.
+  public mutating func clearPort() {self._port = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _port: UInt32? = nil
+}
+
+public nonisolated struct Dataplane_V1_ListFlowsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var filter: Dataplane_V1_FlowFilter {
+    get {_filter ?? Dataplane_V1_FlowFilter()}
+    set {_filter = newValue}
+  }
+  /// Returns true if `filter` has been explicitly set.
+  public var hasFilter: Bool {self._filter != nil}
+  /// Clears the value of `filter`. Subsequent reads from it will return its default value.
+  public mutating func clearFilter() {self._filter = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _filter: Dataplane_V1_FlowFilter? = nil
+}
+
+public nonisolated struct Dataplane_V1_FlowBatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var flows: [Dataplane_V1_Flow] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_SummarizeFlowsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var filter: Dataplane_V1_FlowFilter {
+    get {_filter ?? Dataplane_V1_FlowFilter()}
+    set {_filter = newValue}
+  }
+  /// Returns true if `filter` has been explicitly set.
+  public var hasFilter: Bool {self._filter != nil}
+  /// Clears the value of `filter`. Subsequent reads from it will return its default value.
+  public mutating func clearFilter() {self._filter = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _filter: Dataplane_V1_FlowFilter? = nil
+}
+
+public nonisolated struct Dataplane_V1_FlowSummary: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var entries: UInt64 = 0
+
+  /// of the direction of the first packet; the rest are reverse entries
+  public var forwardEntries: UInt64 = 0
+
+  public var packets: UInt64 = 0
+
+  public var bytes: UInt64 = 0
+
+  /// forward, drop, nat
+  public var byAction: Dictionary<String,UInt64> = [:]
+
+  public var byDropReason: Dictionary<String,UInt64> = [:]
+
+  public var byProtocol: Dictionary<UInt32,UInt64> = [:]
+
+  public var byVrf: Dictionary<UInt32,UInt64> = [:]
+
+  /// that they count for
+  public var byVif: Dictionary<UInt32,UInt64> = [:]
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct Dataplane_V1_GetStatusRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -2823,11 +3105,67 @@ public nonisolated struct Dataplane_V1_GetStatusResponse: @unchecked Sendable {
   /// Clears the value of `rebalancing`. Subsequent reads from it will return its default value.
   public mutating func clearRebalancing() {_uniqueStorage()._rebalancing = nil}
 
+  public var flows: Dataplane_V1_FlowStatistics {
+    get {_storage._flows ?? Dataplane_V1_FlowStatistics()}
+    set {_uniqueStorage()._flows = newValue}
+  }
+  /// Returns true if `flows` has been explicitly set.
+  public var hasFlows: Bool {_storage._flows != nil}
+  /// Clears the value of `flows`. Subsequent reads from it will return its default value.
+  public mutating func clearFlows() {_uniqueStorage()._flows = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What became of flows since the start. Entries are two to a flow.
+public nonisolated struct Dataplane_V1_FlowStatistics: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var entries: UInt64 = 0
+
+  public var capacity: UInt64 = 0
+
+  public var createdEntries: UInt64 = 0
+
+  public var removedEntries: UInt64 = 0
+
+  /// Flows removed because they were idle, because their TCP connection was over, to make room, because nobody decided what becomes of them.
+  public var aged: UInt64 = 0
+
+  public var closed: UInt64 = 0
+
+  public var evicted: UInt64 = 0
+
+  public var unanswered: UInt64 = 0
+
+  /// insertions refused for lack of room
+  public var tableFull: UInt64 = 0
+
+  /// put off because another worker was at the same place
+  public var busy: UInt64 = 0
+
+  /// kept for flows that wait for a decision, at this moment
+  public var heldPackets: UInt64 = 0
+
+  /// Packets that wanted a new flow and were dropped: a limit was reached; they came too fast; the table was nearly full and their vif had more than its share.
+  public var limitDrops: UInt64 = 0
+
+  public var rateDrops: UInt64 = 0
+
+  public var shareDrops: UInt64 = 0
+
+  /// how full the table is: 0 there is room, 1 from 13/16, 2 from 15/16, 3 from 31/32
+  public var pressure: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 /// What became of source MACs that were not known, since the start.
@@ -3723,7 +4061,7 @@ public nonisolated struct Dataplane_V1_PolicyOpinion: Sendable {
 fileprivate nonisolated let _protobuf_package = "dataplane.v1"
 
 nonisolated extension Dataplane_V1_Table: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0\u{2}\u{9}TABLE_MIRROR\0\u{2}\u{a}TABLE_POLICY\0\u{1}TABLE_ADDRESS_GROUP\0\u{2}\u{9}TABLE_NAT_RULE\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0\u{2}\u{9}TABLE_MIRROR\0\u{2}\u{a}TABLE_POLICY\0\u{1}TABLE_ADDRESS_GROUP\0\u{2}\u{9}TABLE_NAT_RULE\0\u{1}TABLE_FLOW_AGEING\0")
 }
 
 nonisolated extension Dataplane_V1_LinkState: SwiftProtobuf._ProtoNameProviding {
@@ -3780,7 +4118,7 @@ nonisolated extension Dataplane_V1_TrapReason: SwiftProtobuf._ProtoNameProviding
 
 nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Object"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0\u{4}\u{9}nat_rule\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0\u{4}\u{9}nat_rule\0\u{3}flow_ageing\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3983,6 +4321,19 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
           self.object = .natRule(v)
         }
       }()
+      case 51: try {
+        var v: Dataplane_V1_FlowAgeing?
+        var hadOneofValue = false
+        if let current = self.object {
+          hadOneofValue = true
+          if case .flowAgeing(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.object = .flowAgeing(v)
+        }
+      }()
       default: break
       }
     }
@@ -4053,6 +4404,10 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
     case .natRule?: try {
       guard case .natRule(let v)? = self.object else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 50)
+    }()
+    case .flowAgeing?: try {
+      guard case .flowAgeing(let v)? = self.object else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 51)
     }()
     case nil: break
     }
@@ -4573,7 +4928,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{1}services\0\u{2}\u{b}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{1}services\0\u{2}\u{b}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0\u{4}\u{9}flow_limit\0\u{3}flow_rate\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -4601,6 +4956,8 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _qosMap: UInt32 = 0
     var _ingressPolicies: [UInt32] = []
     var _egressPolicies: [UInt32] = []
+    var _flowLimit: UInt32 = 0
+    var _flowRate: UInt32 = 0
     var _monitors: UInt32? = nil
 
       // This property is used as the initial default value for new instances of the type.
@@ -4637,6 +4994,8 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _qosMap = source._qosMap
       _ingressPolicies = source._ingressPolicies
       _egressPolicies = source._egressPolicies
+      _flowLimit = source._flowLimit
+      _flowRate = source._flowRate
       _monitors = source._monitors
     }
   }
@@ -4682,6 +5041,8 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 45: try { try decoder.decodeSingularUInt32Field(value: &_storage._monitors) }()
         case 50: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._ingressPolicies) }()
         case 51: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._egressPolicies) }()
+        case 60: try { try decoder.decodeSingularUInt32Field(value: &_storage._flowLimit) }()
+        case 61: try { try decoder.decodeSingularUInt32Field(value: &_storage._flowRate) }()
         default: break
         }
       }
@@ -4772,6 +5133,12 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       if !_storage._egressPolicies.isEmpty {
         try visitor.visitPackedUInt32Field(value: _storage._egressPolicies, fieldNumber: 51)
       }
+      if _storage._flowLimit != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._flowLimit, fieldNumber: 60)
+      }
+      if _storage._flowRate != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._flowRate, fieldNumber: 61)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4806,6 +5173,8 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._qosMap != rhs_storage._qosMap {return false}
         if _storage._ingressPolicies != rhs_storage._ingressPolicies {return false}
         if _storage._egressPolicies != rhs_storage._egressPolicies {return false}
+        if _storage._flowLimit != rhs_storage._flowLimit {return false}
+        if _storage._flowRate != rhs_storage._flowRate {return false}
         if _storage._monitors != rhs_storage._monitors {return false}
         return true
       }
@@ -4863,7 +5232,7 @@ nonisolated extension Dataplane_V1_VlanTags: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".VifStats"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}rx_packets\0\u{3}rx_bytes\0\u{3}tx_packets\0\u{3}tx_bytes\0\u{1}drops\0\u{3}tx_errors\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}rx_packets\0\u{3}rx_bytes\0\u{3}tx_packets\0\u{3}tx_bytes\0\u{1}drops\0\u{3}tx_errors\0\u{2}\u{4}flows\0\u{3}flow_limit_drops\0\u{3}flow_rate_drops\0\u{3}flow_share_drops\0\u{3}flow_evictions\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4877,6 +5246,11 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.txBytes) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.drops) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.txErrors) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.flowLimitDrops) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.flowRateDrops) }()
+      case 13: try { try decoder.decodeSingularUInt64Field(value: &self.flowShareDrops) }()
+      case 14: try { try decoder.decodeSingularUInt64Field(value: &self.flowEvictions) }()
       default: break
       }
     }
@@ -4901,6 +5275,21 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
     if self.txErrors != 0 {
       try visitor.visitSingularUInt64Field(value: self.txErrors, fieldNumber: 6)
     }
+    if self.flows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 10)
+    }
+    if self.flowLimitDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flowLimitDrops, fieldNumber: 11)
+    }
+    if self.flowRateDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flowRateDrops, fieldNumber: 12)
+    }
+    if self.flowShareDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flowShareDrops, fieldNumber: 13)
+    }
+    if self.flowEvictions != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flowEvictions, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4911,6 +5300,11 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
     if lhs.txBytes != rhs.txBytes {return false}
     if lhs.drops != rhs.drops {return false}
     if lhs.txErrors != rhs.txErrors {return false}
+    if lhs.flows != rhs.flows {return false}
+    if lhs.flowLimitDrops != rhs.flowLimitDrops {return false}
+    if lhs.flowRateDrops != rhs.flowRateDrops {return false}
+    if lhs.flowShareDrops != rhs.flowShareDrops {return false}
+    if lhs.flowEvictions != rhs.flowEvictions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4918,7 +5312,7 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vrf"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}cookie\0\u{3}ipv4_routes\0\u{3}ipv6_routes\0\u{3}bridge_entries\0\u{3}floods_unknown_unicast\0\u{3}learns_macs\0\u{3}mac_ageing_seconds\0\u{3}mac_limit\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}cookie\0\u{3}ipv4_routes\0\u{3}ipv6_routes\0\u{3}bridge_entries\0\u{3}floods_unknown_unicast\0\u{3}learns_macs\0\u{3}mac_ageing_seconds\0\u{3}mac_limit\0\u{4}\u{a}flow_limit\0\u{1}flows\0\u{3}flow_limit_drops\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4936,6 +5330,9 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 8: try { try decoder.decodeSingularBoolField(value: &self.learnsMacs) }()
       case 9: try { try decoder.decodeSingularUInt32Field(value: &self.macAgeingSeconds) }()
       case 10: try { try decoder.decodeSingularUInt32Field(value: &self.macLimit) }()
+      case 20: try { try decoder.decodeSingularUInt32Field(value: &self.flowLimit) }()
+      case 21: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      case 22: try { try decoder.decodeSingularUInt64Field(value: &self.flowLimitDrops) }()
       default: break
       }
     }
@@ -4972,6 +5369,15 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.macLimit != 0 {
       try visitor.visitSingularUInt32Field(value: self.macLimit, fieldNumber: 10)
     }
+    if self.flowLimit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.flowLimit, fieldNumber: 20)
+    }
+    if self.flows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 21)
+    }
+    if self.flowLimitDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flowLimitDrops, fieldNumber: 22)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4986,6 +5392,9 @@ nonisolated extension Dataplane_V1_Vrf: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.learnsMacs != rhs.learnsMacs {return false}
     if lhs.macAgeingSeconds != rhs.macAgeingSeconds {return false}
     if lhs.macLimit != rhs.macLimit {return false}
+    if lhs.flowLimit != rhs.flowLimit {return false}
+    if lhs.flows != rhs.flows {return false}
+    if lhs.flowLimitDrops != rhs.flowLimitDrops {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5842,7 +6251,7 @@ nonisolated extension Dataplane_V1_FlowTranslation: SwiftProtobuf.Message, Swift
 
 nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".FlowKey"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}source\0\u{1}destination\0\u{1}protocol\0\u{3}source_port\0\u{3}destination_port\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vrf\0\u{1}source\0\u{1}destination\0\u{1}protocol\0\u{3}source_port\0\u{3}destination_port\0\u{1}generation\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5856,12 +6265,17 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.`protocol`) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.sourcePort) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.destinationPort) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self._generation) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.vrf != 0 {
       try visitor.visitSingularUInt32Field(value: self.vrf, fieldNumber: 1)
     }
@@ -5880,6 +6294,9 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
     if self.destinationPort != 0 {
       try visitor.visitSingularUInt32Field(value: self.destinationPort, fieldNumber: 6)
     }
+    try { if let v = self._generation {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5890,6 +6307,7 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.`protocol` != rhs.`protocol` {return false}
     if lhs.sourcePort != rhs.sourcePort {return false}
     if lhs.destinationPort != rhs.destinationPort {return false}
+    if lhs._generation != rhs._generation {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5897,7 +6315,7 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Flow"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0\u{4}\u{a}drop_reason\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0\u{4}\u{a}drop_reason\0\u{1}evicted\0\u{3}owner_vif\0")
 
   fileprivate class _StorageClass {
     var _key: Dataplane_V1_FlowKey? = nil
@@ -5916,6 +6334,8 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
     var _idleSeconds: UInt32 = 0
     var _isForward: Bool = false
     var _udpSourcePort: UInt32 = 0
+    var _evicted: Bool = false
+    var _ownerVif: UInt32 = 0
     var _dropReason: String = String()
 
       // This property is used as the initial default value for new instances of the type.
@@ -5943,6 +6363,8 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       _idleSeconds = source._idleSeconds
       _isForward = source._isForward
       _udpSourcePort = source._udpSourcePort
+      _evicted = source._evicted
+      _ownerVif = source._ownerVif
       _dropReason = source._dropReason
     }
   }
@@ -5979,6 +6401,8 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         case 20: try { try decoder.decodeSingularUInt32Field(value: &_storage._udpSourcePort) }()
         case 30: try { try decoder.decodeSingularUInt32Field(value: &_storage._qosMap) }()
         case 40: try { try decoder.decodeSingularStringField(value: &_storage._dropReason) }()
+        case 41: try { try decoder.decodeSingularBoolField(value: &_storage._evicted) }()
+        case 42: try { try decoder.decodeSingularUInt32Field(value: &_storage._ownerVif) }()
         default: break
         }
       }
@@ -6042,6 +6466,12 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       if !_storage._dropReason.isEmpty {
         try visitor.visitSingularStringField(value: _storage._dropReason, fieldNumber: 40)
       }
+      if _storage._evicted != false {
+        try visitor.visitSingularBoolField(value: _storage._evicted, fieldNumber: 41)
+      }
+      if _storage._ownerVif != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._ownerVif, fieldNumber: 42)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -6067,11 +6497,58 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._idleSeconds != rhs_storage._idleSeconds {return false}
         if _storage._isForward != rhs_storage._isForward {return false}
         if _storage._udpSourcePort != rhs_storage._udpSourcePort {return false}
+        if _storage._evicted != rhs_storage._evicted {return false}
+        if _storage._ownerVif != rhs_storage._ownerVif {return false}
         if _storage._dropReason != rhs_storage._dropReason {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_FlowAgeing: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowAgeing"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}port\0\u{1}seconds\0\u{1}cookie\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.`protocol`) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.seconds) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.`protocol` != 0 {
+      try visitor.visitSingularUInt32Field(value: self.`protocol`, fieldNumber: 1)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 2)
+    }
+    if self.seconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.seconds, fieldNumber: 3)
+    }
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowAgeing, rhs: Dataplane_V1_FlowAgeing) -> Bool {
+    if lhs.`protocol` != rhs.`protocol` {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.seconds != rhs.seconds {return false}
+    if lhs.cookie != rhs.cookie {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6880,7 +7357,7 @@ nonisolated extension Dataplane_V1_Operation: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Key"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0\u{4}\u{9}nat_rule\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}route\0\u{3}bridge_entry\0\u{1}label\0\u{1}vni\0\u{1}flow\0\u{4}\u{b}forwarding_class\0\u{3}qos_map\0\u{2}\u{9}mirror\0\u{2}\u{a}policy\0\u{3}address_group\0\u{4}\u{9}nat_rule\0\u{3}flow_ageing\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -7023,6 +7500,19 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.key = .natRule(v)
         }
       }()
+      case 51: try {
+        var v: Dataplane_V1_FlowAgeingKey?
+        var hadOneofValue = false
+        if let current = self.key {
+          hadOneofValue = true
+          if case .flowAgeing(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.key = .flowAgeing(v)
+        }
+      }()
       default: break
       }
     }
@@ -7094,6 +7584,10 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .natRule(let v)? = self.key else { preconditionFailure() }
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 50)
     }()
+    case .flowAgeing?: try {
+      guard case .flowAgeing(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 51)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -7101,6 +7595,41 @@ nonisolated extension Dataplane_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._Me
 
   public static func ==(lhs: Dataplane_V1_Key, rhs: Dataplane_V1_Key) -> Bool {
     if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_FlowAgeingKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowAgeingKey"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}port\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.`protocol`) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.`protocol` != 0 {
+      try visitor.visitSingularUInt32Field(value: self.`protocol`, fieldNumber: 1)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowAgeingKey, rhs: Dataplane_V1_FlowAgeingKey) -> Bool {
+    if lhs.`protocol` != rhs.`protocol` {return false}
+    if lhs.port != rhs.port {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -7340,6 +7869,282 @@ nonisolated extension Dataplane_V1_ReadResponse: SwiftProtobuf.Message, SwiftPro
   }
 }
 
+nonisolated extension Dataplane_V1_FlowFilter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowFilter"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}endpoints\0\u{1}vrf\0\u{1}protocol\0\u{1}action\0\u{3}drop_reason\0\u{1}vif\0\u{3}forward_only\0\u{1}evicted\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.endpoints) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._vrf) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._protocol) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.dropReason) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._vif) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.forwardOnly) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.evicted) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.endpoints.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.endpoints, fieldNumber: 1)
+    }
+    try { if let v = self._vrf {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._protocol {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 4)
+    }
+    if !self.dropReason.isEmpty {
+      try visitor.visitSingularStringField(value: self.dropReason, fieldNumber: 5)
+    }
+    try { if let v = self._vif {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
+    if self.forwardOnly != false {
+      try visitor.visitSingularBoolField(value: self.forwardOnly, fieldNumber: 7)
+    }
+    if self.evicted != false {
+      try visitor.visitSingularBoolField(value: self.evicted, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowFilter, rhs: Dataplane_V1_FlowFilter) -> Bool {
+    if lhs.endpoints != rhs.endpoints {return false}
+    if lhs._vrf != rhs._vrf {return false}
+    if lhs._protocol != rhs._protocol {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs.dropReason != rhs.dropReason {return false}
+    if lhs._vif != rhs._vif {return false}
+    if lhs.forwardOnly != rhs.forwardOnly {return false}
+    if lhs.evicted != rhs.evicted {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_FlowEndpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowEndpoint"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}port\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._port) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 1)
+    }
+    try { if let v = self._port {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowEndpoint, rhs: Dataplane_V1_FlowEndpoint) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs._port != rhs._port {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_ListFlowsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListFlowsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}filter\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._filter) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._filter {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_ListFlowsRequest, rhs: Dataplane_V1_ListFlowsRequest) -> Bool {
+    if lhs._filter != rhs._filter {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_FlowBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowBatch"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flows\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.flows) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.flows.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.flows, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowBatch, rhs: Dataplane_V1_FlowBatch) -> Bool {
+    if lhs.flows != rhs.flows {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_SummarizeFlowsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SummarizeFlowsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}filter\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._filter) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._filter {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_SummarizeFlowsRequest, rhs: Dataplane_V1_SummarizeFlowsRequest) -> Bool {
+    if lhs._filter != rhs._filter {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_FlowSummary: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowSummary"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{3}forward_entries\0\u{1}packets\0\u{1}bytes\0\u{3}by_action\0\u{3}by_drop_reason\0\u{3}by_protocol\0\u{3}by_vrf\0\u{3}by_vif\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.forwardEntries) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.packets) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 5: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.byAction) }()
+      case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.byDropReason) }()
+      case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt64>.self, value: &self.byProtocol) }()
+      case 8: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt64>.self, value: &self.byVrf) }()
+      case 9: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt64>.self, value: &self.byVif) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.entries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 1)
+    }
+    if self.forwardEntries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.forwardEntries, fieldNumber: 2)
+    }
+    if self.packets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packets, fieldNumber: 3)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 4)
+    }
+    if !self.byAction.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.byAction, fieldNumber: 5)
+    }
+    if !self.byDropReason.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.byDropReason, fieldNumber: 6)
+    }
+    if !self.byProtocol.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt64>.self, value: self.byProtocol, fieldNumber: 7)
+    }
+    if !self.byVrf.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt64>.self, value: self.byVrf, fieldNumber: 8)
+    }
+    if !self.byVif.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt64>.self, value: self.byVif, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowSummary, rhs: Dataplane_V1_FlowSummary) -> Bool {
+    if lhs.entries != rhs.entries {return false}
+    if lhs.forwardEntries != rhs.forwardEntries {return false}
+    if lhs.packets != rhs.packets {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.byAction != rhs.byAction {return false}
+    if lhs.byDropReason != rhs.byDropReason {return false}
+    if lhs.byProtocol != rhs.byProtocol {return false}
+    if lhs.byVrf != rhs.byVrf {return false}
+    if lhs.byVif != rhs.byVif {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Dataplane_V1_GetStatusRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GetStatusRequest"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
@@ -7361,7 +8166,7 @@ nonisolated extension Dataplane_V1_GetStatusRequest: SwiftProtobuf.Message, Swif
 
 nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}uptime_ns\0\u{1}totals\0\u{1}workers\0\u{1}drops\0\u{1}tables\0\u{3}buffers_in_use\0\u{3}buffers_capacity\0\u{3}tsc_hz\0\u{1}instance\0\u{4}\u{1e}mac_learning\0\u{1}rebalancing\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}uptime_ns\0\u{1}totals\0\u{1}workers\0\u{1}drops\0\u{1}tables\0\u{3}buffers_in_use\0\u{3}buffers_capacity\0\u{3}tsc_hz\0\u{1}instance\0\u{4}\u{1e}mac_learning\0\u{1}rebalancing\0\u{2}\u{9}flows\0")
 
   fileprivate class _StorageClass {
     var _version: String = String()
@@ -7376,6 +8181,7 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
     var _instance: String = String()
     var _macLearning: Dataplane_V1_MacLearning? = nil
     var _rebalancing: Dataplane_V1_Rebalancing? = nil
+    var _flows: Dataplane_V1_FlowStatistics? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -7398,6 +8204,7 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
       _instance = source._instance
       _macLearning = source._macLearning
       _rebalancing = source._rebalancing
+      _flows = source._flows
     }
   }
 
@@ -7428,6 +8235,7 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
         case 10: try { try decoder.decodeSingularStringField(value: &_storage._instance) }()
         case 40: try { try decoder.decodeSingularMessageField(value: &_storage._macLearning) }()
         case 41: try { try decoder.decodeSingularMessageField(value: &_storage._rebalancing) }()
+        case 50: try { try decoder.decodeSingularMessageField(value: &_storage._flows) }()
         default: break
         }
       }
@@ -7476,6 +8284,9 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
       try { if let v = _storage._rebalancing {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
       } }()
+      try { if let v = _storage._flows {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 50)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -7497,10 +8308,111 @@ nonisolated extension Dataplane_V1_GetStatusResponse: SwiftProtobuf.Message, Swi
         if _storage._instance != rhs_storage._instance {return false}
         if _storage._macLearning != rhs_storage._macLearning {return false}
         if _storage._rebalancing != rhs_storage._rebalancing {return false}
+        if _storage._flows != rhs_storage._flows {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_FlowStatistics: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowStatistics"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{1}capacity\0\u{3}created_entries\0\u{3}removed_entries\0\u{1}aged\0\u{1}closed\0\u{1}evicted\0\u{1}unanswered\0\u{3}table_full\0\u{1}busy\0\u{3}held_packets\0\u{3}limit_drops\0\u{3}rate_drops\0\u{3}share_drops\0\u{1}pressure\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.capacity) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.createdEntries) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.removedEntries) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.aged) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.closed) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.evicted) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.unanswered) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.tableFull) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.busy) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.heldPackets) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.limitDrops) }()
+      case 13: try { try decoder.decodeSingularUInt64Field(value: &self.rateDrops) }()
+      case 14: try { try decoder.decodeSingularUInt64Field(value: &self.shareDrops) }()
+      case 15: try { try decoder.decodeSingularUInt32Field(value: &self.pressure) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.entries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 1)
+    }
+    if self.capacity != 0 {
+      try visitor.visitSingularUInt64Field(value: self.capacity, fieldNumber: 2)
+    }
+    if self.createdEntries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.createdEntries, fieldNumber: 3)
+    }
+    if self.removedEntries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.removedEntries, fieldNumber: 4)
+    }
+    if self.aged != 0 {
+      try visitor.visitSingularUInt64Field(value: self.aged, fieldNumber: 5)
+    }
+    if self.closed != 0 {
+      try visitor.visitSingularUInt64Field(value: self.closed, fieldNumber: 6)
+    }
+    if self.evicted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.evicted, fieldNumber: 7)
+    }
+    if self.unanswered != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unanswered, fieldNumber: 8)
+    }
+    if self.tableFull != 0 {
+      try visitor.visitSingularUInt64Field(value: self.tableFull, fieldNumber: 9)
+    }
+    if self.busy != 0 {
+      try visitor.visitSingularUInt64Field(value: self.busy, fieldNumber: 10)
+    }
+    if self.heldPackets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.heldPackets, fieldNumber: 11)
+    }
+    if self.limitDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.limitDrops, fieldNumber: 12)
+    }
+    if self.rateDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.rateDrops, fieldNumber: 13)
+    }
+    if self.shareDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.shareDrops, fieldNumber: 14)
+    }
+    if self.pressure != 0 {
+      try visitor.visitSingularUInt32Field(value: self.pressure, fieldNumber: 15)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowStatistics, rhs: Dataplane_V1_FlowStatistics) -> Bool {
+    if lhs.entries != rhs.entries {return false}
+    if lhs.capacity != rhs.capacity {return false}
+    if lhs.createdEntries != rhs.createdEntries {return false}
+    if lhs.removedEntries != rhs.removedEntries {return false}
+    if lhs.aged != rhs.aged {return false}
+    if lhs.closed != rhs.closed {return false}
+    if lhs.evicted != rhs.evicted {return false}
+    if lhs.unanswered != rhs.unanswered {return false}
+    if lhs.tableFull != rhs.tableFull {return false}
+    if lhs.busy != rhs.busy {return false}
+    if lhs.heldPackets != rhs.heldPackets {return false}
+    if lhs.limitDrops != rhs.limitDrops {return false}
+    if lhs.rateDrops != rhs.rateDrops {return false}
+    if lhs.shareDrops != rhs.shareDrops {return false}
+    if lhs.pressure != rhs.pressure {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -99,20 +99,21 @@ public struct ConfiguredObject: Sendable {
     }
 
     private static func vrf(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(keys: ["id", "name", "floodsUnknownUnicast", "learnsMACs", "macAgeing", "macLimit", "cookie"])
-        return .vrf(
-            VRFSpec(
+        let fields = try value.mapping(keys: ["id", "name", "floodsUnknownUnicast", "learnsMACs", "macAgeing", "macLimit", "flowLimit", "cookie"])
+        var spec = VRFSpec(
                 id: VRFID(try number(fields.required("id"))), name: try fields.required("name").string(),
                 floodsUnknownUnicast: try fields["floodsUnknownUnicast"]?.boolean() ?? false,
                 learnsMACs: try fields["learnsMACs"]?.boolean() ?? false, macAgeing: try fields["macAgeing"].map(number) ?? 0,
-                macLimit: try fields["macLimit"].map(number) ?? 0, cookie: try cookie(fields)))
+                macLimit: try fields["macLimit"].map(number) ?? 0, cookie: try cookie(fields))
+        spec.flowLimit = try fields["flowLimit"].map(number) ?? 0
+        return .vrf(spec)
     }
 
     private static func vif(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
             "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "services",
-            "vlan", "qosMap", "ingressPolicies", "egressPolicies", "monitors", "cookie",
+            "vlan", "qosMap", "ingressPolicies", "egressPolicies", "flowLimit", "flowRate", "monitors", "cookie",
         ])
         let id = VifID(try number(fields.required("id"))), name = try fields.required("name").string()
         let kind: VifSpec.Kind = try fields.required("kind").choice([
@@ -141,6 +142,8 @@ public struct ConfiguredObject: Sendable {
         spec.qosMap = try fields["qosMap"]?.integer(in: 0...255) ?? 0
         spec.ingressPolicies = try policyIDs(fields["ingressPolicies"])
         spec.egressPolicies = try policyIDs(fields["egressPolicies"])
+        spec.flowLimit = try fields["flowLimit"].map(number) ?? 0
+        spec.flowRate = try fields["flowRate"].map(number) ?? 0
         return .vif(spec)
     }
 

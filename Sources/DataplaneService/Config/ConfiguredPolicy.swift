@@ -59,8 +59,7 @@ extension ConfiguredObject {
             for key in details { if let field = fields[key] { throw field.error("needs a protocol") } }
             return .any
         }
-        let proto: UInt8
-        if let name = try? given.string(), let known = ProtocolName.number(of: name) { proto = known } else { proto = try given.integer(in: 0...255) }
+        let proto = try ipProtocol(given)
         let service: PolicyService
         if fields["ports"] != nil || fields["sourcePorts"] != nil {
             for key in ["icmpType", "icmpCode"] { if let field = fields[key] { throw field.error("a protocol has ports or ICMP types, not both") } }
@@ -72,5 +71,21 @@ extension ConfiguredObject {
             service = .proto(proto)
         }
         return service
+    }
+
+    /// A name or a number.
+    private static func ipProtocol(_ value: ConfigNode) throws(ConfigError) -> UInt8 {
+        if let name = try? value.string(), let known = ProtocolName.number(of: name) { return known }
+        return try value.integer(in: 0...255)
+    }
+
+    /// `{protocol, port, seconds}`; without a protocol: of all that have no time of their own.
+    static func flowAgeing(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
+        let fields = try value.mapping(keys: ["protocol", "port", "seconds", "cookie"])
+        if fields["protocol"] == nil, let port = fields["port"] { throw port.error("a port is a protocol's: give the protocol too") }
+        return .flowAgeing(
+            FlowAgeingSpec(
+                proto: try fields["protocol"].map(ipProtocol) ?? 0, port: try fields["port"]?.integer(in: 1...65_535) ?? 0,
+                seconds: try fields.required("seconds").integer(in: 1...604_800), cookie: try cookie(fields)))
     }
 }

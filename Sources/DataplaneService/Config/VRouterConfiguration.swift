@@ -53,9 +53,8 @@ public struct VRouterConfiguration: Sendable {
             configuration.bufferCount = try buffers["count"]?.integer(in: 64...1 << 24)
             configuration.bufferSize = try buffers["size"]?.integer(in: 2048...1 << 20)
         }
-        if let capacity = try root["flows"]?.mapping(keys: ["capacity"])["capacity"] {
-            configuration.router.flowCapacity = try capacity.integer(in: 1024...1 << 26)
-        }
+        let flows = try root["flows"]?.mapping(keys: ["capacity", "ageing"])
+        if let capacity = flows?["capacity"] { configuration.router.flowCapacity = try capacity.integer(in: 1024...1 << 26) }
         if let fragments = try root["fragments"]?.mapping(keys: ["capacity", "outOfOrder"]) {
             if let value = fragments["capacity"] { configuration.router.fragmentCapacity = try value.integer(in: 16...65_536) }
             if let value = fragments["outOfOrder"] {
@@ -75,6 +74,9 @@ public struct VRouterConfiguration: Sendable {
             if let value = capacities["vrfs"] { configuration.router.vrfCapacity = try value.integer(in: 1...65_536) }
         }
         if let objects = root["objects"] { configuration.objects = try ConfiguredObject.list(objects) }
+        for item in try flows?["ageing"]?.list() ?? [] {
+            configuration.objects.append(ConfiguredObject(object: try ConfiguredObject.flowAgeing(item), place: item.error("")))
+        }
         configuration.checkWorkers(machine)
         return configuration
     }

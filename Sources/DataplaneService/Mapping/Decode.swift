@@ -33,10 +33,12 @@ extension RouterObject {
         case .policy(let policy): self = .policy(try PolicySpec(policy))
         case .addressGroup(let group): self = .addressGroup(try AddressGroupSpec(group))
         case .natRule(let rule): self = .natRule(try NATRuleSpec(rule))
+        case .flowAgeing(let message): self = .flowAgeing(try FlowAgeingSpec(message))
         case nil:
             throw FieldReader(path: "upsert").missing(
                 "object",
-                "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group, nat_rule")
+                "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group, nat_rule, flow_ageing"
+            )
         }
     }
 }
@@ -61,10 +63,12 @@ extension RouterKey {
         case .policy(let id): self = .policy(PolicyID(id))
         case .addressGroup(let id): self = .addressGroup(AddressGroupID(id))
         case .natRule(let id): self = .natRule(NATRuleID(id))
+        case .flowAgeing(let key): self = .flowAgeing(try FlowAgeingID(key))
         case nil:
             throw reader.missing(
                 "key",
-                "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group, nat_rule")
+                "port, vif, vrf, next_hop, route, bridge_entry, label, vni, flow, forwarding_class, qos_map, mirror, policy, address_group, nat_rule, flow_ageing"
+            )
         }
     }
 }
@@ -138,6 +142,8 @@ extension VifSpec {
         qosMap = try reader.octet(message.qosMap, "qos_map", most: 255)
         ingressPolicies = message.ingressPolicies.map { PolicyID($0) }
         egressPolicies = message.egressPolicies.map { PolicyID($0) }
+        flowLimit = message.flowLimit
+        flowRate = message.flowRate
     }
 }
 
@@ -163,6 +169,7 @@ extension VRFSpec {
             id: VRFID(message.id), name: try FieldReader(path: "upsert.vrf").name(message.name),
             floodsUnknownUnicast: message.floodsUnknownUnicast, learnsMACs: message.learnsMacs, macAgeing: message.macAgeingSeconds,
             macLimit: message.macLimit, cookie: message.cookie)
+        flowLimit = message.flowLimit
     }
 }
 
@@ -214,6 +221,7 @@ extension FlowKeySpec {
             vrf: VRFID(message.vrf), source: source, destination: destination, proto: proto,
             sourcePort: try reader.uint16(message.sourcePort, "source_port"),
             destinationPort: try reader.uint16(message.destinationPort, "destination_port"))
+        if message.hasGeneration { generation = message.generation }
     }
 }
 

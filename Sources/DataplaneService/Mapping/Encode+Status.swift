@@ -73,6 +73,7 @@ extension Dataplane_V1_GetStatusResponse {
             $0.withoutNextHop = status.learning.withoutNextHop
             $0.lost = status.learning.lost
         }
+        flows = Dataplane_V1_FlowStatistics(status.flows)
         rebalancing = .with {
             $0.intervalS = UInt32(clamping: status.rebalance.policy?.interval ?? 0)
             $0.moves = status.rebalance.moves

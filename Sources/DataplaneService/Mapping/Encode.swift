@@ -112,6 +112,8 @@ extension Dataplane_V1_Vif {
         qosMap = UInt32(spec.qosMap)
         ingressPolicies = spec.ingressPolicies.map(\.rawValue)
         egressPolicies = spec.egressPolicies.map(\.rawValue)
+        flowLimit = spec.flowLimit
+        flowRate = spec.flowRate
         cookie = spec.cookie
     }
     init(_ reading: VifReading) {
@@ -123,6 +125,11 @@ extension Dataplane_V1_Vif {
             $0.txBytes = reading.counters.transmittedBytes
             $0.drops = reading.counters.drops
             $0.txErrors = reading.counters.transmitErrors
+            $0.flows = UInt64(clamping: reading.flows.flows)
+            $0.flowLimitDrops = reading.flows.overLimit
+            $0.flowRateDrops = reading.flows.overRate
+            $0.flowShareDrops = reading.flows.overShare
+            $0.flowEvictions = reading.flows.evicted
         }
     }
 }
@@ -136,6 +143,7 @@ extension Dataplane_V1_Vrf {
         learnsMacs = spec.learnsMACs
         macAgeingSeconds = spec.macAgeing
         macLimit = spec.macLimit
+        flowLimit = spec.flowLimit
         cookie = spec.cookie
     }
     init(_ reading: VRFReading) {
@@ -143,6 +151,8 @@ extension Dataplane_V1_Vrf {
         ipv4Routes = UInt64(clamping: reading.ipv4Routes)
         ipv6Routes = UInt64(clamping: reading.ipv6Routes)
         bridgeEntries = UInt64(clamping: reading.bridgeEntries)
+        flows = UInt64(clamping: reading.flows.flows)
+        flowLimitDrops = reading.flows.overLimit
     }
 }
 
@@ -273,6 +283,7 @@ extension Dataplane_V1_FlowKey {
         self.protocol = UInt32(spec.proto)
         sourcePort = UInt32(spec.sourcePort)
         destinationPort = UInt32(spec.destinationPort)
+        if let wanted = spec.generation { generation = wanted }
     }
 }
 
@@ -305,7 +316,7 @@ extension Dataplane_V1_Flow {
         self.init(reading.spec)
         index = reading.index
         if let reverse = reading.reverseIndex { reverseIndex = reverse }
-        generation = UInt32(reading.generation)
+        generation = reading.generation
         packets = reading.packets
         bytes = reading.bytes
         tcpState = reading.tcpState
@@ -315,5 +326,7 @@ extension Dataplane_V1_Flow {
         isForward = reading.isForward
         udpSourcePort = UInt32(reading.udpSourcePort)
         dropReason = reading.dropReason?.label ?? ""
+        evicted = reading.isEvicted
+        ownerVif = reading.owner.rawValue
     }
 }

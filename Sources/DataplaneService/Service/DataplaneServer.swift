@@ -17,7 +17,7 @@ public final class DataplaneServer: Sendable {
             listeningSocketDescriptor: Int(listener.descriptor), transportSecurity: .plaintext,
             config: .defaults { config in config.rpc.maxRequestPayloadSize = Self.maximumRequest })
         let service = DataplaneService(router: router, version: version)
-        server = GRPCServer(transport: transport, services: [service, ApplyService(service: service)])
+        server = GRPCServer(transport: transport, services: [service, ApplyService(service: service), FlowListingService(service: service)])
     }
 
     /// Serves until `shutDown`, or the task is cancelled. Removes the socket file. To be called once.

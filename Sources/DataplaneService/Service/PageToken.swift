@@ -61,7 +61,7 @@ struct PageToken: Hashable {
         let kind = octets[binding.count]
         switch (kind, request.table) {
         case (0, .vif), (0, .vrf), (0, .nextHop), (0, .label), (0, .vni), (0, .forwardingClass), (0, .qosMap), (0, .mirror),
-            (0, .policy), (0, .addressGroup), (0, .natRule):
+            (0, .policy), (0, .addressGroup), (0, .natRule), (0, .flowAgeing):
             guard rest.count == 4 else { return nil }
             position = .number(number(rest))
         case (1, .port):

@@ -37,7 +37,7 @@ struct TableReader {
         case .unspecified: throw Refusal(text: "table: missing")
         case .UNRECOGNIZED(let number): throw Refusal(text: "table: \(number): no such table")
         case .port, .vif, .vrf, .nextHop, .route, .bridge, .label, .vni, .flow, .forwardingClass, .qosMap, .mirror, .policy,
-            .addressGroup, .natRule:
+            .addressGroup, .natRule, .flowAgeing:
             break
         }
         if request.hasVrf, ![.route, .bridge, .flow].contains(request.table) {
@@ -47,7 +47,7 @@ struct TableReader {
             guard request.table == .route else { throw Refusal(text: "family: \(request.family): this filter is for routes") }
             guard request.family == 4 || request.family == 6 else { throw Refusal(text: "family: \(request.family): 4, 6 or 0 for both") }
         }
-        if request.hasID, [.port, .route, .bridge].contains(request.table) {
+        if request.hasID, [.port, .route, .bridge, .flowAgeing].contains(request.table) {
             throw Refusal(text: "id: \(request.id): objects of this table have no number")
         }
     }
@@ -97,6 +97,7 @@ struct TableReader {
             return numbered(id, start, size, { router.natRules(after: $0.map(NATRuleID.init(rawValue:)), limit: $1) }, { $0.id.rawValue }) {
                 .natRule(.init($0))
             }
+        case .flowAgeing: return ageingTimes(from: start, size: size)
         case .mirror: return numbered(id, start, size, { router.mirrors(after: $0, limit: $1) }, { $0.spec.id }) { .mirror(.init($0)) }
         case .route: return routes(request, from: start, size: size)
         case .bridge: return bridgeEntries(request, from: start, size: size)
@@ -111,6 +112,13 @@ struct TableReader {
         let rest = router.ports().sorted { $0.spec.name < $1.spec.name }.drop { $0.spec.name <= after }
         let page = rest.prefix(size)
         return (page.map { .port(.init($0)) }, rest.count > page.count ? page.last.map { .name($0.spec.name) } : nil)
+    }
+
+    private func ageingTimes(from start: PageToken.Position?, size: Int) -> Page {
+        var after: FlowAgeingID?
+        if case .number(let number) = start { after = FlowAgeingID(proto: UInt8(truncatingIfNeeded: number >> 16), port: UInt16(truncatingIfNeeded: number)) }
+        let page = router.flowAgeing(after: after, limit: size)
+        return (page.map { .flowAgeing(.init($0)) }, page.count < size ? nil : page.last.map { .number(UInt32($0.proto) << 16 | UInt32($0.port)) })
     }
 
     /// The tables whose key is one number. `id`: only that one.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DataplaneAPI
 import Foundation
+import Synchronization
 
 struct FlowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -12,18 +13,26 @@ struct FlowCommand: AsyncParsableCommand {
               flow --get 147464                  one entry and its reverse
               flow --match '10.0.0.1:80,10.0.0.2 & vrf 1 & proto tcp'
               flow --match '*:53 & proto udp'    one endpoint matches either end
-              flow -r                            entries and their rate of change
+              flow --match 'action D & reason SG'
+              flow -l --show-evicted             also flows that had to go, while their places are free
+              flow -r                            entries, new ones and deleted ones per second
+              flow -s --match 'vif 3'            sums over some
               flow -F                            remove all; packets make new ones
+              flow -F --match '10.0.0.9'         remove some
             """)
 
     @Flag(name: [.customShort("l"), .customLong("list")], help: "List every flow.") var list = false
     @Option(help: ArgumentHelp("Show the entry with this index, and its reverse.", valueName: "index")) var get: UInt32?
-    @Option(help: ArgumentHelp("List flows that match: IP[:port][,IP[:port]] [& vrf N] [& proto P]; * matches any.", valueName: "expression"))
+    @Option(help: ArgumentHelp(
+            "List flows that match: IP[:port][,IP[:port]] [& vrf N] [& proto P] [& vif N] [& action F|D|N] [& reason R]; * matches any. With -s and -F: only those.",
+            valueName: "expression"))
     var match: String?
-    @Flag(name: [.customShort("r"), .customLong("rate")], help: "Show entries and their rate of change until interrupted.") var rate = false
+    @Flag(name: .customLong("show-evicted"), help: "With -l and --match: also flows that were evicted, while their places have not been used again.")
+    var showEvicted = false
+    @Flag(name: [.customShort("r"), .customLong("rate")], help: "Show entries and their rates until interrupted.") var rate = false
     @Option(help: ArgumentHelp("With -r: stop after this many lines.", valueName: "n")) var count: Int?
-    @Flag(name: [.customShort("s"), .customLong("stat")], help: "Show sums over all flows.") var statistics = false
-    @Flag(name: [.customShort("F"), .customLong("flush")], help: "Remove every flow.") var flush = false
+    @Flag(name: [.customShort("s"), .customLong("stat")], help: "Show sums over all flows, and what became of flows.") var statistics = false
+    @Flag(name: [.customShort("F"), .customLong("flush")], help: "Remove every flow, or those that match.") var flush = false
     @Option(
         name: [.customShort("i"), .customLong("invalidate")],
         help: ArgumentHelp("Remove the entry with this index, and its reverse.", valueName: "index"))
@@ -36,8 +45,9 @@ struct FlowCommand: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func validate() throws {
-        let chosen = [list, get != nil, match != nil, rate, statistics, flush, invalidate != nil, forward != nil, drop != nil].filter { $0 }.count
+        let chosen = [list, get != nil, match != nil && !statistics && !flush && !list, rate, statistics, flush, invalidate != nil, forward != nil, drop != nil].filter { $0 }.count
         guard chosen == 1 else { throw ValidationError("give one of -l, --get, --match, -r, -s, -F, -i, -f, -d") }
+        guard !showEvicted || list || match != nil && !statistics && !flush else { throw ValidationError("--show-evicted goes with -l and --match") }
         guard count == nil || rate else { throw ValidationError("--count goes with -r") }
         guard (count ?? 1) > 0 else { throw ValidationError("--count must be at least 1") }
         if let match { do { _ = try FlowMatch(match) } catch { throw ValidationError(error.message) } }
@@ -51,9 +61,9 @@ struct FlowCommand: AsyncParsableCommand {
             } else if rate {
                 try await watchRate(router, json: json)
             } else if statistics {
-                try await summarise(router, json: json)
+                try await summarise(try match.map { try FlowMatch($0) } ?? FlowMatch(), router, json: json)
             } else if flush {
-                try await removeAll(router, json: json)
+                try await remove(try match.map { try FlowMatch($0) } ?? FlowMatch(), router, json: json)
             } else if let index = invalidate {
                 try await remove(index, router, json: json)
             } else if let index = forward {
@@ -68,15 +78,24 @@ struct FlowCommand: AsyncParsableCommand {
 
     private func dump(_ match: FlowMatch, _ router: any RouterClient, json: Bool) async throws {
         let output = Context.current.output
-        let query = TableQuery(table: .flow, vrf: match.vrf)
+        var filter = match.filter
+        filter.evicted = showEvicted
         if json {
-            var stream = JSONArrayStream(key: "flows", output: output)
-            try await router.pages(query) { page in stream.write(flows(page).filter(match.matches).map(FlowLayout.json)) }
-            stream.end()
+            let stream = Mutex(JSONArrayStream(key: "flows", output: output))
+            try await router.listFlows(filter) { flows in stream.withLock { $0.write(flows.map(FlowLayout.json)) } }
+            stream.withLock { $0.end() }
             return
         }
-        output.write(FlowLayout.header(usage: try await flowUsage(router)))
-        try await router.pages(query) { page in output.write(flows(page).filter(match.matches).map(FlowLayout.entry).joined()) }
+        let status = try await router.status()
+        output.write(FlowLayout.header(status.hasFlows ? status.flows : nil, usage: flowUsage(status)))
+        let buffer = Mutex(TextBuffer())
+        try await router.listFlows(filter) { flows in
+            buffer.withLock { buffer in
+                buffer.clear()
+                for flow in flows { FlowLayout.write(flow, to: &buffer) }
+                output.write(buffer.text)
+            }
+        }
     }
 
     private func show(_ index: UInt32, _ router: any RouterClient, json: Bool) async throws {
@@ -87,56 +106,63 @@ struct FlowCommand: AsyncParsableCommand {
         if json {
             output.write((["flows": .array(entries.map(FlowLayout.json))] as JSON).pretty + "\n")
         } else {
-            output.write(FlowLayout.header(usage: nil) + entries.map(FlowLayout.entry).joined())
+            output.write(FlowLayout.header(nil, usage: nil) + entries.map(FlowLayout.entry).joined())
         }
     }
 
     private func watchRate(_ router: any RouterClient, json: Bool) async throws {
         let context = Context.current
-        var previous: (used: UInt64, at: Date)?
+        var previous: (statistics: Dataplane_V1_FlowStatistics, at: Date)?
         var lines = 0
         while true {
-            guard let usage = try await flowUsage(router) else {
-                throw Failure.refused("vrouter does not report the use of its flow table; update it")
-            }
-            let now = context.now()
+            let status = try await router.status()
+            guard status.hasFlows else { throw Failure.refused("vrouter does not report what becomes of flows; update it") }
+            let flows = status.flows, now = context.now()
             let seconds = previous.map { now.timeIntervalSince($0.at) } ?? 0
-            // Entries come and go: what shows is the net change.
-            let change = previous.map { Double(usage.used) - Double($0.used) } ?? 0
-            let perSecond = seconds > 0 ? Int64(exactly: (change / seconds).rounded()) ?? 0 : 0
-            let free = usage.capacity >= usage.used ? usage.capacity - usage.used : 0
+            let created = previous.map { vrctl.rate($0.statistics.createdEntries, flows.createdEntries, over: seconds) } ?? 0
+            let deleted = previous.map { vrctl.rate($0.statistics.removedEntries, flows.removedEntries, over: seconds) } ?? 0
+            let free = flows.capacity >= flows.entries ? flows.capacity - flows.entries : 0
             if json {
-                context.output.write((["entries": JSON(usage.used), "rate": JSON(perSecond), "free": JSON(free)] as JSON).compact + "\n")
+                let line: JSON = [
+                    "entries": JSON(flows.entries), "createdPerSecond": JSON(created), "deletedPerSecond": JSON(deleted),
+                    "held": JSON(flows.heldPackets), "free": JSON(free),
+                ]
+                context.output.write(line.compact + "\n")
             } else {
+                func column(_ value: UInt64) -> String { "\(value)".aligned(8) }
+                // An entry of each direction to a flow.
                 context.output.write(
-                    "\(clock(now)): Entries = \("\(usage.used)".aligned(9)) Rate = \("\(perSecond)".aligned(9)) Free = \("\(free)".aligned(9))\n")
+                    "\(clock(now)): Entries = \(column(flows.entries)) Rate = \(column(created)) (Fwd = \(column(created - created / 2)) Rev = \(column(created / 2)) "
+                        + "Del = \(column(deleted))) Hold = \(column(flows.heldPackets)) Free = \(column(free))\n")
             }
             lines += 1
             if let count, lines >= count { return }
-            previous = (usage.used, now)
+            previous = (flows, now)
             try await context.pause(.milliseconds(500))
         }
     }
 
-    private func summarise(_ router: any RouterClient, json: Bool) async throws {
-        var summary = FlowSummary()
-        try await router.pages(TableQuery(table: .flow)) { page in for flow in flows(page) { summary.add(flow) } }
-        Context.current.output.write(json ? summary.json.pretty + "\n" : summary.text)
+    private func summarise(_ match: FlowMatch, _ router: any RouterClient, json: Bool) async throws {
+        let summary = try await router.summarizeFlows(match.filter), status = try await router.status()
+        let layout = FlowSummaryLayout(summary: summary, statistics: status.hasFlows ? status.flows : nil)
+        Context.current.output.write(json ? layout.json.pretty + "\n" : layout.text)
     }
 
-    private func removeAll(_ router: any RouterClient, json: Bool) async throws {
-        var removed = 0
-        try await router.pages(TableQuery(table: .flow)) { page in
-            let results = try await router.apply(flows(page).map { deletion($0.key) })
+    /// One deletion takes both entries of a flow.
+    private func remove(_ match: FlowMatch, _ router: any RouterClient, json: Bool) async throws {
+        let removed = Mutex(0)
+        try await router.listFlows(match.filter) { flows in
+            let results = try await router.apply(flows.map { deletion($0.key) })
             for result in results {
                 // Deleting an entry takes its reverse with it: not found is what was wanted.
                 guard result.code == .ok || result.code == .notFound else {
-                    throw Failure.refused("removed \(removed) flows, then: \(result.message)")
+                    throw Failure.refused("removed \(removed.withLock { $0 }) flows, then: \(result.message)")
                 }
-                if result.code == .ok { removed += 1 }
+                if result.code == .ok { removed.withLock { $0 += 1 } }
             }
         }
-        Context.current.output.write(json ? (["removed": JSON(removed)] as JSON).pretty + "\n" : "Removed \(removed) flows\n")
+        let count = removed.withLock { $0 }
+        Context.current.output.write(json ? (["removed": JSON(count)] as JSON).pretty + "\n" : "Removed \(count) flows\n")
     }
 
     private func remove(_ index: UInt32, _ router: any RouterClient, json: Bool) async throws {
@@ -163,9 +189,6 @@ struct FlowCommand: AsyncParsableCommand {
         return operation
     }
 
-    private func flows(_ page: [API.Object.OneOf_Object]) -> [API.Flow] {
-        page.compactMap { if case .flow(let flow) = $0 { flow } else { nil } }
-    }
     private func find(_ index: UInt32, _ router: any RouterClient) async throws -> API.Flow? {
         try await router.all(TableQuery(table: .flow, id: index)) { if case .flow(let flow) = $0, flow.index == index { flow } else { nil } }.first
     }
@@ -173,9 +196,7 @@ struct FlowCommand: AsyncParsableCommand {
         guard let flow = try await find(index, router) else { throw Failure.refused("no flow at index \(index); flow -l lists them") }
         return flow
     }
-    private func flowUsage(_ router: any RouterClient) async throws -> Dataplane_V1_TableUsage? {
-        try await router.status().tables.first { $0.name.lowercased().hasPrefix("flow") }
-    }
+    private func flowUsage(_ status: API.Status) -> Dataplane_V1_TableUsage? { status.tables.first { $0.name.lowercased().hasPrefix("flow") } }
     private func clock(_ date: Date) -> String {
         let seconds = UInt64(max(0, date.timeIntervalSince1970.rounded(.down))) % 86_400
         func two(_ value: UInt64) -> String { value < 10 ? "0\(value)" : "\(value)" }

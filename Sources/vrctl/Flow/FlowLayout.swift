@@ -3,12 +3,16 @@ import Foundation
 import NetTypes
 
 /// The layout of `flow -l`: two lines per entry for its ends, then what is known of it. Columns are fixed.
-/// Counts of created, added and deleted entries are not kept by the router and are not shown.
 enum FlowLayout {
-    static func header(usage: Dataplane_V1_TableUsage?) -> String {
-        let size = usage.map { "Flow table(size \($0.memoryBytes), entries \($0.capacity))\n\nEntries: Used \($0.used)\n\n" } ?? ""
-        return size + """
+    static func header(_ statistics: Dataplane_V1_FlowStatistics?, usage: Dataplane_V1_TableUsage?) -> String {
+        var text = usage.map { "Flow table(size \($0.memoryBytes), entries \($0.capacity))\n\n" } ?? ""
+        if let statistics {
+            text += "Entries: Created \(statistics.createdEntries) Deleted \(statistics.removedEntries) Used \(statistics.entries)"
+            text += " Aged \(statistics.aged) Closed \(statistics.closed) Evicted \(statistics.evicted) Held Packets \(statistics.heldPackets)\n\n"
+        }
+        return text + """
             Action:F=Forward, D=Drop N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
+             Flags:E=Evicted
             TCP(r=reverse):S=SYN, F=FIN, R=RST, C=HalfClose, E=Established, D=Dead
 
                 Index                Source:Port/Destination:Port                      Proto(V)
@@ -18,30 +22,71 @@ enum FlowLayout {
     }
 
     static func entry(_ flow: API.Flow) -> String {
+        var buffer = TextBuffer()
+        write(flow, to: &buffer)
+        return buffer.text
+    }
+
+    static func write(_ flow: API.Flow, to out: inout TextBuffer) {
         let key = flow.key
-        let indices = "\(flow.index)".aligned(9) + "<=>" + (flow.hasReverseIndex ? "\(flow.reverseIndex)" : "-").padded(13)
-        let source = "\(addressText(key.source)):\(key.sourcePort)".padded(50)
-        var text = indices + source + "\(key.protocol)".aligned(3) + " (\(key.vrf))\n"
-        text += String(repeating: " ", count: 25) + "\(addressText(key.destination)):\(key.destinationPort)\n"
-        text += "(Gen: \(flow.generation), Action:\(action(flow)), "
-        if !flow.tcpState.isEmpty { text += "TCP:\(printable(flow.tcpState)), " }
-        text += "NH:\(flow.nextHop),  Stats:\(flow.packets)/\(flow.bytes),\n"
-        if flow.hasTranslation { text += " Becomes \(target(flow.translation)),\n" }
-        let vif = ingress(flow).map { "\($0)" } ?? "-"
-        text += " SPort \(flow.udpSourcePort), Vif \(vif), Idle \(flow.idleSeconds) s, \(flow.isForward ? "forward" : "reverse"))\n\n"
-        return text
+        let line = out.column
+        out.put(flow.index, width: 9)
+        out.put("<=>")
+        if flow.hasReverseIndex { out.put(flow.reverseIndex) } else { out.put("-") }
+        out.pad(from: line, to: 25)
+        let source = out.column
+        out.put(address: key.source)
+        out.put(":")
+        out.put(key.sourcePort)
+        out.pad(from: source, to: 50)
+        out.put(key.protocol, width: 3)
+        out.put(" (")
+        out.put(key.vrf)
+        out.put(")\n                         ")
+        out.put(address: key.destination)
+        out.put(":")
+        out.put(key.destinationPort)
+        out.put("\n(Gen: ")
+        out.put(flow.generation)
+        out.put(", Action:")
+        put(action: flow, to: &out)
+        out.put(", Flags:")
+        if flow.evicted { out.put("E") }
+        out.put(", ")
+        if !flow.tcpState.isEmpty {
+            out.put("TCP:")
+            out.put(text: printable(flow.tcpState))
+            out.put(", ")
+        }
+        out.put("QOS:")
+        if flow.qosMap == 0 { out.put("-1") } else { out.put(flow.qosMap) }
+        out.put(", NH:")
+        out.put(flow.nextHop)
+        out.put(",  Stats:")
+        out.put(flow.packets)
+        out.put("/")
+        out.put(flow.bytes)
+        out.put(",\n")
+        if flow.hasTranslation { out.put(text: " Becomes \(target(flow.translation)),\n") }
+        out.put(" SPort ")
+        out.put(flow.udpSourcePort)
+        out.put(", Vif ")
+        if let vif = ingress(flow) { out.put(vif) } else { out.put("-") }
+        out.put(", Idle ")
+        out.put(flow.idleSeconds)
+        if flow.isForward { out.put(" s, forward)\n\n") } else { out.put(" s, reverse)\n\n") }
     }
 
     /// Nil (all ones on the wire) for an entry that no packet has taken yet.
     private static func ingress(_ flow: API.Flow) -> UInt32? { flow.ingressVif == .max ? nil : flow.ingressVif }
 
-    private static func action(_ flow: API.Flow) -> String {
+    private static func put(action flow: API.Flow, to out: inout TextBuffer) {
         switch flow.action {
-        case .forward: "F"
-        case .drop: flow.dropReason.isEmpty ? "D" : "D(\(printable(flow.dropReason)))"
-        case .nat: "N(\(letters(flow.translation)))"
-        case .unspecified: "-"
-        case .UNRECOGNIZED(let value): "?\(value)"
+        case .forward: out.put("F")
+        case .drop: out.put(text: flow.dropReason.isEmpty ? "D" : "D(\(printable(flow.dropReason)))")
+        case .nat: out.put(text: "N(\(letters(flow.translation)))")
+        case .unspecified: out.put("-")
+        case .UNRECOGNIZED(let value): out.put(text: "?\(value)")
         }
     }
 
@@ -81,54 +126,13 @@ enum FlowLayout {
             "index": JSON(flow.index), "reverseIndex": flow.hasReverseIndex ? JSON(flow.reverseIndex) : .null, "vrf": JSON(flow.key.vrf),
             "protocol": JSON(flow.key.protocol), "source": JSON(addressText(flow.key.source)), "sourcePort": JSON(flow.key.sourcePort),
             "destination": JSON(addressText(flow.key.destination)), "destinationPort": JSON(flow.key.destinationPort), "action": JSON(action),
+            "dropReason": flow.dropReason.isEmpty ? .null : JSON(flow.dropReason),
             "translation": flow.hasTranslation ? json(flow.translation) : .null, "isForward": JSON(flow.isForward), "tcpState": JSON(flow.tcpState),
             "packets": JSON(flow.packets), "bytes": JSON(flow.bytes),
-            "nextHop": JSON(flow.nextHop), "ingressVif": JSON(ingress(flow)), "udpSourcePort": JSON(flow.udpSourcePort),
-            "idleSeconds": JSON(flow.idleSeconds), "generation": JSON(flow.generation), "cookie": JSON(cookieText(flow.cookie)),
-        ]
-    }
-}
-
-/// The sums `flow -s` prints.
-struct FlowSummary {
-    private(set) var entries: UInt64 = 0, forward: UInt64 = 0, dropping: UInt64 = 0, packets: UInt64 = 0, bytes: UInt64 = 0
-    private(set) var byProtocol: [UInt32: UInt64] = [:]
-    private(set) var byVRF: [UInt32: UInt64] = [:]
-
-    mutating func add(_ flow: API.Flow) {
-        entries &+= 1
-        if flow.isForward { forward &+= 1 }
-        if flow.action == .drop { dropping &+= 1 }
-        packets &+= flow.packets
-        bytes &+= flow.bytes
-        byProtocol[flow.key.protocol, default: 0] &+= 1
-        byVRF[flow.key.vrf, default: 0] &+= 1
-    }
-
-    var text: String {
-        let protocols = byProtocol.sorted { $0.key < $1.key }.map { "\(IPProtocolName.text($0.key)) \($0.value)" }.joined(separator: ", ")
-        let vrfs = byVRF.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", ")
-        return """
-            Flow Statistics
-            ---------------
-            Entries             : \(entries) (forward \(forward), reverse \(entries &- forward))
-            Dropping entries    : \(dropping)
-            Packets             : \(packets)
-            Bytes               : \(bytes)
-            Entries by protocol : \(protocols.isEmpty ? "-" : protocols)
-            Entries by VRF      : \(vrfs.isEmpty ? "-" : vrfs)
-
-            """
-    }
-
-    var json: JSON {
-        [
-            "flowStatistics": [
-                "entries": JSON(entries), "forward": JSON(forward), "reverse": JSON(entries &- forward), "dropping": JSON(dropping),
-                "packets": JSON(packets), "bytes": JSON(bytes),
-                "byProtocol": .object(byProtocol.sorted { $0.key < $1.key }.map { .init(key: IPProtocolName.text($0.key), value: JSON($0.value)) }),
-                "byVrf": .object(byVRF.sorted { $0.key < $1.key }.map { .init(key: "\($0.key)", value: JSON($0.value)) }),
-            ]
+            "nextHop": JSON(flow.nextHop), "ingressVif": JSON(ingress(flow)), "ownerVif": flow.ownerVif == .max ? .null : JSON(flow.ownerVif),
+            "udpSourcePort": JSON(flow.udpSourcePort), "qosMap": flow.qosMap == 0 ? .null : JSON(flow.qosMap),
+            "idleSeconds": JSON(flow.idleSeconds), "generation": JSON(flow.generation), "evicted": JSON(flow.evicted),
+            "cookie": JSON(cookieText(flow.cookie)),
         ]
     }
 }

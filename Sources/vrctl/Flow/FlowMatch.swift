@@ -3,7 +3,7 @@ import NetTypes
 
 /// A filter on flows, as `flow --match` takes it:
 ///
-///     IP[:port][,IP[:port]] [& vrf N] [& proto tcp|udp|icmp|icmp6|sctp|number]
+///     IP[:port][,IP[:port]] [& vrf N] [& proto tcp|udp|icmp|icmp6|sctp|number] [& vif N] [& action F|D|N] [& reason SG]
 ///
 /// `*` stands for any address or any port; an IPv6 address with a port is written `[fd00::1]:80`. Terms may come in any order, each
 /// once. One endpoint matches either end of a flow; two match a flow between them, in either direction.
@@ -18,29 +18,37 @@ struct FlowMatch: Hashable, Sendable {
     /// IP protocol number.
     var proto: UInt32?
 
-    func matches(_ flow: API.Flow) -> Bool {
-        let key = flow.key
-        if let vrf, key.vrf != vrf { return false }
-        if let proto, key.protocol != proto { return false }
-        guard let first = endpoints.first else { return true }
-        let source = (IPAddress(bytes: key.source), key.sourcePort), destination = (IPAddress(bytes: key.destination), key.destinationPort)
-        guard endpoints.count > 1 else { return first.matches(source) || first.matches(destination) }
-        let second = endpoints[1]
-        return first.matches(source) && second.matches(destination) || first.matches(destination) && second.matches(source)
-    }
-}
+    var action: Dataplane_V1_FlowAction = .unspecified
+    /// As `flow -l` shows it: SG, OutPolicy …
+    var reason: String?
+    /// The vif by which packets come in.
+    var vif: UInt32?
 
-extension FlowMatch.Endpoint {
-    func matches(_ end: (address: IPAddress?, port: UInt32)) -> Bool {
-        if let address, address != end.address { return false }
-        if let port, UInt32(port) != end.port { return false }
-        return true
+    /// What the router is asked for.
+    var filter: Dataplane_V1_FlowFilter {
+        var filter = Dataplane_V1_FlowFilter()
+        filter.endpoints = endpoints.map { end in
+            var message = Dataplane_V1_FlowEndpoint()
+            if let address = end.address { message.address = address.octets }
+            if let port = end.port { message.port = UInt32(port) }
+            return message
+        }
+        if let vrf { filter.vrf = vrf }
+        if let proto { filter.protocol = proto }
+        filter.action = action
+        if let reason { filter.dropReason = reason }
+        if let vif { filter.vif = vif }
+        return filter
     }
 }
 
 extension FlowMatch {
     /// Longest expression that is read, in octets.
     static let longest = 512
+    private static let terms: Set<String> = ["vrf", "proto", "vif", "action", "reason"]
+    private static let actions: [String: Dataplane_V1_FlowAction] = [
+        "f": .forward, "forward": .forward, "d": .drop, "drop": .drop, "n": .nat, "nat": .nat,
+    ]
 
     /// Throws a `Failure` of kind `usage` that quotes the offending part.
     init(_ text: String) throws(Failure) {
@@ -49,9 +57,9 @@ extension FlowMatch {
         for term in text.split(separator: "&", omittingEmptySubsequences: false) {
             let words = term.split(whereSeparator: { $0 == " " || $0 == "\t" })
             guard let word = words.first else {
-                throw .usage("--match '\(text)': a term is empty; write IP[:port][,IP[:port]] [& vrf N] [& proto tcp]")
+                throw .usage("--match '\(text)': a term is empty; write IP[:port][,IP[:port]] [& vrf N] [& proto tcp] [& vif N] [& action D] [& reason SG]")
             }
-            let kind = word == "vrf" || word == "proto" ? String(word) : "address"
+            let kind = Self.terms.contains(String(word)) ? String(word) : "address"
             guard seen.insert(kind).inserted else { throw .usage("--match '\(text)': the \(kind) term is given twice") }
             switch kind {
             case "vrf":
@@ -64,6 +72,21 @@ extension FlowMatch {
                     throw .usage("--match: '\(trimmed(term))' is not a protocol; write tcp, udp, icmp, icmp6, sctp or a number up to 255: proto tcp")
                 }
                 proto = number
+            case "vif":
+                // 3, or vif0/3 as `vif --list` writes it.
+                let text = words.count == 2 ? words[1] : "", digits = text.hasPrefix("vif0/") ? text.dropFirst(5) : text[...]
+                guard let number = UInt32(digits) else {
+                    throw .usage("--match: '\(trimmed(term))' is not a vif; write vif and its number: vif 3")
+                }
+                vif = number
+            case "action":
+                guard words.count == 2, let known = Self.actions[words[1].lowercased()] else {
+                    throw .usage("--match: '\(trimmed(term))' is not an action; write forward (F), drop (D) or nat (N): action D")
+                }
+                action = known
+            case "reason":
+                guard words.count == 2 else { throw .usage("--match: '\(trimmed(term))' is not a reason; write one as flow -l shows it: reason SG") }
+                reason = String(words[1])
             default:
                 endpoints = try Self.endpoints(words.joined())
             }

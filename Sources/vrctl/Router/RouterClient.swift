@@ -14,6 +14,9 @@ protocol RouterClient: Sendable {
     /// `worker` nil: wherever its load fits.
     func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws -> API.Result
     func explainPolicy(_ request: Dataplane_V1_ExplainPolicyRequest) async throws -> Dataplane_V1_ExplainPolicyResponse
+    /// The flow entries that match, some hundreds at a time.
+    func listFlows(_ filter: Dataplane_V1_FlowFilter, _ body: @escaping @Sendable ([API.Flow]) async throws -> Void) async throws
+    func summarizeFlows(_ filter: Dataplane_V1_FlowFilter) async throws -> Dataplane_V1_FlowSummary
     /// Copies of frames until the request's limit.
     func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws
 }

@@ -38,6 +38,7 @@ struct VifLayout {
         add("RX packets:\(vif.stats.rxPackets)  bytes:\(vif.stats.rxBytes)")
         add("TX packets:\(vif.stats.txPackets)  bytes:\(vif.stats.txBytes) errors:\(vif.stats.txErrors)")
         add("Drops:\(vif.stats.drops)")
+        if vif.keepsFlows { add(flows(vif)) }
         if let port { add("TX device packets:\(port.stats.txPackets)  bytes:\(port.stats.txBytes) errors:\(port.stats.txErrors)") }
         if let rates {
             add("RX rate   packets/s:\(rates.receivedPackets)  bits/s:\(rates.receivedBits)")
@@ -45,6 +46,16 @@ struct VifLayout {
             add("Drop rate packets/s:\(rates.drops)")
         }
         return lines.joined(separator: "\n") + "\n\n"
+    }
+
+    /// What counts for the vif; limits where there are any; what was refused and evicted where anything was.
+    private func flows(_ vif: API.Vif) -> String {
+        let stats = vif.stats
+        var text = "Flows:\(stats.flows)" + (vif.flowLimit > 0 ? " Limit:\(vif.flowLimit)" : "") + (vif.flowRate > 0 ? " Rate:\(vif.flowRate)/s" : "")
+        if stats.flowLimitDrops > 0 { text += " Over limit:\(stats.flowLimitDrops)" }
+        if stats.flowRateDrops > 0 { text += " Over rate:\(stats.flowRateDrops)" }
+        if stats.flowShareDrops > 0 { text += " Over share:\(stats.flowShareDrops)" }
+        return text + (stats.flowEvictions > 0 ? " Evicted:\(stats.flowEvictions)" : "")
     }
 
     /// `100`, `200.30`; `ad` marks an outer tag of 802.1ad where there is only that one, `q` one of 802.1Q where there are two.
@@ -191,6 +202,8 @@ struct VifLayout {
                 ])
         }
         if vif.hasMonitors { add("monitors", JSON(vif.monitors)) }
+        add("flowLimit", vif.flowLimit == 0 ? .null : JSON(vif.flowLimit))
+        add("flowRate", vif.flowRate == 0 ? .null : JSON(vif.flowRate))
         add("qosMap", vif.qosMap == 0 ? .null : JSON(vif.qosMap))
         add("flags", JSON(flags(vif)))
         add("nextHop", JSON(nextHops[vif.id]))
@@ -200,6 +213,8 @@ struct VifLayout {
             [
                 "rxPackets": JSON(vif.stats.rxPackets), "rxBytes": JSON(vif.stats.rxBytes), "txPackets": JSON(vif.stats.txPackets),
                 "txBytes": JSON(vif.stats.txBytes), "drops": JSON(vif.stats.drops), "txErrors": JSON(vif.stats.txErrors),
+                "flows": JSON(vif.stats.flows), "flowLimitDrops": JSON(vif.stats.flowLimitDrops), "flowRateDrops": JSON(vif.stats.flowRateDrops),
+                "flowShareDrops": JSON(vif.stats.flowShareDrops), "flowEvictions": JSON(vif.stats.flowEvictions),
             ])
         if let stats = port?.stats {
             add(

@@ -109,6 +109,16 @@ import Testing
             (0..<2000).map { routed("10.1.0.12", udp(1000 + $0, 2000)) }
         },
         Row(
+            .newFlowDrop, "a second flow of a vif that may have one", count: 1...1,
+            state: {
+                let test = TestRouter()
+                var spec = test.router.vifs(after: nil, limit: 100).first { $0.spec.name == "blue1" }!.spec
+                spec.flowLimit = 1
+                _ = test.router.apply([.upsert(.vif(spec))])
+                return test
+            }
+        ) { _ in (0..<2).map { routed("10.1.0.12", udp(1000 + $0, 2000)) } },
+        Row(
             .flowActionDrop, "a flow whose action is drop",
             state: {
                 with(

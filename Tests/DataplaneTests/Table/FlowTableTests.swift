@@ -284,7 +284,7 @@ import Testing
     }
 
     @Test func ageingIsBounded() {
-        let table = table(capacity: 4096)
+        let table = table(capacity: 8192)
         for number in 0..<2000 { _ = insert(table, key(number)) }
         #expect(table.age(lane: 0, now: 1_000_000, budget: 64) <= 64)
         #expect(table.count >= 4000 - 128)
