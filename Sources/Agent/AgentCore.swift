@@ -118,6 +118,7 @@ actor AgentCore {
         let inputs = DesiredState.Inputs(
             configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, securityGroups: config.securityGroups,
             securityGroupMembers: config.securityGroupMembers, networkPolicies: config.networkPolicies, networkPeers: config.networkPeers,
+            firewallPolicies: config.firewallPolicies,
             bindings: bindings, routes: routes.bestRoutes(),
             resolve: { resolver.mac(of: $0) })
         desired = DesiredState(inputs, allocator: &allocator)

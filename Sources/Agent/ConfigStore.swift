@@ -48,6 +48,7 @@ struct ConfigStore: Sendable {
     var networkPeers: [String: NetworkPeers] {
         objects.values.reduce(into: [:]) { if case .networkPeers(let peers) = $1 { $0[peers.name] = peers } }
     }
+    var firewallPolicies: [FirewallPolicy] { objects.values.compactMap { if case .firewallPolicy(let policy) = $0 { policy } else { nil } } }
     /// Ports of any node, whose names the workloads of their network may ask for.
     var portsByNetwork: [String: [Overlay.Port]] {
         objects.values.reduce(into: [:]) { if case .port(let port) = $1 { $0[port.network, default: []].append(port) } }

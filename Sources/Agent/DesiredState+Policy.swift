@@ -32,6 +32,11 @@ extension DesiredState {
             policies.ingress.append(ingress)
             policies.egress.append(egress)
         }
+        guard let ingress = addFirewall(of: port, isIngress: true, inputs, &allocator),
+            let egress = addFirewall(of: port, isIngress: false, inputs, &allocator)
+        else { return nil }
+        policies.ingress += ingress
+        policies.egress += egress
         return policies
     }
 
@@ -53,7 +58,8 @@ extension DesiredState {
             for (index, rule) in (inputs.securityGroups[group]?[keyPath: rules] ?? []).enumerated() {
                 var message = Dataplane_V1_PolicyRule(rule, name: "\(group)/\(direction)[\(index)]")
                 if case .group(let peer)? = rule.peer {
-                    guard let number = addGroup(peer, network: network, inputs, &allocator) else { return nil }
+                    let members = addresses(inputs.securityGroupMembers[peer]?.networks ?? [], near: network, inputs)
+                    guard let number = addGroup("\(network):\(peer)", members, &allocator) else { return nil }
                     message.remote.group = number.rawValue
                 }
                 policy.rules.append(message)
@@ -63,19 +69,15 @@ extension DesiredState {
         return id
     }
 
-    /// The members of a group in one network: the addresses of one network say nothing in another.
-    private mutating func addGroup(
-        _ name: String, network: String, _ inputs: Inputs, _ allocator: inout IdentifierAllocator
-    ) -> AddressGroupID? {
-        let key = "\(network):\(name)"
-        guard let id = allocator.addressGroup(key) else { return nil }
+    /// A set of addresses that rules name.
+    mutating func addGroup(_ name: String, _ addresses: [IPAddress], _ allocator: inout IdentifierAllocator) -> AddressGroupID? {
+        guard let id = allocator.addressGroup(name) else { return nil }
         guard objects[.addressGroup(id)] == nil else { return id }
-        let members = inputs.securityGroupMembers[name]?.networks.first { $0.name == network }?.addresses ?? []
         add(
             .with {
                 $0.addressGroup.id = id.rawValue
-                $0.addressGroup.name = key
-                $0.addressGroup.prefixes = members.map { Dataplane_V1_Prefix(IPPrefix(host: $0)) }
+                $0.addressGroup.name = name
+                $0.addressGroup.prefixes = addresses.map { Dataplane_V1_Prefix(IPPrefix(host: $0)) }
                 $0.addressGroup.cookie = agentCookie
             })
         return id

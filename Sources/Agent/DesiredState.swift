@@ -22,6 +22,7 @@ struct DesiredState: Sendable {
         var securityGroupMembers: [String: SecurityGroupMembers] = [:]
         var networkPolicies: [String: NetworkPolicy] = [:]
         var networkPeers: [String: NetworkPeers] = [:]
+        var firewallPolicies: [FirewallPolicy] = []
         var bindings: [PortBinding] = []
         var routes: [RouteStore.Key: RouteAdvertisement] = [:]
         /// Tunnel endpoint → MAC that frames for it go to; nil while it is not resolved.
@@ -55,6 +56,8 @@ struct DesiredState: Sendable {
 
     /// Addresses of local ports, for the networks connected with theirs.
     var leaks: [Leak] = []
+    /// By port: the policies that select it, in the order of their names.
+    private(set) var firewalls: [String: [FirewallPolicy]] = [:]
 
     static let fabricVif = VifID(0)
     static let hostVif = VifID(1)
@@ -65,6 +68,9 @@ struct DesiredState: Sendable {
 
     init(_ inputs: Inputs, allocator: inout IdentifierAllocator) {
         allocator.beginRound()
+        for policy in inputs.firewallPolicies.sorted(by: { $0.name < $1.name }) {
+            for port in policy.ports { firewalls[port, default: []].append(policy) }
+        }
         addNode(inputs)
         let byNetwork = Dictionary(grouping: inputs.bindings.filter { $0.port != nil }) { $0.port?.network ?? "" }
         for network in inputs.networks.values.sorted(by: { $0.name < $1.name }) {

@@ -30,7 +30,8 @@ public struct ConfigDistribution: Sendable {
     public mutating func subscribe(_ node: String, model: ConfigModel) -> [Update] {
         told[node] = [:]
         toldNetworks[node] = []
-        return difference(node, model) + names(node, model, changed: []) + [.endOfConfig]
+        var firewalls = FirewallResolver(model)
+        return difference(node, model, &firewalls) + names(node, model, changed: []) + [.endOfConfig]
     }
 
     public mutating func unsubscribe(_ node: String) {
@@ -53,6 +54,8 @@ public struct ConfigDistribution: Sendable {
                 if isJoined { affected.formUnion(nodesWithPolicies(model)) }
             case .networkPolicy: if !model.networks(withPolicy: change.key.name).isEmpty { affected.formUnion(nodesWithPolicies(model)) }
             case .port:
+                // Whoever has a policy by labels may mean it.
+                affected.formUnion(nodesWithFirewalls(model))
                 for case .port(let port)? in [change.old, change.new] {
                     affected.insert(port.node)
                     for group in port.securityGroups { affected.formUnion(model.nodes(namingGroup: group)) }
@@ -61,12 +64,18 @@ public struct ConfigDistribution: Sendable {
                     }
                 }
             case .securityGroup: affected.formUnion(model.nodes(usingGroup: change.key.name))
-            case .securityGroupMembers, .networkPeers: break
+            case .kubernetesPolicy:
+                for case .kubernetesPolicy(let policy)? in [change.old, change.new] {
+                    affected.formUnion(nodes(ofNamespace: policy.namespace, model))
+                }
+            case .namespace: affected.formUnion(nodesWithFirewalls(model))
+            case .securityGroupMembers, .networkPeers, .firewallPolicy: break
             }
         }
+        var firewalls = FirewallResolver(model)
         return affected.union(named.keys).sorted().compactMap { node in
             guard isSubscribed(node) else { return nil }
-            let own = affected.contains(node) ? difference(node, model) : [], ownSet = Set(own)
+            let own = affected.contains(node) ? difference(node, model, &firewalls) : [], ownSet = Set(own)
             let updates = own + names(node, model, changed: named[node] ?? []).filter { !ownSet.contains($0) }
             return updates.isEmpty ? nil : (node, updates)
         }
@@ -77,9 +86,14 @@ public struct ConfigDistribution: Sendable {
         model.networksWithPolicies.reduce(into: []) { $0.formUnion(model.nodes(usingNetwork: $1)) }
     }
 
+    private func nodesWithFirewalls(_ model: ConfigModel) -> Set<String> {
+        model.namespacesWithPolicies.reduce(into: []) { $0.formUnion(nodes(ofNamespace: $1, model)) }
+    }
+    private func nodes(ofNamespace name: String, _ model: ConfigModel) -> Set<String> { Set(model.ports(inNamespace: name).map(\.node)) }
+
     /// What an agent is told of a group's members; nil: nothing.
     public static func members(of group: String, forNode node: String, _ model: ConfigModel) -> SecurityGroupMembers? {
-        if case .securityGroupMembers(let members)? = desired(node, model)[ObjectKey(.securityGroupMembers, group)] { members } else { nil }
+        if case .securityGroupMembers(let members)? = objects(for: node, model)[ObjectKey(.securityGroupMembers, group)] { members } else { nil }
     }
 
     /// Ports of other nodes: all of a network that the agent has just come to, and just left, and those that changed.
@@ -98,7 +112,13 @@ public struct ConfigDistribution: Sendable {
         }
     }
 
-    static func desired(_ node: String, _ model: ConfigModel) -> [ObjectKey: ConfigObject] {
+    /// All that an agent is told of what concerns itself.
+    public static func objects(for node: String, _ model: ConfigModel) -> [ObjectKey: ConfigObject] {
+        var firewalls = FirewallResolver(model)
+        return desired(node, model, &firewalls)
+    }
+
+    private static func desired(_ node: String, _ model: ConfigModel, _ firewalls: inout FirewallResolver) -> [ObjectKey: ConfigObject] {
         var desired: [ObjectKey: ConfigObject] = [:]
         if let node = model.computeNode(node) { desired[ObjectKey(.computeNode, node.name)] = .computeNode(node) }
         for port in model.ports(onNode: node) {
@@ -107,6 +127,11 @@ public struct ConfigDistribution: Sendable {
         }
         addNetworkPolicies(&desired, model)
         addSecurityGroups(model.ports(onNode: node), &desired, model)
+        if !model.namespacesWithPolicies.isEmpty {
+            for policy in firewalls.policies(for: model.ports(onNode: node)) {
+                desired[ObjectKey(.firewallPolicy, policy.name)] = .firewallPolicy(policy)
+            }
+        }
         return desired
     }
 
@@ -129,6 +154,7 @@ public struct ConfigDistribution: Sendable {
                 peers.formUnion(group.peers)
             }
         }
+        networks = model.scope(of: networks)
         for peer in peers {
             let members = Dictionary(grouping: model.ports(inGroup: peer).filter { networks.contains($0.network) }) { $0.network }
             desired[ObjectKey(.securityGroupMembers, peer)] = .securityGroupMembers(
@@ -140,8 +166,8 @@ public struct ConfigDistribution: Sendable {
 
     /// In an order in which nothing ever refers to what is not there and no address is there twice: gone ports, then what is new or
     /// changed (what is referred to first), then other things gone.
-    private mutating func difference(_ node: String, _ model: ConfigModel) -> [Update] {
-        let desired = Self.desired(node, model), known = told[node] ?? [:]
+    private mutating func difference(_ node: String, _ model: ConfigModel, _ firewalls: inout FirewallResolver) -> [Update] {
+        let desired = Self.desired(node, model, &firewalls), known = told[node] ?? [:]
         told[node] = desired
         let gone = known.keys.filter { desired[$0] == nil }.sorted()
         let changed = desired.filter { known[$0.key] != $0.value }.sorted { $0.key < $1.key }

@@ -22,6 +22,11 @@ extension ConfigModel {
         }
     }
 
+    /// The networks whose addresses say something to ports of these: themselves, and those connected with them.
+    func scope(of networks: Set<String>) -> Set<String> {
+        networks.compactMap(virtualNetwork).reduce(into: networks) { $0.formUnion(connections(of: $1).map(\.name)) }
+    }
+
     /// What an agent with ports in the network has to know of others; nil: nothing.
     public func peers(of network: VirtualNetwork) -> NetworkPeers? {
         guard !network.policies.isEmpty else { return nil }

@@ -28,6 +28,8 @@ public struct ConfigModel: Sendable {
     private var groupsByPeer: [String: Set<String>] = [:]
     /// By NetworkPolicy: the networks that have it.
     private var networksByPolicy: [String: Set<String>] = [:]
+    private var portsByNamespace: [String: Set<String>] = [:]
+    private var policiesByNamespace: [String: Set<String>] = [:]
     private var vnis: [VNI: Set<String>] = [:]
     private var nodeAddresses: [IPAddress: Set<String>] = [:]
     private var addresses: [Member<IPAddress>: Set<String>] = [:]
@@ -67,6 +69,19 @@ public struct ConfigModel: Sendable {
     public func networks(withPolicy name: String) -> Set<String> { networksByPolicy[name] ?? [] }
     /// The networks that have policies.
     var networksWithPolicies: Set<String> { networksByPolicy.values.reduce(into: []) { $0.formUnion($1) } }
+    public func kubernetesPolicies(inNamespace name: String) -> [KubernetesPolicy] {
+        (policiesByNamespace[name] ?? []).sorted().compactMap {
+            if case .kubernetesPolicy(let policy) = objects[ObjectKey(.kubernetesPolicy, $0)] { policy } else { nil }
+        }
+    }
+    /// The namespaces that have policies of Kubernetes, and those that have ports.
+    var namespacesWithPolicies: Dictionary<String, Set<String>>.Keys { policiesByNamespace.keys }
+    var namespacesWithPorts: Dictionary<String, Set<String>>.Keys { portsByNamespace.keys }
+    public func ports(inNamespace name: String) -> [Port] { (portsByNamespace[name] ?? []).sorted().compactMap(port) }
+    /// The labels of a namespace, which need not be there as an object.
+    public func labels(ofNamespace name: String) -> [String: String] {
+        if case .namespace(let namespace) = objects[ObjectKey(.namespace, name)] { namespace.labels } else { Namespace.labels(ofNamed: name) }
+    }
     public func ports(inGroup name: String) -> [Port] { (portsByGroup[name] ?? []).sorted().compactMap(port) }
     /// The nodes with a port of this group.
     public func nodes(usingGroup name: String) -> Set<String> { Set((portsByGroup[name] ?? []).compactMap { port($0)?.node }) }
@@ -133,7 +148,7 @@ extension ConfigModel {
             case .virtualNetwork: portsByNetwork[key.name] ?? []
             case .computeNode: portsByNode[key.name] ?? []
             case .securityGroup: portsByGroup[key.name] ?? []
-            case .port, .securityGroupMembers, .networkPolicy, .networkPeers: Set<String>()
+            case .port, .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .kubernetesPolicy, .firewallPolicy: Set<String>()
             }
         guard users.isEmpty else { throw .inUse(key, by: users.sorted()) }
         if key.kind == .securityGroup, let user = (groupsByPeer[key.name] ?? []).subtracting([key.name]).min() { throw .named(key, by: user) }
@@ -150,7 +165,7 @@ extension ConfigModel {
             network.vni = known.vni
             object = .virtualNetwork(network)
         }
-        if let old, old.spec == object.spec { return Change(key: object.key, action: .unchanged, old: old, new: old) }
+        if let old, old.declared == object.declared { return Change(key: object.key, action: .unchanged, old: old, new: old) }
         object.metadata.uid = old?.metadata.uid ?? makeUID()
         object.metadata.generation = (old?.metadata.generation ?? 0) + 1
         if let old { remove(old) }
@@ -185,10 +200,12 @@ extension ConfigModel {
             for policy in network.policies { update(&networksByPolicy, policy, network.name) }
         case .computeNode(let node): update(&nodeAddresses, node.address, node.name)
         case .securityGroup(let group): for peer in group.peers { update(&groupsByPeer, peer, group.name) }
-        case .securityGroupMembers, .networkPolicy, .networkPeers: break
+        case .kubernetesPolicy(let policy): update(&policiesByNamespace, policy.namespace, policy.name)
+        case .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .firewallPolicy: break
         case .port(let port):
             update(&portsByNode, port.node, port.name)
             update(&portsByNetwork, port.network, port.name)
+            update(&portsByNamespace, port.namespace, port.name)
             update(&macs, Member(owner: port.network, value: port.mac), port.name)
             for address in port.addresses { update(&addresses, Member(owner: port.network, value: address), port.name) }
             for group in port.securityGroups { update(&portsByGroup, group, port.name) }
@@ -215,6 +232,8 @@ extension ConfigModel {
                 ("SecurityGroup \($0) does not exist; put it before or beside this one", "spec")
             }
         case .networkPolicy(let policy)?: problem(with: policy)
+        case .namespace?, .kubernetesPolicy?: nil
+        case .firewallPolicy?: ("FirewallPolicies are made by the controller; write NetworkPolicies of networking.k8s.io/v1", "kind")
         case .networkPeers?: ("NetworkPeers are made by the controller; attach NetworkPolicies to the networks", "kind")
         case .securityGroupMembers?: ("SecurityGroupMembers are made by the controller; list the group in the ports' securityGroups", "kind")
         case nil: nil

@@ -155,7 +155,7 @@ public enum HTTPAPI {
 
     /// Each leaf of the spec that differs; one that is on one side only has no `from` or no `to`.
     static func difference(_ change: ConfigModel.Change) -> ConfigValue {
-        let old = change.old?.spec.leaves(path: "spec") ?? [], new = change.new?.spec.leaves(path: "spec") ?? []
+        let old = change.old?.declared.leaves() ?? [], new = change.new?.declared.leaves() ?? []
         let before = Dictionary(old, uniquingKeysWith: { first, _ in first }), after = Dictionary(new, uniquingKeysWith: { first, _ in first })
         var changes: [ConfigValue] = []
         for path in new.map(\.path) + old.map(\.path).filter({ after[$0] == nil }) where before[path] != after[path] {

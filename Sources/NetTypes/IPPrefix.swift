@@ -39,4 +39,27 @@ public struct IPPrefix: Hashable, Sendable, Comparable, CustomStringConvertible,
     public func contains(_ other: IPPrefix) -> Bool { other.length >= length && contains(other.address) }
     public static func < (a: IPPrefix, b: IPPrefix) -> Bool { a.address != b.address ? a.address < b.address : a.length < b.length }
     public var description: String { "\(address)/\(length)" }
+
+    /// The two prefixes that are one bit longer; nil: it is one address.
+    public var halves: (IPPrefix, IPPrefix)? {
+        guard length < address.bitWidth, let low = IPPrefix(masking: address, length: length + 1) else { return nil }
+        let upper: IPAddress =
+            switch address {
+            case .v4(let a): .v4(IPv4Address(rawValue: a.rawValue | 1 << (31 - UInt32(length))))
+            case .v6(let a):
+                length < 64
+                    ? .v6(IPv6Address(high: a.high | 1 << (63 - UInt64(length)), low: a.low))
+                    : .v6(IPv6Address(high: a.high, low: a.low | 1 << (127 - UInt64(length))))
+            }
+        return IPPrefix(masking: upper, length: length + 1).map { (low, $0) }
+    }
+
+    /// The fewest prefixes that make up this one without those. At most as many for each of them as an address has bits.
+    public func subtracting(_ others: [IPPrefix]) -> [IPPrefix] {
+        let inside = others.filter { contains($0) || $0.contains(self) }
+        if inside.isEmpty { return [self] }
+        if inside.contains(where: { $0.contains(self) }) { return [] }
+        guard let (low, high) = halves else { return [] }
+        return low.subtracting(inside) + high.subtracting(inside)
+    }
 }

@@ -23,7 +23,7 @@ public enum ConfigXML {
 extension ConfigObject {
     public var element: XMLElement {
         XMLElement(kind.rawValue, namespace: ConfigXML.namespace) {
-            metadata.value.element(named: "metadata")
+            metadata.wireValue.element(named: "metadata")
             spec.element(named: "spec")
         }
     }

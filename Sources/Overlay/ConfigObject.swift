@@ -15,6 +15,9 @@ public enum ConfigObject: Hashable, Sendable {
     case securityGroupMembers(SecurityGroupMembers)
     case networkPolicy(NetworkPolicy)
     case networkPeers(NetworkPeers)
+    case namespace(Namespace)
+    case kubernetesPolicy(KubernetesPolicy)
+    case firewallPolicy(FirewallPolicy)
 
     public var kind: ConfigKind {
         switch self {
@@ -25,6 +28,9 @@ public enum ConfigObject: Hashable, Sendable {
         case .securityGroupMembers: .securityGroupMembers
         case .networkPolicy: .networkPolicy
         case .networkPeers: .networkPeers
+        case .namespace: .namespace
+        case .kubernetesPolicy: .kubernetesPolicy
+        case .firewallPolicy: .firewallPolicy
         }
     }
     public var metadata: ObjectMetadata {
@@ -37,6 +43,9 @@ public enum ConfigObject: Hashable, Sendable {
             case .securityGroupMembers(let object): object.metadata
             case .networkPolicy(let object): object.metadata
             case .networkPeers(let object): object.metadata
+            case .namespace(let object): object.metadata
+            case .kubernetesPolicy(let object): object.metadata
+            case .firewallPolicy(let object): object.metadata
             }
         }
         set {
@@ -48,6 +57,9 @@ public enum ConfigObject: Hashable, Sendable {
             case .securityGroupMembers(var object): object.metadata = newValue; self = .securityGroupMembers(object)
             case .networkPolicy(var object): object.metadata = newValue; self = .networkPolicy(object)
             case .networkPeers(var object): object.metadata = newValue; self = .networkPeers(object)
+            case .namespace(var object): object.metadata = newValue; self = .namespace(object)
+            case .kubernetesPolicy(var object): object.metadata = newValue; self = .kubernetesPolicy(object)
+            case .firewallPolicy(var object): object.metadata = newValue; self = .firewallPolicy(object)
             }
         }
     }
@@ -64,21 +76,58 @@ public enum ConfigObject: Hashable, Sendable {
         case .securityGroupMembers(let object): object.spec
         case .networkPolicy(let object): object.spec
         case .networkPeers(let object): object.spec
+        case .namespace(let object): object.spec
+        case .kubernetesPolicy(let object): object.spec
+        case .firewallPolicy(let object): object.spec
         }
     }
 
-    /// `kind`, `metadata`, `spec`.
+    /// `kind`, `metadata`, `spec`; those of Kubernetes as it writes them.
     public var value: ConfigValue {
-        .map([.init("kind", .string(kind.rawValue)), .init("metadata", metadata.value), .init("spec", spec)])
+        switch self {
+        case .kubernetesPolicy:
+            .map([
+                .init("apiVersion", .string(KubernetesPolicy.apiVersion)), .init("kind", .string(KubernetesPolicy.kind)),
+                .init("metadata", metadata.kubernetesValue), .init("spec", spec),
+            ])
+        case .namespace:
+            .map([.init("apiVersion", .string(Namespace.apiVersion)), .init("kind", .string(kind.rawValue)), .init("metadata", metadata.value)])
+        default: .map([.init("kind", .string(kind.rawValue)), .init("metadata", metadata.value), .init("spec", spec)])
+        }
     }
 
-    static let keys = ["kind", "metadata", "spec"]
+    /// All that an operator decides: labels and namespace, and the spec.
+    public var declared: ConfigValue { .map([.init("metadata", .map(metadata.declared)), .init("spec", spec)]) }
+
+    static let keys = ["kind", "metadata", "spec"], kubernetesKeys = ["apiVersion", "kind", "metadata", "spec", "status"]
 
     /// Reads a whole object.
     public init(_ node: ConfigNode) throws(ConfigError) {
+        if node.hasKey("apiVersion") {
+            let fields = try node.mapping(keys: Self.kubernetesKeys)
+            let version = try fields.required("apiVersion").string(), kind = try fields.required("kind").string()
+            let metadata = try fields.required("metadata")
+            switch (version, kind) {
+            case (KubernetesPolicy.apiVersion, KubernetesPolicy.kind):
+                self = .kubernetesPolicy(
+                    try KubernetesPolicy(metadata: ObjectMetadata(kubernetes: metadata, isNamespaced: true), spec: fields.required("spec")))
+            case (Namespace.apiVersion, "Namespace"):
+                self = .namespace(try Namespace(metadata: ObjectMetadata(kubernetes: metadata, isNamespaced: false), spec: fields["spec"]))
+            default:
+                throw fields.error(
+                    "kind",
+                    "\(kind.prefix(64)) of \(version.prefix(64)) has no meaning here; of Kubernetes there are NetworkPolicy (networking.k8s.io/v1) and Namespace (v1)"
+                )
+            }
+            return
+        }
         let fields = try node.mapping(keys: Self.keys)
         let kind = try fields.required("kind").choice(ConfigKind.self)
         let metadata = try ObjectMetadata(fields.required("metadata"), kind: kind)
+        if kind == .namespace {
+            self = .namespace(try Namespace(metadata: metadata, spec: fields["spec"]))
+            return
+        }
         let spec = try fields.required("spec")
         switch kind {
         case .virtualNetwork: self = .virtualNetwork(try VirtualNetwork(metadata: metadata, spec: spec))
@@ -88,6 +137,9 @@ public enum ConfigObject: Hashable, Sendable {
         case .securityGroupMembers: self = .securityGroupMembers(try SecurityGroupMembers(metadata: metadata, spec: spec))
         case .networkPolicy: self = .networkPolicy(try NetworkPolicy(metadata: metadata, spec: spec))
         case .networkPeers: self = .networkPeers(try NetworkPeers(metadata: metadata, spec: spec))
+        case .namespace: self = .namespace(try Namespace(metadata: metadata, spec: spec))
+        case .kubernetesPolicy: self = .kubernetesPolicy(try KubernetesPolicy(metadata: metadata, spec: spec))
+        case .firewallPolicy: self = .firewallPolicy(try FirewallPolicy(metadata: metadata, spec: spec))
         }
     }
 }
@@ -98,6 +150,11 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
     case networkPolicy = "NetworkPolicy"
     /// Made by the controller, for agents.
     case networkPeers = "NetworkPeers"
+    case namespace = "Namespace"
+    /// In documents a NetworkPolicy with the `apiVersion` of Kubernetes.
+    case kubernetesPolicy = "KubernetesNetworkPolicy"
+    /// Made by the controller, for agents.
+    case firewallPolicy = "FirewallPolicy"
     case virtualNetwork = "VirtualNetwork"
     case securityGroup = "SecurityGroup"
     /// Made by the controller, for agents.
@@ -105,7 +162,9 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
     case port = "Port"
 
     /// What operators write.
-    public static let allCases: [ConfigKind] = [.computeNode, .networkPolicy, .virtualNetwork, .securityGroup, .port]
+    public static let allCases: [ConfigKind] = [
+        .computeNode, .networkPolicy, .virtualNetwork, .securityGroup, .namespace, .kubernetesPolicy, .port,
+    ]
 
     private var rank: Int {
         switch self {
@@ -115,7 +174,10 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
         case .virtualNetwork: 3;
         case .securityGroup: 4;
         case .securityGroupMembers: 5;
-        case .port: 6
+        case .namespace: 6;
+        case .kubernetesPolicy: 7;
+        case .firewallPolicy: 8;
+        case .port: 9
         }
     }
     public static func < (a: ConfigKind, b: ConfigKind) -> Bool { a.rank < b.rank }
@@ -143,22 +205,74 @@ public struct ObjectMetadata: Hashable, Sendable {
     public var uid: String?
     /// Counts the changes of the spec from 1; 0 for an object that was never stored.
     public var generation: Int
+    /// Of Ports and of policies of Kubernetes; nil: `default`.
+    public var namespace: String?
+    /// Of Ports and Namespaces. They are for the controller, who tells agents what follows from them.
+    public var labels: [String: String]
 
-    public init(name: String, uid: String? = nil, generation: Int = 0) {
+    public init(name: String, uid: String? = nil, generation: Int = 0, namespace: String? = nil, labels: [String: String] = [:]) {
         self.name = name
         self.uid = uid
         self.generation = generation
+        self.namespace = namespace
+        self.labels = labels
     }
 
     init(_ node: ConfigNode, kind: ConfigKind) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["name", "uid", "generation"])
-        name = try fields.required("name").objectName(kind)
+        var keys = ["name", "uid", "generation"]
+        if kind == .port || kind == .kubernetesPolicy { keys.append("namespace") }
+        if kind == .port || kind == .namespace { keys.append("labels") }
+        let fields = try node.mapping(keys: keys)
+        let name = try fields.required("name")
+        self.init(
+            name: kind == .namespace ? try name.namespaceName() : try name.objectName(kind), uid: try fields["uid"]?.string(),
+            generation: try fields["generation"]?.integer(in: 0...Int(Int32.max)) ?? 0,
+            namespace: keys.contains("namespace") ? try fields["namespace"]?.namespaceName() : nil,
+            labels: keys.contains("labels") ? try fields["labels"]?.labels() ?? [:] : [:])
+    }
+
+    /// Of a document of Kubernetes; what the API server adds to it has no meaning here.
+    init(kubernetes node: ConfigNode, isNamespaced: Bool) throws(ConfigError) {
+        let fields = try node.mapping(keys: [
+            "name", "namespace", "labels", "annotations", "uid", "generation", "creationTimestamp", "resourceVersion", "managedFields", "selfLink",
+            "ownerReferences", "finalizers",
+        ])
+        let given = try fields.required("name")
+        if !isNamespaced {
+            self.init(name: try given.namespaceName(), labels: try fields["labels"]?.labels() ?? [:])
+        } else {
+            let name = try given.value("a name: at most 253 lower-case letters, digits, '-' and '.'") { KubernetesName.isSubdomain($0) ? $0 : nil }
+            let namespace = try fields["namespace"]?.namespaceName() ?? Namespace.nameOfDefault
+            self.init(name: "\(namespace):\(name)", namespace: namespace)
+        }
         uid = try fields["uid"]?.string()
         generation = try fields["generation"]?.integer(in: 0...Int(Int32.max)) ?? 0
     }
 
+    /// With the name inside its namespace.
+    var kubernetesValue: ConfigValue {
+        var inner = self
+        inner.name = String(name.dropFirst((namespace ?? "").utf8.count + 1))
+        return inner.value
+    }
+
+    /// What an operator decides of it beside the name.
+    var declared: [ConfigValue.Field] {
+        var fields: [ConfigValue.Field] = []
+        if let namespace { fields.append(.init("namespace", .string(namespace))) }
+        if !labels.isEmpty { fields.append(.init("labels", ConfigValue(labels: labels))) }
+        return fields
+    }
+
+    /// Without the labels, whose names need not be those of elements.
+    var wireValue: ConfigValue {
+        var told = self
+        told.labels = [:]
+        return told.value
+    }
+
     var value: ConfigValue {
-        var fields = [ConfigValue.Field("name", .string(name))]
+        var fields = [ConfigValue.Field("name", .string(name))] + declared
         if let uid { fields.append(.init("uid", .string(uid))) }
         if generation > 0 { fields.append(.init("generation", .integer(generation))) }
         return .map(fields)
@@ -191,7 +305,8 @@ extension ConfigKind {
             default: false
             }
         }
-        return text.utf8.count <= 253 && text.unicodeScalars.first.map(isWord) == true
+        // Those made of a policy's name and its namespace are longer.
+        return text.utf8.count <= (self == .kubernetesPolicy || self == .firewallPolicy ? 317 : 253) && text.unicodeScalars.first.map(isWord) == true
             && text.unicodeScalars.allSatisfy { isWord($0) || $0 == "-" || $0 == "_" || $0 == "." || ($0 == ":" && !isNode) }
     }
 }

@@ -12,6 +12,20 @@ public struct Port: Hashable, Sendable {
     public var interface: String?
     /// The names of its security groups; without one, everything may reach it and it may reach everything.
     public var securityGroups: [String] = []
+    /// What its workload listens at, by the names that policies of Kubernetes know.
+    public var namedPorts: [NamedPort] = []
+    public struct NamedPort: Hashable, Sendable {
+        public var name: String
+        /// IP protocol number: TCP, UDP or SCTP.
+        public var proto: UInt8
+        public var number: UInt16
+        public init(name: String, proto: UInt8 = 6, number: UInt16) {
+            self.name = name
+            self.proto = proto
+            self.number = number
+        }
+    }
+    public var namespace: String { metadata.namespace ?? Namespace.nameOfDefault }
 
     public var name: String { metadata.name }
     public var uid: String? { metadata.uid }
@@ -30,7 +44,8 @@ public struct Port: Hashable, Sendable {
     }
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["network", "node", "mac", "addresses", "interface", "securityGroups", "flowLimit", "flowRate"])
+        let fields = try node.mapping(
+            keys: ["network", "node", "mac", "addresses", "interface", "securityGroups", "namedPorts", "flowLimit", "flowRate"])
         let network = try fields.required("network").objectName(.virtualNetwork)
         let computeNode = try fields.required("node").objectName(.computeNode)
         let macField = try fields.required("mac")
@@ -58,6 +73,14 @@ public struct Port: Hashable, Sendable {
             if securityGroups.contains(name) { throw item.error("\(name) is listed twice") }
             securityGroups.append(name)
         }
+        for item in try fields["namedPorts"]?.list() ?? [] {
+            let fields = try item.mapping(keys: ["name", "port", "protocol"])
+            let named = NamedPort(
+                name: try fields.required("name").portName(), proto: try fields["protocol"]?.choice(KubernetesPolicy.protocols) ?? 6,
+                number: try fields.required("port").integer(in: 1...65535))
+            if namedPorts.contains(where: { $0.name == named.name && $0.proto == named.proto }) { throw item.error("\(named.name) is there already") }
+            namedPorts.append(named)
+        }
     }
 
     var spec: ConfigValue {
@@ -67,6 +90,15 @@ public struct Port: Hashable, Sendable {
         ]
         if let interface { fields.append(.init("interface", .string(interface))) }
         if !securityGroups.isEmpty { fields.append(.init("securityGroups", .list(securityGroups.map { .string($0) }))) }
+        if !namedPorts.isEmpty {
+            let list = namedPorts.map { named in
+                let proto = KubernetesPolicy.protocols.first { $0.value == named.proto }?.key ?? "\(named.proto)"
+                return ConfigValue.map([
+                    .init("name", .string(named.name)), .init("port", .integer(Int(named.number))), .init("protocol", .string(proto)),
+                ])
+            }
+            fields.append(.init("namedPorts", .list(list)))
+        }
         if flowLimit > 0 { fields.append(.init("flowLimit", .integer(flowLimit))) }
         if flowRate > 0 { fields.append(.init("flowRate", .integer(flowRate))) }
         return .map(fields)

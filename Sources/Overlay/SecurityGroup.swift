@@ -78,7 +78,9 @@ extension SecurityGroup.Rule {
         proto = try fields["protocol"]?.ipProtocol()
         let isICMP = proto == 1 || proto == 58
         if let given = fields["ports"] {
-            guard proto.map(ProtocolName.withPorts.contains) == true else { throw given.error("ports are of tcp, udp, sctp and dccp: give the protocol") }
+            guard proto.map(ProtocolName.withPorts.contains) == true else {
+                throw given.error("ports are of tcp, udp, sctp and dccp: give the protocol")
+            }
             ports = try given.portRanges()
         }
         for key in ["icmpType", "icmpCode"] {
@@ -163,23 +165,20 @@ public struct SecurityGroupMembers: Hashable, Sendable {
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
         var networks: [Network] = []
-        for item in try node.mapping(keys: ["networks"])["networks"]?.list() ?? [] {
-            let fields = try item.mapping(keys: ["name", "addresses"])
-            var addresses: [IPAddress] = []
-            for address in try fields.required("addresses").list() { addresses.append(try address.address()) }
-            networks.append(Network(name: try fields.required("name").objectName(.virtualNetwork), addresses: addresses))
-        }
+        for item in try node.mapping(keys: ["networks"])["networks"]?.list() ?? [] { networks.append(try Network(item)) }
         self.init(metadata: metadata, networks: networks)
     }
 
-    var spec: ConfigValue {
-        .map([
-            .init(
-                "networks",
-                .list(
-                    networks.map {
-                        .map([.init("name", .string($0.name)), .init("addresses", .list($0.addresses.map { .string($0.description) }))])
-                    }))
-        ])
+    var spec: ConfigValue { .map([.init("networks", .list(networks.map(\.value)))]) }
+}
+
+extension SecurityGroupMembers.Network {
+    init(_ node: ConfigNode) throws(ConfigError) {
+        let fields = try node.mapping(keys: ["name", "addresses"])
+        var addresses: [IPAddress] = []
+        for address in try fields["addresses"]?.list() ?? [] { addresses.append(try address.address()) }
+        self.init(name: try fields.required("name").objectName(.virtualNetwork), addresses: addresses)
     }
+
+    var value: ConfigValue { .map([.init("name", .string(name)), .init("addresses", .list(addresses.map { .string($0.description) }))]) }
 }

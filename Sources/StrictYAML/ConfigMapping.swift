@@ -56,6 +56,11 @@ extension ConfigNode {
         return ConfigMapping(node: self, entries: entries)
     }
 
+    /// Whether the node is a mapping with this key.
+    public func hasKey(_ key: String) -> Bool {
+        if case .mapping(let entries) = content { entries.contains { $0.key == key } } else { false }
+    }
+
     /// The node as a mapping from names of the operator's own choice, in the order written.
     public func entries() throws(ConfigError) -> [Entry] {
         guard case .mapping(let entries) = content else { throw mismatch("a mapping") }

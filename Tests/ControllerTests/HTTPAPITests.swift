@@ -50,7 +50,9 @@ import Testing
             #expect(
                 reply.status == 404
                     && reply.value["error"]?["message"]
-                        == .string("there is no kind 'Prt'; the kinds are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Port")
+                        == .string(
+                            "there is no kind 'Prt'; the kinds are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port"
+                        )
             )
 
             reply = try await controller.json("GET", "/v1/status")

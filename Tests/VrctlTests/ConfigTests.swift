@@ -116,6 +116,13 @@ import Testing
                 200,
                 #"{"objects":[{"kind":"NetworkPolicy","metadata":{"name":"shop"},"spec":{"rules":[{"action":"pass","direction":"<>","protocol":"tcp","source":{"network":"blue"},"destination":{"prefixes":["10.2.0.0/24"]},"ports":[80,"90-99"]},{"action":"deny","direction":">"}]}}]}"#
             ),
+            "GET /v1/objects?kind=Namespace": (
+                200, #"{"objects":[{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"prod","labels":{"team":"a","tier":"1"}}}]}"#
+            ),
+            "GET /v1/objects?kind=KubernetesNetworkPolicy": (
+                200,
+                #"{"objects":[{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"db","namespace":"prod"},"spec":{"podSelector":{"matchLabels":{"role":"db"},"matchExpressions":[{"key":"x","operator":"In","values":["a","b"]}]},"ingress":[{}],"policyTypes":["Ingress"]}},{"kind":"NetworkPolicy","metadata":{"name":"deny","namespace":"prod"},"spec":{"podSelector":{},"policyTypes":["Ingress","Egress"]}}]}"#
+            ),
             "GET /v1/objects?kind=ComputeNode": (
                 200, #"{"objects":[{"kind":"ComputeNode","metadata":{"name":"node1"},"spec":{"address":"10.0.0.11"}}]}"#
             ),
@@ -137,6 +144,15 @@ import Testing
                 SecurityGroup
                 NAME   INGRESS   EGRESS
                 web    1 rule    0 rules
+
+                Namespace
+                NAME   LABELS
+                prod   team=a,tier=1
+
+                KubernetesNetworkPolicy
+                NAMESPACE   NAME   PORTS              INGRESS   EGRESS
+                prod        db     role=db,x In a,b   1 rule    -
+                prod        deny   all                0 rules   0 rules
 
                 Port
                 NAME   NETWORK   NODE   MAC   ADDRESSES   INTERFACE
@@ -230,10 +246,28 @@ import Testing
         #expect(result == Run(code: 0, output: "Port/a/b deleted\nVirtualNetwork/v deleted\nComputeNode/n deleted\n", errors: ""))
     }
 
+    @Test func documentsOfKubernetes() throws {
+        let text = """
+            apiVersion: networking.k8s.io/v1
+            kind: NetworkPolicy
+            metadata: {name: db, namespace: prod, annotations: {a: b}}
+            spec: {}
+            ---
+            apiVersion: networking.k8s.io/v1
+            kind: NetworkPolicy
+            metadata: {name: db}
+            ---
+            {apiVersion: v1, kind: Namespace, metadata: {name: prod}}
+            """
+        let names = try Documents.names(text, source: "f")
+        #expect(names.map(\.name) == ["prod:db", "default:db", "prod"])
+        #expect(names.map(\.kind) == [.kubernetesPolicy, .kubernetesPolicy, .namespace])
+    }
+
     @Test(arguments: [
         (
             "kind: Thing\nmetadata: {name: x}",
-            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Port"
+            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port"
         ),
         ("metadata: {name: x}", "f:1:1: document 1: kind: is missing"),
         ("kind: Port", "f:1:1: document 1: metadata: is missing"),

@@ -4,8 +4,8 @@ import ArgumentParser
 /// What the objects mean is the controller's business; here they are kind, name and text.
 enum Kind: String, CaseIterable, Sendable {
     // In the order of dependence: a port needs the others.
-    case computeNode = "ComputeNode", networkPolicy = "NetworkPolicy", virtualNetwork = "VirtualNetwork", securityGroup = "SecurityGroup", port =
-        "Port"
+    case computeNode = "ComputeNode", networkPolicy = "NetworkPolicy", virtualNetwork = "VirtualNetwork", securityGroup = "SecurityGroup"
+    case namespace = "Namespace", kubernetesPolicy = "KubernetesNetworkPolicy", port = "Port"
 
     /// Lower case; the full name and its plural are understood too.
     private var shortNames: [String] {
@@ -14,6 +14,8 @@ enum Kind: String, CaseIterable, Sendable {
         case .networkPolicy: ["policy", "policies", "networkpolicies", "netpol", "netpols", "np"]
         case .virtualNetwork: ["network", "networks", "net", "nets", "vn", "vns"]
         case .securityGroup: ["group", "groups", "sg", "sgs"]
+        case .namespace: ["ns"]
+        case .kubernetesPolicy: ["kubernetesnetworkpolicies", "k8spolicy", "k8spolicies", "knp"]
         case .port: ["po"]
         }
     }
@@ -34,6 +36,6 @@ enum Kind: String, CaseIterable, Sendable {
 
 extension Kind: ExpressibleByArgument {
     init?(argument: String) { self.init(name: argument) }
-    static var allValueStrings: [String] { ["networks", "policies", "groups", "ports", "nodes"] }
+    static var allValueStrings: [String] { ["networks", "policies", "groups", "ports", "nodes", "namespaces", "k8spolicies"] }
     var defaultValueDescription: String { rawValue }
 }

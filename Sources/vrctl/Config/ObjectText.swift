@@ -37,12 +37,34 @@ enum ObjectText {
                 let rules = object["spec"]?["rules"]?.array ?? []
                 columns.add(name(object), "\(rules.count)", rules.first.map(ruleText) ?? "-")
             }
+        case .namespace:
+            columns = Columns("NAME", "LABELS")
+            for object in objects { columns.add(name(object), labels(object["metadata"]?["labels"])) }
+        case .kubernetesPolicy:
+            columns = Columns("NAMESPACE", "NAME", "PORTS", "INGRESS", "EGRESS")
+            for object in objects {
+                let spec = object["spec"], selector = spec?["podSelector"]
+                func rules(_ type: String) -> String {
+                    guard (spec?["policyTypes"]?.array ?? []).contains(where: { $0.text == type }) else { return "-" }
+                    let count = spec?[type.lowercased()]?.array.count ?? 0
+                    return count == 1 ? "1 rule" : "\(count) rules"
+                }
+                let expressions = (selector?["matchExpressions"]?.array ?? []).map {
+                    "\(cell($0["key"])) \(cell($0["operator"])) \(cell($0["values"]))"
+                }
+                let all = [labels(selector?["matchLabels"])].filter { $0 != "-" } + expressions
+                columns.add(
+                    cell(object["metadata"]?["namespace"]), name(object), all.isEmpty ? "all" : all.joined(separator: ","), rules("Ingress"),
+                    rules("Egress"))
+            }
         case .computeNode:
             columns = Columns("NAME", "ADDRESS")
             for object in objects { columns.add(name(object), cell(object["spec"]?["address"])) }
         }
         return columns.text
     }
+
+    private static func labels(_ value: JSON?) -> String { dash((value?.members ?? []).map { "\($0.key)=\(cell($0.value))" }.joined(separator: ",")) }
 
     /// `pass tcp blue <> red:80,443`.
     private static func ruleText(_ rule: JSON) -> String {
