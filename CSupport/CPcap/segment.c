@@ -27,11 +27,12 @@ typedef struct place {
 static int locate(const vr_frame *frame, place *at) {
     const uint8_t *p = frame->data;
     uint32_t network = ETHERNET;
-    if (frame->length < ETHERNET + VLAN + IPV6) return 0;
+    if (frame->length < ETHERNET + 2 * VLAN + IPV6) return 0;
     uint16_t type = read16(p + 12);
-    if (type == 0x8100 || type == 0x88A8) {
-        type = read16(p + 16);
+    // A service and a customer tag at most (802.1ad).
+    for (int depth = 0; depth < 2 && (type == 0x8100 || type == 0x88A8); depth++) {
         network += VLAN;
+        type = read16(p + network - 2);
     }
     const uint8_t *ip = p + network;
     if (type == 0x0800) {

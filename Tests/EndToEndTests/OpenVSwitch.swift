@@ -1,16 +1,20 @@
 import Foundation
 
-/// Open vSwitch's userspace datapath in a namespace of a site, with a database, sockets and logs of its own, so that an Open vSwitch of the machine sees nothing of it.
+/// Open vSwitch's userspace datapath in a namespace of a site, with a database, sockets and logs of its own, so that an Open vSwitch of the machine sees
+/// nothing of it.
 final class OpenVSwitch {
     private static let daemon = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
     private let site: Site
     private let namespace: String
     private let folder: String
+    private let usesDPDK: Bool
     private let database: Background
     private var daemon: Background?
+    private var devices = 0
 
-    init(_ site: Site, _ namespace: String) throws {
-        (self.site, self.namespace) = (site, namespace)
+    /// `usesDPDK`: ports are DPDK devices that a polling thread serves; else packet sockets.
+    init(_ site: Site, _ namespace: String, usesDPDK: Bool) throws {
+        (self.site, self.namespace, self.usesDPDK) = (site, namespace, usesDPDK)
         folder = site.path("ovs-\(namespace)")
         let folder = folder
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
@@ -22,7 +26,15 @@ final class OpenVSwitch {
         database = try Background(
             environment + ["ovsdb-server", "\(folder)/conf.db", "--remote=punix:\(folder)/db.sock", "--unixctl=\(folder)/db.ctl"])
         try eventually("ovsdb-server") { FileManager.default.fileExists(atPath: "\(folder)/db.sock") }
-        try control(["--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".", "other_config:vlan-limit=2"])
+        var words = ["--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".", "other_config:vlan-limit=2"]
+        if usesDPDK {
+            words += [
+                // Without hugepages, and with a pool of buffers per port: the one for all ports would take 700 MB.
+                "other_config:dpdk-init=true", "other_config:per-port-memory=true", "other_config:pmd-cpu-mask=0x1",
+                "other_config:dpdk-extra=--no-huge --legacy-mem -m 512 --no-shconf --no-pci --no-telemetry --log-level warning",
+            ]
+        }
+        try control(words)
         let daemon = try Background(
             site.inside(namespace, environment + [Self.daemon, "unix:\(folder)/db.sock", "--unixctl=\(folder)/vswitchd.ctl", "--no-chdir"]))
         self.daemon = daemon
@@ -53,7 +65,18 @@ final class OpenVSwitch {
 
     /// An interface of the namespace.
     func addPort(_ bridge: String, _ interface: String, _ options: String...) throws {
-        try control(["--", "add-port", bridge, interface] + options)
+        if usesDPDK {
+            devices += 1
+            try control(
+                ["--", "add-port", bridge, "d-\(interface)"] + options
+                    + [
+                        "--", "set", "interface", "d-\(interface)", "type=dpdk", "mtu_request=1600",
+                        // Of the drivers that need no hardware this one takes frames of more than 1518 octets.
+                        "options:dpdk-devargs=net_pcap\(devices),rx_iface_in=\(interface),tx_iface=\(interface)",
+                    ])
+        } else {
+            try control(["--", "add-port", bridge, interface] + options)
+        }
     }
 
     func addTunnel(_ bridge: String, _ name: String, _ type: String, _ options: String...) throws {

@@ -2,18 +2,18 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// Open vSwitch's userspace datapath on the other side: of a tunnel, of a mirror.
+    /// Open vSwitch's userspace datapath on the other side: of a tunnel, of a mirror, of a trunk.
     @Suite struct OpenVSwitchPeer {
-        /// The kernel finishes checksums and cuts segments before a frame is on these cables: what reads them has packet sockets without such offloads.
+        /// The kernel finishes checksums and cuts segments before a frame is on these cables: what reads them has no such offloads.
         private static let plainCables = """
             plain() { on $1 ethtool -K $2 tx off tso off gso off >/dev/null; }
 
             """
 
-        /// A network of layer 2 over VXLAN.
+        /// A network of layer 2 over VXLAN, with DPDK's ports and without.
         ///
         ///     work 10.8.0.10 ── vrouter 10.0.0.11 ══ VNI 5001 ══ 10.0.0.12 br-phy · br-int ── guest 10.8.0.20
-        @Test func vxlan() throws {
+        @Test(arguments: [true, false]) func vxlan(_ usesDPDK: Bool) throws {
             let site = try Site(
                 "ovs", ["router", "work", "ovs", "guest"],
                 network: Self.plainCables + """
@@ -32,7 +32,7 @@ extension EndToEnd {
                     done
                     """)
             let own = try site.mac("router", "underlay"), far = "02:00:00:00:0f:12"
-            let ovs = try OpenVSwitch(site, "ovs")
+            let ovs = try OpenVSwitch(site, "ovs", usesDPDK: usesDPDK)
             try ovs.addBridge("br-phy", address: "10.0.0.12/24", mac: far)
             try ovs.addBridge("br-int")
             try ovs.addPort("br-phy", "underlay")
@@ -94,7 +94,7 @@ extension EndToEnd {
                     done
                     """)
             let own = try site.mac("router", "underlay"), far = "02:00:00:00:0f:12"
-            let ovs = try OpenVSwitch(site, "ovs")
+            let ovs = try OpenVSwitch(site, "ovs", usesDPDK: false)
             try ovs.addBridge("br-phy", address: "10.0.0.12/24", mac: far)
             try ovs.addBridge("br-int")
             try ovs.addPort("br-phy", "underlay")
@@ -133,6 +133,86 @@ extension EndToEnd {
             }
             watcher.end(SIGINT)
             try site.expectSound("router", drops: ["nowhere_to_go"])
+        }
+
+        /// Sub-interfaces and what Open vSwitch makes of tags: one station behind a customer tag, one behind two tags, one behind none, all in networks of
+        /// their own with the same addresses.
+        ///
+        ///     work100 10.8.0.20 ── vlan 100 ─┐
+        ///     work30  10.8.0.20 ── 200.30   ─┼─ trunk ── vif 3, 50, 51 ── vrouter ── vif 60, 61, 62 ── peer100, peer30, peer0 10.8.0.10
+        ///     work0   10.8.0.20 ── untagged ─┘
+        @Test func vlansAndQinQ() throws {
+            let networks = ["100", "30", "0"]
+            let site = try Site(
+                "vlan", ["router", "ovs"] + networks.flatMap { ["work\($0)", "peer\($0)"] },
+                network: Self.plainCables + """
+                    for ns in router ovs; do on $ns sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1; done
+                    cable router trunk ovs trunk 1508
+                    plain router trunk
+                    for network in \(networks.joined(separator: " ")); do
+                        cable ovs port$network work$network eth0
+                        cable router tap$network peer$network eth0
+                        plain work$network eth0
+                        for side in "work 20" "peer 10"; do
+                            set -- $side
+                            ip -n $P$1$network address add 10.8.0.$2/24 dev eth0
+                            ip -n $P$1$network address add fd00:8::$2/64 dev eth0 nodad
+                        done
+                    done
+                    """)
+            let ovs = try OpenVSwitch(site, "ovs", usesDPDK: false)
+            try ovs.addBridge("br0")
+            for port in ["trunk"] + networks.map({ "port\($0)" }) { try ovs.addPort("br0", port) }
+            // 4096 says that there is a tag.
+            try ovs.setFlows(
+                "br0", "in_port=port100,actions=push_vlan:0x8100,set_field:\(4096 + 100)->vlan_vid,output:trunk",
+                "in_port=port30,actions=push_vlan:0x8100,set_field:\(4096 + 30)->vlan_vid,push_vlan:0x88a8,"
+                    + "set_field:\(4096 + 200)->vlan_vid,output:trunk",
+                "in_port=port0,actions=output:trunk", "priority=10,in_port=trunk,dl_vlan=100,actions=pop_vlan,output:port100",
+                "priority=10,in_port=trunk,dl_vlan=200,actions=pop_vlan,resubmit(,1)",
+                "table=1,dl_vlan=30,actions=pop_vlan,output:port30",
+                "priority=9,in_port=trunk,vlan_tci=0,actions=output:port0")
+            var objects = "  ports:\n    - {name: trunk, pcap: {interface: trunk}, mtu: 1500}\n"
+            for network in networks { objects += "    - {name: p\(network), pcap: {interface: tap\(network)}}\n" }
+            objects += """
+                  vrfs: [{id: 1, name: a, learnsMACs: true}, {id: 2, name: b, learnsMACs: true}, {id: 3, name: c, learnsMACs: true}]
+                  vifs:
+                    - {id: 3, name: trunk, kind: virtual, port: trunk, vrf: 3, mac: "00:00:5e:00:01:00"}
+                    - {id: 50, name: trunk.100, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100}}
+                    - {id: 51, name: trunk.200.30, kind: vlan, vrf: 2, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 200, innerID: 30}}
+                    - {id: 60, name: tap100, kind: virtual, port: p100, vrf: 1, mac: "00:00:5e:00:01:00"}
+                    - {id: 61, name: tap30, kind: virtual, port: p30, vrf: 2, mac: "00:00:5e:00:01:00"}
+                    - {id: 62, name: tap0, kind: virtual, port: p0, vrf: 3, mac: "00:00:5e:00:01:00"}
+                  nextHops:
+
+                """
+            for vif in [3, 50, 51, 60, 61, 62] { objects += "    - {id: \(vif), encap: {vif: \(vif)}}\n" }
+            for (vrf, (near, far)) in [(50, 60), (51, 61), (3, 62)].enumerated() {
+                objects += "    - {id: \(100 + vrf), multicast: {vrf: \(vrf + 1), local: [\(near), \(far)]}}\n"
+            }
+            objects += "  bridge:\n"
+            for vrf in 1...3 { objects += "    - {vrf: \(vrf), mac: \"ff:ff:ff:ff:ff:ff\", nextHop: \(99 + vrf)}\n" }
+            try site.startRouter("router", objects: objects)
+            for (network, vif) in zip(networks, ["50", "51", "3"]) {
+                try eventually("the first answer of network \(network)") {
+                    try Shell.run(site.inside("work\(network)", ["ping", "-n", "-c", "1", "-W", "1", "10.8.0.10"])).status == 0
+                }
+                // What passes by the sub-interface is seen there, without tags.
+                let dump = try Background(site.words("router", ["vifdump", "-i", vif, "-c", "2", "--plain", "icmp"]))
+                try eventually("the capture") {
+                    try site.vrctl("router", "tables").split(separator: "\n").contains { $0.hasPrefix("capture") && $0.contains(" 1 ") }
+                }
+                for (from, host) in [("work\(network)", "10"), ("peer\(network)", "20")] {
+                    try site.ping(from, "10.8.0.\(host)", "-M", "do", "-s", "1472")
+                    try site.ping(from, "fd00:8::\(host)", "-s", "8000")
+                }
+                let seen = try dump.ended(within: 5).output
+                #expect(seen.split(separator: "\n").count == 2 && !seen.contains("vlan"), "\(seen)")
+                try site.transfer("work\(network)", "peer\(network)", "10.8.0.10", mebibytes: 4)
+                try site.transfer("peer\(network)", "work\(network)", "fd00:8::20", mebibytes: 4)
+            }
+            // An answer may come before the question's source is learned, and the network does not flood.
+            try site.expectSound("router", drops: ["no_l2_route"])
         }
     }
 }
