@@ -116,7 +116,9 @@ extension AgentCore {
     private func audit(_ client: DataplaneClient) async throws {
         let status = try await client.status()
         var objects: [TableObject] = []
-        for table: Dataplane_V1_Table in [.port, .vrf, .vif, .nextHop, .label, .vni, .flowAgeing] { objects += try await client.readAll(table) }
+        for table: Dataplane_V1_Table in [.port, .vrf, .addressGroup, .policy, .vif, .nextHop, .label, .vni, .natRule, .flowAgeing] {
+            objects += try await client.readAll(table)
+        }
         for object in objects {
             guard case .vrf(let vrf)? = object.object else { continue }
             objects += try await client.readAll(.route, vrf: vrf.id)

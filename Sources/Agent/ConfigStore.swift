@@ -11,16 +11,20 @@ struct ConfigStore: Sendable {
     /// end-of-config has been seen at least once: an object that is not here does not exist.
     private(set) var isComplete = false
 
+    private(set) var serviceCount = 0
+
     /// Counts the changes.
     private(set) var revision = 0
 
     mutating func update(_ object: ConfigObject) {
         revision += 1
+        if object.kind == .service, objects[object.key] == nil { serviceCount += 1 }
         objects[object.key] = object
         stale.remove(object.key)
     }
     mutating func remove(_ key: Overlay.ObjectKey) {
         revision += 1
+        if key.kind == .service, objects[key] != nil { serviceCount -= 1 }
         objects[key] = nil
         stale.remove(key)
     }
@@ -28,7 +32,7 @@ struct ConfigStore: Sendable {
     mutating func markStale() { stale = Set(objects.keys) }
     mutating func endOfConfig() {
         revision += 1
-        for key in stale { objects[key] = nil }
+        for key in stale { remove(key) }
         stale = []
         isComplete = true
     }
@@ -49,6 +53,20 @@ struct ConfigStore: Sendable {
         objects.values.reduce(into: [:]) { if case .networkPeers(let peers) = $1 { $0[peers.name] = peers } }
     }
     var firewallPolicies: [FirewallPolicy] { objects.values.compactMap { if case .firewallPolicy(let policy) = $0 { policy } else { nil } } }
+    /// In order of name, so that every turn decides alike.
+    var floatingIPs: [FloatingIP] {
+        objects.values.compactMap { if case .floatingIP(let object) = $0 { object } else { nil } }.sorted { $0.name < $1.name }
+    }
+    var services: [Service] {
+        objects.values.compactMap { if case .service(let object) = $0 { object } else { nil } }.sorted { $0.name < $1.name }
+    }
+    var routers: [NetworkRouter] {
+        objects.values.compactMap { if case .router(let object) = $0 { object } else { nil } }.sorted { $0.name < $1.name }
+    }
+    var portsOfServices: [String: Overlay.Port] {
+        guard serviceCount > 0 else { return [:] }
+        return objects.values.reduce(into: [:]) { if case .port(let port) = $1 { $0[port.name] = port } }
+    }
     /// Ports of any node, whose names the workloads of their network may ask for.
     var portsByNetwork: [String: [Overlay.Port]] {
         objects.values.reduce(into: [:]) { if case .port(let port) = $1 { $0[port.network, default: []].append(port) } }

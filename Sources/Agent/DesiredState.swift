@@ -23,6 +23,11 @@ struct DesiredState: Sendable {
         var networkPolicies: [String: NetworkPolicy] = [:]
         var networkPeers: [String: NetworkPeers] = [:]
         var firewallPolicies: [FirewallPolicy] = []
+        var floatingIPs: [FloatingIP] = []
+        var services: [Service] = []
+        var routers: [NetworkRouter] = []
+        /// Ports of any node, by name, of networks that have services.
+        var knownPorts: [String: Overlay.Port] = [:]
         var bindings: [PortBinding] = []
         var routes: [RouteStore.Key: RouteAdvertisement] = [:]
         /// Tunnel endpoint → MAC that frames for it go to; nil while it is not resolved.
@@ -83,7 +88,10 @@ struct DesiredState: Sendable {
             }
         }
         addLeaks(inputs)
+        addFloatingIPs(inputs, &allocator)
+        addRouters(inputs, &allocator)
         addRemoteRoutes(inputs, &allocator)
+        addServices(inputs, &allocator)
         addFlooding(inputs, &allocator)
     }
 

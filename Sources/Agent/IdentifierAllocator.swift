@@ -99,7 +99,9 @@ struct IdentifierAllocator: Sendable {
     /// 0 is the fabric, 1 the host, 2 is left for an agent's own interface.
     private var vifs = Pool<String>(3...0xFFFF)
     private var nextHops = Pool<NextHopIdentity>(1...0xFFFF_FFFE)
-    private var labels = Pool<VifID>(Label.firstUnreserved...Label.maximum, rotates: true)
+    /// What a label leads to: a workload, or a VRF.
+    private enum LabelUse: Hashable { case vif(VifID), vrf(VRFID) }
+    private var labels = Pool<LabelUse>(Label.firstUnreserved...Label.maximum, rotates: true)
 
     private var policies = Pool<String>(1...65_535)
     private var addressGroups = Pool<String>(1...0xFFFF_FFFE)
@@ -111,7 +113,8 @@ struct IdentifierAllocator: Sendable {
     mutating func vrf(_ name: String) -> VRFID? { vrfs.number(for: name).map { VRFID($0) } }
     mutating func vif(_ name: String) -> VifID? { vifs.number(for: name).map { VifID($0) } }
     mutating func nextHop(_ identity: NextHopIdentity) -> NextHopID? { nextHops.number(for: identity).map { NextHopID($0) } }
-    mutating func label(_ vif: VifID) -> Label? { labels.number(for: vif).map { Label($0) } }
+    mutating func label(_ vif: VifID) -> Label? { labels.number(for: .vif(vif)).map { Label($0) } }
+    mutating func label(_ vrf: VRFID) -> Label? { labels.number(for: .vrf(vrf)).map { Label($0) } }
 
     /// Learns the numbers in use from what the data plane holds.
     mutating func recover(from objects: some Collection<TableObject>) {
@@ -134,10 +137,10 @@ struct IdentifierAllocator: Sendable {
             case .vrf(let x): vrfs.recover(x.id, for: x.name)
             case .vif(let x): vifs.recover(x.id, for: x.name)
             case .label(let x):
-                if x.cookie == agentCookie, case .encap(let vif, _)? = identities[x.nextHop] {
-                    labels.recover(x.label, for: vif)
-                } else {
-                    labels.reserve(x.label)
+                switch x.cookie == agentCookie ? identities[x.nextHop] : nil {
+                case .encap(let vif, _)?: labels.recover(x.label, for: .vif(vif))
+                case .vrf(let vrf)?: labels.recover(x.label, for: .vrf(vrf))
+                default: labels.reserve(x.label)
                 }
             case .policy(let x): if x.cookie == agentCookie { policies.recover(x.id, for: x.name) } else { policies.reserve(x.id) }
             case .addressGroup(let x): if x.cookie == agentCookie { addressGroups.recover(x.id, for: x.name) } else { addressGroups.reserve(x.id) }

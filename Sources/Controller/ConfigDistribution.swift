@@ -48,6 +48,8 @@ public struct ConfigDistribution: Sendable {
             case .computeNode: affected.insert(change.key.name)
             case .virtualNetwork:
                 affected.formUnion(model.nodes(usingNetwork: change.key.name))
+                // Also those that have it for its addresses alone.
+                affected.formUnion(told.filter { $0.value[change.key] != nil }.keys)
                 let isJoined = [change.old, change.new].contains {
                     if case .virtualNetwork(let network)? = $0 { !network.policies.isEmpty } else { false }
                 }
@@ -70,6 +72,8 @@ public struct ConfigDistribution: Sendable {
                 }
             case .namespace: affected.formUnion(nodesWithFirewalls(model))
             case .securityGroupMembers, .networkPeers, .firewallPolicy: break
+            case .floatingIP, .service, .router:
+                for object in [change.old, change.new] { affected.formUnion(object.map { model.nodes(translatingFor: $0) } ?? []) }
             }
         }
         var firewalls = FirewallResolver(model)
@@ -125,6 +129,7 @@ public struct ConfigDistribution: Sendable {
             desired[ObjectKey(.port, port.name)] = .port(port)
             if let network = model.virtualNetwork(port.network) { desired[ObjectKey(.virtualNetwork, network.name)] = .virtualNetwork(network) }
         }
+        addTranslations(&desired, model)
         addNetworkPolicies(&desired, model)
         addSecurityGroups(model.ports(onNode: node), &desired, model)
         if !model.namespacesWithPolicies.isEmpty {
@@ -133,6 +138,25 @@ public struct ConfigDistribution: Sendable {
             }
         }
         return desired
+    }
+
+    /// Floating IPs of its ports, routers and services of its networks, and the external networks of those.
+    private static func addTranslations(_ desired: inout [ObjectKey: ConfigObject], _ model: ConfigModel) {
+        for object in desired.values {
+            let users: [ConfigObject] =
+                switch object {
+                case .port(let port): model.nat.floatingIPs(ofPort: port.name).map { .floatingIP($0) }
+                case .virtualNetwork(let network):
+                    model.nat.routers(ofNetwork: network.name).map { .router($0) } + model.nat.services(inNetwork: network.name).map { .service($0) }
+                default: []
+                }
+            for user in users {
+                desired[user.key] = user
+                if let name = user.externalNetwork, let network = model.virtualNetwork(name) {
+                    desired[ObjectKey(.virtualNetwork, name)] = .virtualNetwork(network)
+                }
+            }
+        }
     }
 
     private static func addNetworkPolicies(_ desired: inout [ObjectKey: ConfigObject], _ model: ConfigModel) {

@@ -30,6 +30,7 @@ public struct ConfigModel: Sendable {
     private var networksByPolicy: [String: Set<String>] = [:]
     private var portsByNamespace: [String: Set<String>] = [:]
     private var policiesByNamespace: [String: Set<String>] = [:]
+    var nat = NATIndex()
     private var vnis: [VNI: Set<String>] = [:]
     private var nodeAddresses: [IPAddress: Set<String>] = [:]
     private var addresses: [Member<IPAddress>: Set<String>] = [:]
@@ -89,6 +90,8 @@ public struct ConfigModel: Sendable {
     public func nodes(namingGroup name: String) -> Set<String> {
         (groupsByPeer[name] ?? []).reduce(into: []) { $0.formUnion(nodes(usingGroup: $1)) }
     }
+    /// The port that has an address in a network.
+    func owner(of address: IPAddress, in network: String) -> String? { addresses[Member(owner: network, value: address)]?.min() }
     public func ports(onNode name: String) -> [Port] { (portsByNode[name] ?? []).sorted().compactMap(port) }
     public func ports(inNetwork name: String) -> [Port] { (portsByNetwork[name] ?? []).sorted().compactMap(port) }
     public func nodes(usingNetwork name: String) -> Set<String> { Set((portsByNetwork[name] ?? []).compactMap { port($0)?.node }) }
@@ -112,8 +115,15 @@ extension ConfigModel {
             next.insert(.virtualNetwork(network))
             changes[index].new = .virtualNetwork(network)
         }
+        next.giveBlocks(&changes)
         for (item, change) in zip(located, changes) where change.action != .unchanged {
             if let problem = next.problem(with: change) { throw item.error(problem.message, field: problem.field) }
+        }
+        // What follows from them in other objects.
+        for change in changes.dropFirst(located.count) {
+            if let problem = next.problem(with: change), let item = located.last {
+                throw item.error("\(change.key): \(problem.message)", field: "spec")
+            }
         }
         self = next
         return changes
@@ -125,12 +135,15 @@ extension ConfigModel {
         case inUse(ObjectKey, by: [String])
         /// Rules of this group name it.
         case named(ObjectKey, by: String)
+        /// This object names it.
+        case needed(ObjectKey, by: ObjectKey)
         /// These networks have it among their policies.
         case attached(ObjectKey, to: [String])
 
         public var description: String {
             switch self {
             case .notFound(let key): "\(key) does not exist"
+            case .needed(let key, let user): "\(key) is named by \(user); change or delete that first"
             case .attached(let key, let networks):
                 "\(key) is a policy of VirtualNetwork \(networks.prefix(5).joined(separator: ", "))\(networks.count > 5 ? ", …" : ""); take it out of spec.policies first"
             case .named(let key, let group): "\(key) is named by rules of SecurityGroup \(group); change those first"
@@ -148,11 +161,14 @@ extension ConfigModel {
             case .virtualNetwork: portsByNetwork[key.name] ?? []
             case .computeNode: portsByNode[key.name] ?? []
             case .securityGroup: portsByGroup[key.name] ?? []
-            case .port, .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .kubernetesPolicy, .firewallPolicy: Set<String>()
+            case .port, .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .kubernetesPolicy, .firewallPolicy, .floatingIP,
+                .service, .router:
+                Set<String>()
             }
         guard users.isEmpty else { throw .inUse(key, by: users.sorted()) }
         if key.kind == .securityGroup, let user = (groupsByPeer[key.name] ?? []).subtracting([key.name]).min() { throw .named(key, by: user) }
         if key.kind == .networkPolicy, let networks = networksByPolicy[key.name] { throw .attached(key, to: networks.sorted()) }
+        if let user = nat.user(of: key) { throw .needed(key, by: user) }
         remove(object)
         return Change(key: key, action: .deleted, old: object, new: nil)
     }
@@ -164,6 +180,11 @@ extension ConfigModel {
         if case .virtualNetwork(var network) = object, network.vni == nil, case .virtualNetwork(let known)? = old {
             network.vni = known.vni
             object = .virtualNetwork(network)
+        }
+        if case .router(var router) = object {
+            // Which node has which ports is the controller's to say.
+            router.nodes = if case .router(let known)? = old, known.portsPerNode == router.portsPerNode { known.nodes } else { [] }
+            object = .router(router)
         }
         if let old, old.declared == object.declared { return Change(key: object.key, action: .unchanged, old: old, new: old) }
         object.metadata.uid = old?.metadata.uid ?? makeUID()
@@ -180,12 +201,14 @@ extension ConfigModel {
         return VNI(candidate)
     }
 
-    private mutating func insert(_ object: ConfigObject) {
+    mutating func insert(_ object: ConfigObject) {
         objects[object.key] = object
+        nat.insert(object)
         index(object) { $0.insert($1) }
     }
-    private mutating func remove(_ object: ConfigObject) {
+    mutating func remove(_ object: ConfigObject) {
         objects[object.key] = nil
+        nat.remove(object)
         index(object) { $0.remove($1) }
     }
 
@@ -201,7 +224,7 @@ extension ConfigModel {
         case .computeNode(let node): update(&nodeAddresses, node.address, node.name)
         case .securityGroup(let group): for peer in group.peers { update(&groupsByPeer, peer, group.name) }
         case .kubernetesPolicy(let policy): update(&policiesByNamespace, policy.namespace, policy.name)
-        case .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .firewallPolicy: break
+        case .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .firewallPolicy, .floatingIP, .service, .router: break
         case .port(let port):
             update(&portsByNode, port.node, port.name)
             update(&portsByNetwork, port.network, port.name)
@@ -217,7 +240,7 @@ extension ConfigModel {
 // MARK: - Checks that need more than one object
 
 extension ConfigModel {
-    private typealias Problem = (message: String, field: String)
+    typealias Problem = (message: String, field: String)
 
     private func problem(with change: Change) -> Problem? {
         switch change.new {
@@ -234,6 +257,9 @@ extension ConfigModel {
         case .networkPolicy(let policy)?: problem(with: policy)
         case .namespace?, .kubernetesPolicy?: nil
         case .firewallPolicy?: ("FirewallPolicies are made by the controller; write NetworkPolicies of networking.k8s.io/v1", "kind")
+        case .floatingIP(let floating)?: problem(with: floating)
+        case .service(let service)?: problem(with: service)
+        case .router(let router)?: problem(with: router)
         case .networkPeers?: ("NetworkPeers are made by the controller; attach NetworkPolicies to the networks", "kind")
         case .securityGroupMembers?: ("SecurityGroupMembers are made by the controller; list the group in the ports' securityGroups", "kind")
         case nil: nil
@@ -275,10 +301,16 @@ extension ConfigModel {
         for (index, group) in port.securityGroups.enumerated() where securityGroup(group) == nil {
             return ("SecurityGroup \(group) does not exist; put it before or beside the port", "spec.securityGroups[\(index)]")
         }
+        if let problem = nat.floatingIPs(ofPort: port.name).lazy.compactMap({ floatingProblem($0, port) }).first {
+            return (problem, "spec.addresses")
+        }
         if let other = macs[Member(owner: port.network, value: port.mac)]?.subtracting([port.name]).min() {
             return ("\(port.mac) is already the MAC address of port \(other) in network \(port.network)", "spec.mac")
         }
         for (index, address) in port.addresses.enumerated() {
+            if let user = nat.owner(of: address, in: port.network) {
+                return ("\(address) is already the address of \(user) in network \(port.network)", "spec.addresses[\(index)]")
+            }
             if let other = addresses[Member(owner: port.network, value: address)]?.subtracting([port.name]).min() {
                 return ("\(address) is already an address of port \(other) in network \(port.network)", "spec.addresses[\(index)]")
             }

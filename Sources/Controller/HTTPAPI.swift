@@ -129,7 +129,7 @@ public enum HTTPAPI {
         } catch let error as ConfigModel.DeleteError {
             switch error {
             case .notFound: return reply(.notFound, failure(ConfigError("\(error)")))
-            case .inUse, .named, .attached: return reply(.conflict, failure(ConfigError("\(error)")))
+            case .inUse, .named, .attached, .needed: return reply(.conflict, failure(ConfigError("\(error)")))
             }
         } catch let error as StoreError {
             logger.error("\(error)")

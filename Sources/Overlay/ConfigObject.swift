@@ -18,6 +18,9 @@ public enum ConfigObject: Hashable, Sendable {
     case namespace(Namespace)
     case kubernetesPolicy(KubernetesPolicy)
     case firewallPolicy(FirewallPolicy)
+    case floatingIP(FloatingIP)
+    case service(Service)
+    case router(NetworkRouter)
 
     public var kind: ConfigKind {
         switch self {
@@ -31,6 +34,9 @@ public enum ConfigObject: Hashable, Sendable {
         case .namespace: .namespace
         case .kubernetesPolicy: .kubernetesPolicy
         case .firewallPolicy: .firewallPolicy
+        case .floatingIP: .floatingIP
+        case .service: .service
+        case .router: .router
         }
     }
     public var metadata: ObjectMetadata {
@@ -46,6 +52,9 @@ public enum ConfigObject: Hashable, Sendable {
             case .namespace(let object): object.metadata
             case .kubernetesPolicy(let object): object.metadata
             case .firewallPolicy(let object): object.metadata
+            case .floatingIP(let object): object.metadata
+            case .service(let object): object.metadata
+            case .router(let object): object.metadata
             }
         }
         set {
@@ -60,6 +69,9 @@ public enum ConfigObject: Hashable, Sendable {
             case .namespace(var object): object.metadata = newValue; self = .namespace(object)
             case .kubernetesPolicy(var object): object.metadata = newValue; self = .kubernetesPolicy(object)
             case .firewallPolicy(var object): object.metadata = newValue; self = .firewallPolicy(object)
+            case .floatingIP(var object): object.metadata = newValue; self = .floatingIP(object)
+            case .service(var object): object.metadata = newValue; self = .service(object)
+            case .router(var object): object.metadata = newValue; self = .router(object)
             }
         }
     }
@@ -79,6 +91,9 @@ public enum ConfigObject: Hashable, Sendable {
         case .namespace(let object): object.spec
         case .kubernetesPolicy(let object): object.spec
         case .firewallPolicy(let object): object.spec
+        case .floatingIP(let object): object.spec
+        case .service(let object): object.spec
+        case .router(let object): object.spec
         }
     }
 
@@ -140,6 +155,9 @@ public enum ConfigObject: Hashable, Sendable {
         case .namespace: self = .namespace(try Namespace(metadata: metadata, spec: spec))
         case .kubernetesPolicy: self = .kubernetesPolicy(try KubernetesPolicy(metadata: metadata, spec: spec))
         case .firewallPolicy: self = .firewallPolicy(try FirewallPolicy(metadata: metadata, spec: spec))
+        case .floatingIP: self = .floatingIP(try FloatingIP(metadata: metadata, spec: spec))
+        case .service: self = .service(try Service(metadata: metadata, spec: spec))
+        case .router: self = .router(try NetworkRouter(metadata: metadata, spec: spec))
         }
     }
 }
@@ -160,10 +178,13 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
     /// Made by the controller, for agents.
     case securityGroupMembers = "SecurityGroupMembers"
     case port = "Port"
+    case router = "Router"
+    case service = "Service"
+    case floatingIP = "FloatingIP"
 
     /// What operators write.
     public static let allCases: [ConfigKind] = [
-        .computeNode, .networkPolicy, .virtualNetwork, .securityGroup, .namespace, .kubernetesPolicy, .port,
+        .computeNode, .networkPolicy, .virtualNetwork, .securityGroup, .namespace, .kubernetesPolicy, .port, .router, .service, .floatingIP,
     ]
 
     private var rank: Int {
@@ -177,7 +198,10 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
         case .namespace: 6;
         case .kubernetesPolicy: 7;
         case .firewallPolicy: 8;
-        case .port: 9
+        case .port: 9;
+        case .router: 10;
+        case .service: 11;
+        case .floatingIP: 12
         }
     }
     public static func < (a: ConfigKind, b: ConfigKind) -> Bool { a.rank < b.rank }

@@ -55,7 +55,8 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
                 response.objects = state.objects.sorted { $0.key < $1.key }.filter { key, _ in
                     switch (request.table, key) {
                     case (.port, .port), (.vrf, .vrf), (.vif, .vif), (.nextHop, .nextHop), (.label, .label), (.vni, .vni),
-                        (.flowAgeing, .flowAgeing): true
+                        (.flowAgeing, .flowAgeing), (.policy, .policy), (.addressGroup, .addressGroup), (.natRule, .natRule):
+                        true
                     case (.route, .route(let vrf, _)), (.bridge, .bridge(let vrf, _)): !request.hasVrf || request.vrf == vrf.rawValue
                     default: false
                     }

@@ -144,6 +144,37 @@ let sampleObjects: [RouterObject] = [
             key: FlowKeySpec(vrf: VRFID(1), source: v6, destination: v6, proto: 6, sourcePort: 4000, destinationPort: 53), action: .nat,
             translation: FlowTranslation(destination: IPAddress("2001:db8::5")!, destinationPort: 80, vrf: VRFID(1)))),
     .flow(markedFlow),
+    .natRule(
+        NATRuleSpec(
+            id: NATRuleID(1), name: "in",
+            kind: .destination(
+                .init(vrf: VRFID(2), address: IPAddress("10.2.0.101")!, backends: [.init(address: IPAddress("10.1.0.10")!, vrf: VRFID(1))])),
+            cookie: 3)),
+    .natRule(
+        NATRuleSpec(
+            id: NATRuleID(2), name: "web",
+            kind: .destination(
+                .init(
+                    vrf: VRFID(1), address: IPAddress("fd00:96::1")!, match: .port(proto: 6, 80),
+                    backends: [
+                        .init(address: IPAddress("fd00:1::10")!, port: 8080, vrf: VRFID(1)),
+                        .init(address: IPAddress("fd00:1::11")!, port: 0, vrf: VRFID(1), isDraining: true),
+                    ], affinity: .client)))),
+    .natRule(
+        NATRuleSpec(
+            id: NATRuleID(3), name: "there",
+            kind: .destination(
+                .init(vrf: VRFID(2), address: IPAddress("10.2.0.201")!, match: .range(1024...2047), backends: [.init(vrf: VRFID(1))])))),
+    .natRule(
+        NATRuleSpec(
+            id: NATRuleID(4), name: "out",
+            kind: .source(.init(vrf: VRFID(1), prefix: prefix("10.1.0.10/32"), outside: VRFID(2), address: IPAddress("10.2.0.101")!)))),
+    .natRule(
+        NATRuleSpec(
+            id: NATRuleID(5), name: "all",
+            kind: .source(
+                .init(
+                    vrf: VRFID(1), prefix: prefix("10.1.0.0/24"), outside: VRFID(2), address: IPAddress("10.2.0.201")!, ports: 2048...3071)))),
     .mirror(
         MirrorSpec(
             id: 1, sources: [.init(vif: VifID(3)), .init(vif: VifID(4), direction: .received), .init(vif: VifID(0), direction: .sent)],

@@ -126,6 +126,18 @@ import Testing
             "GET /v1/objects?kind=ComputeNode": (
                 200, #"{"objects":[{"kind":"ComputeNode","metadata":{"name":"node1"},"spec":{"address":"10.0.0.11"}}]}"#
             ),
+            "GET /v1/objects?kind=Router": (
+                200,
+                #"{"objects":[{"kind":"Router","metadata":{"name":"out"},"spec":{"externalNetwork":"public","networks":["blue"],"snat":{"addresses":["203.0.113.1"],"portsPerNode":1024},"nodes":[{"name":"node1","block":0,"address":"10.0.0.11"}]}}]}"#
+            ),
+            "GET /v1/objects?kind=Service": (
+                200,
+                #"{"objects":[{"kind":"Service","metadata":{"name":"web"},"spec":{"network":"blue","addresses":["10.96.0.1"],"ports":[{"protocol":"tcp","port":80,"targetPort":8080}],"backends":["a","b"],"affinity":"client"}}]}"#
+            ),
+            "GET /v1/objects?kind=FloatingIP": (
+                200,
+                #"{"objects":[{"kind":"FloatingIP","metadata":{"name":"f"},"spec":{"network":"public","address":"203.0.113.5","port":"blue-a"}}]}"#
+            ),
         ])
         #expect(
             await run(["vrctl", "get", "all"], web: web).output == """
@@ -156,6 +168,18 @@ import Testing
 
                 Port
                 NAME   NETWORK   NODE   MAC   ADDRESSES   INTERFACE
+
+                Router
+                NAME   EXTERNAL   NETWORKS   ADDRESSES     PORTS PER NODE   NODES
+                out    public     blue       203.0.113.1   1024             node1
+
+                Service
+                NAME   NETWORK   ADDRESSES   PORTS         BACKENDS   AFFINITY
+                web    blue      10.96.0.1   tcp 80>8080   a,b        client
+
+                FloatingIP
+                NAME   NETWORK   ADDRESS       PORT     FIXED ADDRESS
+                f      public    203.0.113.5   blue-a   -
 
                 """)
         #expect(await run(["vrctl", "get", "all", "blue"], web: web).code == 2)
@@ -267,7 +291,7 @@ import Testing
     @Test(arguments: [
         (
             "kind: Thing\nmetadata: {name: x}",
-            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port"
+            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port, Router, Service, FloatingIP"
         ),
         ("metadata: {name: x}", "f:1:1: document 1: kind: is missing"),
         ("kind: Port", "f:1:1: document 1: metadata: is missing"),

@@ -193,7 +193,9 @@ extension Router {
                 let key = entry.copy().key
                 guard Int(key.vrf) < isTouched.count, isTouched[Int(key.vrf)] else { continue }
                 let current = entry.flags.contains(.translates) ? flows.entry(entry.reverse).copy().key.reversed : key
-                if tables.stillHolds(nat, key, current) { continue }
+                let back = nat.flatMap { key == current && entry.reverse != index ? tables.returnVRF($0, key) : nil } ?? current.vrf
+                let isBack = !entry.flags.contains(.translates) || key != current || flows.entry(entry.reverse).translation.vrf == back
+                if tables.stillHolds(nat, key, current), isBack { continue }
                 var patience = Patience()
                 for _ in 0..<2000 where flows.isLive(index) {
                     if flows.remove(lane: workers.count, index: index) { break }

@@ -14,12 +14,14 @@ extension Worker {
     @inline(never) func translateFirst(
         _ nat: UnsafePointer<NATReader>, _ key: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>, isRouted: Bool
     ) {
-        // What is bridged is for a workload of the network itself.
-        guard isRouted else { return }
         var decision = NATDecision(key.pointee)
-        tables.translation(nat, key, hash: pair.pointee.forwardHash, into: &decision)
+        // What is bridged, or has come with a workload's label, is for a workload of the network itself.
+        if isRouted { tables.translation(nat, key, hash: pair.pointee.forwardHash, into: &decision) }
         switch decision.status {
-        case .plain: return
+        case .plain:
+            guard let vrf = tables.returnVRF(nat, key.pointee) else { return }
+            pair.pointee.translation = .fixed
+            pair.pointee.returnVRF = vrf
         case .translated:
             pair.pointee.translation = decision.hasPorts ? .ports : .fixed
             pair.pointee.reverse = decision.key.reversed

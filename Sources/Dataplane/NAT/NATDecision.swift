@@ -72,6 +72,16 @@ extension ForwardingTables {
         decision.takePort(hash, attempt: 0)
     }
 
+    /// What comes from another router's ports of an address that is shared: the VRF in which its replies find the way back to that router, whoever has the address here. Nil: the
+    /// source is nothing of the kind.
+    func returnVRF(_ nat: UnsafePointer<NATReader>, _ key: FlowKey) -> UInt32? {
+        guard nat.pointee.flags(key.vrf).contains(.destinations),
+            let target = nat.pointee.destination(key.vrf, key.sourceWords, proto: key.proto, port: key.sourcePort), target.backendCount == 1
+        else { return nil }
+        let backend = nat.pointee.backends[Int(target.firstBackend)]
+        return backend.keepsAddress && backend.keepsPort ? backend.vrf : nil
+    }
+
     /// True: the destination is translated, or has nobody who takes the flow.
     private func redirect(_ nat: UnsafePointer<NATReader>, _ old: UnsafePointer<FlowKey>, _ hash: UInt64, _ decision: inout NATDecision) -> Bool {
         guard

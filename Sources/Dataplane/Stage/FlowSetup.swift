@@ -53,7 +53,7 @@ extension Worker {
         let template = FlowTable.Template(
             action: admission.reason == nil ? (translates ? FlowAction.nat : .forward).rawValue : FlowAction.drop.rawValue, cookie: 0,
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
-            now: milliseconds, translates: translates, owner: owner)
+            now: milliseconds, translates: translates, returnVRF: pair.pointee.returnVRF, owner: owner)
         let result = flows.insert(lane: id, key, pair, template)
         switch result.status {
         case .inserted, .exists: return result.index

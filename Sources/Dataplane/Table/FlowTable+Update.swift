@@ -13,6 +13,8 @@ struct FlowPair {
     /// Of a first packet that is translated: how, and `DropReason.rawValue` where it cannot be.
     var translation = Worker.PairTranslation.none
     var refusal: UInt8 = 0
+    /// The VRF that its replies are routed in, where that is not the forward key's.
+    var returnVRF = ForwardingTables.noVRF
 
     init(reverse: FlowKey, forwardHash: UInt64) {
         self.reverse = reverse
@@ -229,7 +231,11 @@ extension FlowTable {
             udpSourcePort: 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32), generation: entry.generation &+ 1,
             mirror: template.mirror, owner: template.owner, ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now, reverse: reverse, cookie: template.cookie)
         if template.dropReason != 0 { entry.dropReason = template.dropReason }
-        if translates { entry.translation = FlowRewrite(key.pointee, becomes: other.pointee.reversed) }
+        if translates {
+            var rewrite = FlowRewrite(key.pointee, becomes: other.pointee.reversed)
+            if !isForward, template.returnVRF != ForwardingTables.noVRF { rewrite.vrf = template.returnVRF }
+            entry.translation = rewrite
+        }
         UnsafeMutableRawPointer(entry).release32(Self.lifeOffset, Life.live)
     }
 

@@ -66,6 +66,8 @@ final class FlowTable: @unchecked Sendable {
         var isProgrammed = false
         /// The keys are a translation, also where the action is drop.
         var translates = false
+        /// See `FlowPair`.
+        var returnVRF = ForwardingTables.noVRF
         /// The vif that it counts for.
         var owner = ForwardingTables.noVif
         /// Of both directions; 0: none.

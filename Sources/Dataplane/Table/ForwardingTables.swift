@@ -51,6 +51,7 @@ final class ForwardingTables: @unchecked Sendable {
     let hashSeed = randomSeed()
 
     static let noVif: UInt32 = .max
+    static let noVRF: UInt32 = .max
 
     init(_ configuration: RouterConfiguration) {
         quiescence = Quiescence(workerCount: configuration.cores.count + 1)

@@ -6,6 +6,7 @@ enum Kind: String, CaseIterable, Sendable {
     // In the order of dependence: a port needs the others.
     case computeNode = "ComputeNode", networkPolicy = "NetworkPolicy", virtualNetwork = "VirtualNetwork", securityGroup = "SecurityGroup"
     case namespace = "Namespace", kubernetesPolicy = "KubernetesNetworkPolicy", port = "Port"
+    case router = "Router", service = "Service", floatingIP = "FloatingIP"
 
     /// Lower case; the full name and its plural are understood too.
     private var shortNames: [String] {
@@ -17,6 +18,9 @@ enum Kind: String, CaseIterable, Sendable {
         case .namespace: ["ns"]
         case .kubernetesPolicy: ["kubernetesnetworkpolicies", "k8spolicy", "k8spolicies", "knp"]
         case .port: ["po"]
+        case .router: ["rtr"]
+        case .service: ["svc", "svcs"]
+        case .floatingIP: ["fip", "fips"]
         }
     }
 
@@ -36,6 +40,6 @@ enum Kind: String, CaseIterable, Sendable {
 
 extension Kind: ExpressibleByArgument {
     init?(argument: String) { self.init(name: argument) }
-    static var allValueStrings: [String] { ["networks", "policies", "groups", "ports", "nodes", "namespaces", "k8spolicies"] }
+    static var allValueStrings: [String] { ["networks", "policies", "groups", "ports", "nodes", "namespaces", "k8spolicies", "routers", "services", "floatingips"] }
     var defaultValueDescription: String { rawValue }
 }

@@ -57,6 +57,29 @@ enum ObjectText {
                     cell(object["metadata"]?["namespace"]), name(object), all.isEmpty ? "all" : all.joined(separator: ","), rules("Ingress"),
                     rules("Egress"))
             }
+        case .floatingIP:
+            columns = Columns("NAME", "NETWORK", "ADDRESS", "PORT", "FIXED ADDRESS")
+            for object in objects {
+                let spec = object["spec"]
+                columns.add(name(object), cell(spec?["network"]), cell(spec?["address"]), cell(spec?["port"]), cell(spec?["fixedAddress"]))
+            }
+        case .service:
+            columns = Columns("NAME", "NETWORK", "ADDRESSES", "PORTS", "BACKENDS", "AFFINITY")
+            for object in objects {
+                let spec = object["spec"]
+                let ports = (spec?["ports"]?.array ?? []).map { "\(cell($0["protocol"])) \(cell($0["port"]))>\(cell($0["targetPort"]))" }
+                columns.add(
+                    name(object), cell(spec?["network"]), cell(spec?["addresses"]), dash(ports.joined(separator: ",")), cell(spec?["backends"]),
+                    cell(spec?["affinity"]))
+            }
+        case .router:
+            columns = Columns("NAME", "EXTERNAL", "NETWORKS", "ADDRESSES", "PORTS PER NODE", "NODES")
+            for object in objects {
+                let spec = object["spec"], snat = spec?["snat"]
+                columns.add(
+                    name(object), cell(spec?["externalNetwork"]), cell(spec?["networks"]), cell(snat?["addresses"]), cell(snat?["portsPerNode"]),
+                    dash((spec?["nodes"]?.array ?? []).compactMap { $0["name"]?.text }.joined(separator: ",")))
+            }
         case .computeNode:
             columns = Columns("NAME", "ADDRESS")
             for object in objects { columns.add(name(object), cell(object["spec"]?["address"])) }

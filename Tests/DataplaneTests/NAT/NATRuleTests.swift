@@ -314,6 +314,37 @@ import Testing
         #expect(test.fabric.take().isEmpty && test.allDrops == ["no_route": 1])
     }
 
+    /// What arrives from another node's ports is answered to that node, although the address is here too; while there is such a rule.
+    @Test("Replies to ports of other nodes go back to them") func answered() {
+        let test = Self.router()
+        let aux = VRFID(3)
+        apply(
+            test,
+            [
+                .upsert(.vrf(VRFSpec(id: aux, name: "aux"))),
+                .upsert(.route(RouteSpec(vrf: aux, prefix: IPPrefix("198.51.100.9/32")!, nextHop: .init(1), label: 5003))),
+                .delete(.route(Self.outside, IPPrefix("198.51.100.0/24")!)),
+                .upsert(.route(RouteSpec(vrf: Self.outside, prefix: IPPrefix("10.1.0.11/32")!, nextHop: .init(30)))),
+                Self.rule(
+                    1,
+                    .destination(.init(vrf: Self.outside, address: Self.address("198.51.100.9"), match: .range(50...60), backends: [.init(vrf: aux)]))
+                ),
+            ])
+        // blue1 is the peer outside here: its vif is in VRF 2.
+        var vif = test.router.vifs(after: nil, limit: 100).first { $0.spec.id == VifID(3) }!.spec
+        vif.vrf = Self.outside
+        apply(test, [.upsert(.vif(vif))])
+        test.send(Self.tunnelled(DropReasonTests.ipv4("198.51.100.9", "10.1.0.11", DropReasonTests.udp(53, 4000))), from: test.fabric)
+        #expect(test.blue1.take().count == 1, "\(test.allDrops)")
+        test.send(GoldenNATRules.floatingUdp, from: test.blue1)
+        let sent = test.fabric.take()
+        #expect(sent.count == 1 && sent.first.map { Array($0[46..<49]) } == [0, 0x13, 0x8B], "\(test.allDrops)")
+        #expect(flows(test).count == 2)
+        // Without the rule there is no way back.
+        apply(test, [.delete(.natRule(.init(1)))])
+        #expect(flows(test).isEmpty)
+    }
+
     @Test("Policies see the workload's own address, whichever way it goes out") func policies() {
         let test = Self.router()
         let dns = PolicyRule(

@@ -1,0 +1,142 @@
+import NetTypes
+import Overlay
+import StrictYAML
+import Testing
+
+@testable import Controller
+
+/// Floating IPs, services and routers: what is refused, and who is told.
+@Suite struct TranslationTests {
+    static let floating = "kind: FloatingIP\nmetadata: {name: f1}\nspec: {network: red, address: 10.2.0.101, port: blue1}\n"
+    static func service(_ spec: String = "addresses: [10.96.0.1], ports: [{port: 80}], backends: [blue1, blue3]") -> String {
+        "kind: Service\nmetadata: {name: web}\nspec: {network: blue, \(spec)}\n"
+    }
+    static func router(_ spec: String = "snat: {addresses: [10.2.0.201]}", networks: String = "blue") -> String {
+        "kind: Router\nmetadata: {name: out}\nspec: {externalNetwork: red, networks: [\(networks)], \(spec)}\n"
+    }
+
+    static let refusals: [(yaml: String, text: String)] = [
+        ("kind: FloatingIP\nmetadata: {name: f}\nspec: {network: red, address: 10.2.0.101, port: nobody}\n", "Port nobody does not exist"),
+        ("kind: FloatingIP\nmetadata: {name: f}\nspec: {network: pink, address: 10.2.0.101, port: blue1}\n", "VirtualNetwork pink does not exist"),
+        ("kind: FloatingIP\nmetadata: {name: f}\nspec: {network: red, address: 10.9.0.101, port: blue1}\n", "in no subnet of network red"),
+        ("kind: FloatingIP\nmetadata: {name: f}\nspec: {network: red, address: 10.2.0.1, port: blue1}\n", "gateway"),
+        ("kind: FloatingIP\nmetadata: {name: f}\nspec: {network: red, address: 10.2.0.11, port: blue1}\n", "already an address of port red1"),
+        ("kind: FloatingIP\nmetadata: {name: f}\nspec: {network: blue, address: 10.1.0.101, port: blue1}\n", "in network blue itself"),
+        (
+            "kind: FloatingIP\nmetadata: {name: f}\nspec: {network: red, address: 10.2.0.101, port: blue1, fixedAddress: 10.1.0.99}\n",
+            "has not the address 10.1.0.99"
+        ),
+        (
+            "kind: FloatingIP\nmetadata: {name: f}\nspec: {network: red, address: 10.2.0.101, port: blue1, fixedAddress: \"fd00:1::11\"}\n",
+            "another family"
+        ),
+        (service("addresses: [10.1.0.11], ports: [{port: 80}], backends: []"), "already an address of port blue1"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80}], backends: [red1]"), "port red1 is in network red"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80}], backends: [nobody]"), "Port nobody does not exist"),
+        (service("addresses: [10.96.0.1], ports: [{port: 0}], backends: []"), "1 to 65535"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80}, {port: 80, targetPort: 9}], backends: []"), "tcp 80 is listed twice"),
+        (service("addresses: [224.0.0.1], ports: [{port: 80}], backends: []"), "not an address of one host"),
+        (router("snat: {addresses: []}"), "at least one address"),
+        (router("snat: {addresses: [10.1.0.201]}"), "in no subnet of network red"),
+        (router(networks: "red"), "is the external network"),
+        (router(networks: "pink"), "VirtualNetwork pink does not exist"),
+        (router("snat: {addresses: [10.2.0.201], portsPerNode: 64000}"), "ports for 1 nodes, and 2 need some"),
+    ]
+
+    @Test(arguments: refusals) func whatMakesNoSenseIsRefused(_ it: (yaml: String, text: String)) throws {
+        var model = try ConfigModel.demo()
+        do {
+            _ = try model.apply(it.yaml)
+            Issue.record("not refused")
+        } catch {
+            #expect("\(error)".contains(it.text), "\(error)")
+        }
+    }
+
+    @Test func addressesAndPortsInUse() throws {
+        var model = try ConfigModel.demo()
+        _ = try model.apply(Self.floating)
+        #expect(throws: ConfigError.self) { try model.apply(Self.floating.replacing("f1", with: "f2")) }
+        #expect(throws: ConfigError.self) { try model.apply(Self.floating.replacing("f1", with: "f2").replacing("101", with: "102")) }
+        #expect(throws: ConfigModel.DeleteError.needed(ObjectKey(.port, "blue1"), by: ObjectKey(.floatingIP, "f1"))) {
+            try model.delete(ObjectKey(.port, "blue1"))
+        }
+        _ = try model.delete(ObjectKey(.floatingIP, "f1"))
+        _ = try model.apply(Self.floating.replacing("f1", with: "f2"))
+        _ = try model.apply(Self.router())
+        #expect(throws: ConfigError.self) { try model.apply(Self.router().replacing("name: out", with: "name: other")) }
+        // The backend of a service may go.
+        _ = try model.apply(Self.service())
+        _ = try model.delete(ObjectKey(.port, "blue3"))
+        #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.virtualNetwork, "red")) }
+    }
+
+    @Test func nodesKeepTheirPorts() throws {
+        var model = try ConfigModel.demo()
+        func router() -> NetworkRouter? { model.nat.allRouters["out"] }
+        let changes = try model.apply(Self.router())
+        #expect(changes.count == 1 && changes[0].action == .created)
+        #expect(router()?.nodes.map(\.name) == ["node1", "node2"] && router()?.nodes.map(\.block) == [0, 1])
+        #expect(router()?.nodes.map(\.address.description) == ["10.0.0.11", "10.0.0.12"])
+        let shares = try [0, 1].map { try #require(router()?.share($0, isIPv4: true)) }
+        #expect(shares[0].ports == 1024...2047 && shares[1].ports == 2048...3071 && shares[0].address == shares[1].address)
+        #expect(
+            router()?.share(0, isIPv4: false) == nil && router()?.share(63, isIPv4: true) == nil
+                && router()?.share(62, isIPv4: true)?.ports == 64512...65535)
+        // The same again is no change, whatever is said of nodes.
+        #expect(try model.apply(Self.router()).map(\.action) == [.unchanged])
+        let third = """
+            kind: ComputeNode
+            metadata: {name: a-first}
+            spec: {address: 10.0.0.13}
+            ---
+            kind: Port
+            metadata: {name: blue9}
+            spec: {network: blue, node: a-first, mac: "02:00:00:00:09:09", addresses: [10.1.0.99]}
+            """
+        let more = try model.apply(third)
+        #expect(more.map(\.key.description) == ["ComputeNode/a-first", "Port/blue9", "Router/out"] && more[2].action == .updated)
+        #expect(router()?.nodes.map(\.name) == ["a-first", "node1", "node2"] && router()?.nodes.map(\.block) == [2, 0, 1])
+        // It keeps them without ports, too; and gives them up when it goes.
+        _ = try model.delete(ObjectKey(.port, "blue9"))
+        #expect(router()?.nodes.count == 3)
+        _ = try model.delete(ObjectKey(.computeNode, "a-first"))
+        _ = try model.apply(Self.floating)
+        #expect(router()?.nodes.map(\.block) == [0, 1])
+        // What is stored can be read back.
+        let object = ConfigObject.router(try #require(router()))
+        #expect(try ConfigObject(json: object.json) == object)
+        #expect(try ConfigObject(element: object.element) == object)
+    }
+
+    @Test func whoIsTold() throws {
+        var model = try ConfigModel.demo()
+        var distribution = ConfigDistribution()
+        for node in ["node1", "node2"] { _ = distribution.subscribe(node, model: model) }
+        func step(_ text: String) throws -> [String: [String]] {
+            let changes = try model.apply(text)
+            return Dictionary(uniqueKeysWithValues: distribution.update(changes, model: model).map { ($0.node, Self.names($0.updates)) })
+        }
+        // The port's node gets the external network with it, and the names of the ports there.
+        #expect(try step(Self.floating) == ["node1": ["+VirtualNetwork/red", "+FloatingIP/f1", "+Port/red1"]])
+        #expect(try step(Self.service()) == ["node1": ["+Service/web"], "node2": ["+Service/web"]])
+        #expect(try step(Self.router()) == ["node1": ["+Router/out"], "node2": ["+Router/out"]])
+        let wider = "kind: VirtualNetwork\nmetadata: {name: red}\nspec: {subnets: [{prefix: 10.2.0.0/24}], encapsulation: mplsOverUDP, mtu: 1399}\n"
+        #expect(try step(wider) == ["node1": ["+VirtualNetwork/red"], "node2": ["+VirtualNetwork/red"]])
+        let change = try model.delete(ObjectKey(.router, "out"))
+        #expect(distribution.update([change], model: model).map { Self.names($0.updates) } == [["-Router/out"], ["-Router/out"]])
+        let last = try model.delete(ObjectKey(.floatingIP, "f1"))
+        #expect(
+            distribution.update([last], model: model).map { Self.names($0.updates) } == [["-VirtualNetwork/red", "-FloatingIP/f1", "-Port/red1"]])
+    }
+
+    static func names(_ updates: [ConfigDistribution.Update]) -> [String] {
+        updates.map {
+            switch $0 {
+            case .item(let object): "+\(object.key)"
+            case .retract(let key): "-\(key)"
+            case .endOfConfig: "."
+            }
+        }
+    }
+}
