@@ -136,6 +136,63 @@ extension EndToEnd {
             """
         }
 
+        /// Many connections of all blue's workloads, on two nodes, to one host outside at once, from the same source ports: it sees one address, and no pair twice.
+        @Test func twoNodesShareAnAddress() throws {
+            defer { _ = try? lab.vrctl("node1", "delete", "router", "out") }
+            try lab.apply(Self.router())
+            for workload in ["blue1", "blue2", "blue3"] {
+                for address in ["10.2.0.11", "fd00:2::11"] {
+                    try eventually("\(workload) outside") { try lab.ping(from: workload, address, count: 1, "-W", "1").received == 1 }
+                }
+            }
+            let count = 250
+            let server = """
+                import socket, threading, sys, resource
+                resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
+                seen = {}; lock = threading.Lock()
+                def serve(f, a):
+                    s = socket.socket(f); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind((a, 9000)); s.listen(1024)
+                    print("ready", flush=True)
+                    while True:
+                        c, p = s.accept()
+                        c.sendall(("%s %d" % p[:2]).encode())
+                        with lock: seen[c] = p[:2]; print("peer", p[0], p[1], flush=True)
+                for f, a in ((socket.AF_INET, "10.2.0.11"), (socket.AF_INET6, "fd00:2::11")): threading.Thread(target=serve, args=(f, a)).start()
+                """
+            let peer = try lab.start(in: "red1", [Place.python, "-c", server])
+            defer { peer.end() }
+            try eventually("the peer") { peer.output.matches(of: /ready/).count == 2 }
+            let client = """
+                import socket, sys, time, resource
+                resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+                all = []
+                for port in range(20000, 20000 + \(count)):
+                    for f, a in ((socket.AF_INET, "10.2.0.11"), (socket.AF_INET6, "fd00:2::11")):
+                        s = socket.socket(f); s.settimeout(10)
+                        if f == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                        s.bind(("", port)); s.connect((a, 9000)); all.append(s)
+                for s in all: s.recv(100)
+                print("done", len(all), flush=True)
+                time.sleep(60)
+                """
+            let clients = try ["blue1", "blue2", "blue3"].map { try lab.start(in: $0, [Place.python, "-c", client]) }
+            defer { clients.forEach { $0.end() } }
+            try eventually("all connected", within: 60) {
+                for client in clients where !client.isRunning { throw Failure(client.errors) }
+                return clients.allSatisfy { $0.output.contains("done \(2 * count)") }
+            }
+            let lines = peer.output.split(separator: "\n").filter { $0.hasPrefix("peer ") }
+            #expect(lines.count == 6 * count && Set(lines).count == 6 * count)
+            #expect(Set(lines.map { $0.split(separator: " ")[1] }) == ["10.2.0.200", "fd00:2::200"])
+            // Each node within its own ports: node1 has two workloads, node2 one.
+            let ports = lines.filter { $0.contains("10.2.0.200") }.compactMap { Int($0.split(separator: " ")[2]) }
+            #expect(ports.allSatisfy { (1024..<3072).contains($0) })
+            #expect([ports.filter { $0 < 2048 }.count, ports.filter { $0 >= 2048 }.count].sorted() == [count, 2 * count])
+            // UDP and errors come back too.
+            #expect(try lab.answersError("blue1", "10.2.0.11", 9) && lab.answersError("blue3", "fd00:2::11", 9))
+            try lab.expectSoundDataplane()
+        }
+
         @Test func portsThatAreUsedUpAreCounted() throws {
             defer { _ = try? lab.vrctl("node1", "delete", "router", "out") }
             try lab.apply(Self.router(portsPerNode: 16))

@@ -69,8 +69,10 @@ extension Worker {
         let quote = message + Self.quoteOffset
         // What the quoted packet was before it was translated: it went the other way.
         let rewrite = FlowRewrite(key.reversed, becomes: new.reversed)
-        if packet.pointee.flags.contains(.tunneled) { leaveTunnel(packet, new.vrf) }
-        packet.pointee.vrf = new.vrf
+        // Where replies go, which is not always where the other direction's packets come from.
+        let vrf = entry.translation.vrf
+        if packet.pointee.flags.contains(.tunneled) { leaveTunnel(packet, vrf) }
+        packet.pointee.vrf = vrf
         if packet.pointee.family == .ipv4 {
             guard Checksum.finish(Checksum.sum(message, length)) == 0 else { return false }
             let ip = IPv4(packet.pointee.network), inner = IPv4(quote)
