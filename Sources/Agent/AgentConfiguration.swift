@@ -85,6 +85,9 @@ public struct AgentConfiguration: Hashable, Sendable {
     /// Workload vifs check source MAC and address.
     public var antispoof: Bool
     public var flowAgeing: [FlowAgeing] = []
+    /// Flows that a policy says to trap: decided here, or left to another client of the data plane.
+    public var trappedFlows = TrappedFlows.decide
+    public enum TrappedFlows: String, Hashable, Sendable, CaseIterable { case decide, ignore }
     /// Name servers for what the networks do not know themselves.
     var dns = DNSService.Settings()
     /// Directory of the POSTed ports.
@@ -134,7 +137,9 @@ extension AgentConfiguration {
             }
         }
         antispoof = try workloads?["antispoof"]?.boolean() ?? false
-        for item in try top["flows"]?.mapping(keys: ["ageing"])["ageing"]?.list() ?? [] {
+        let flows = try top["flows"]?.mapping(keys: ["ageing", "trapped"])
+        trappedFlows = try flows?["trapped"]?.choice() ?? .decide
+        for item in try flows?["ageing"]?.list() ?? [] {
             let ageing = try FlowAgeing(item)
             guard !flowAgeing.contains(where: { $0.proto == ageing.proto && $0.port == ageing.port }) else {
                 throw item.error("names a protocol and port that are named before")
@@ -194,7 +199,11 @@ extension AgentConfiguration.FlowAgeing {
     fileprivate init(_ node: ConfigNode) throws(ConfigError) {
         let section = try node.mapping(keys: ["protocol", "port", "seconds"])
         if let given = section["protocol"] {
-            if let name = try? given.string(), let known = ProtocolName.number(of: name) { proto = known } else { proto = try given.integer(in: 1...255) }
+            if let name = try? given.string(), let known = ProtocolName.number(of: name) {
+                proto = known
+            } else {
+                proto = try given.integer(in: 1...255)
+            }
         } else {
             proto = 0
         }

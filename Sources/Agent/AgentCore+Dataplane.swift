@@ -44,7 +44,9 @@ extension AgentCore {
             await services.connected(outgoing)
             group.addTask {
                 try await client.traps(sending: packets) { event in
-                    if case .trap(let trap)? = event.event, trap.isServiceRequest {
+                    if case .trap(let trap)? = event.event, trap.reason == .flow {
+                        await self.decide(trap, client)
+                    } else if case .trap(let trap)? = event.event, trap.isServiceRequest {
                         await services.received(trap)
                     } else {
                         await self.received(event)

@@ -141,7 +141,10 @@ struct DesiredState: Sendable {
         }
         vrfs[network.name] = vrf
         let bridges = network.forwarding == .l2l3
-        add(.vrf(vrf, name: network.name, floodsUnknownUnicast: bridges && network.floodUnknownUnicast, flowLimit: UInt32(clamping: network.flowLimit)))
+        add(
+            .vrf(
+                vrf, name: network.name, floodsUnknownUnicast: bridges && network.floodUnknownUnicast, flowLimit: UInt32(clamping: network.flowLimit))
+        )
         if network.encapsulation == .vxlan, let vni = network.vni {
             add(
                 .nextHop(

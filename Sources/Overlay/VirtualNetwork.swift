@@ -58,7 +58,9 @@ public struct VirtualNetwork: Hashable, Sendable {
     public func subnet(of address: IPAddress) -> Subnet? { subnets.first { $0.prefix.contains(address) } }
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
-        let fields = try node.mapping(keys: ["subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "flowLimit", "dhcp", "policies"])
+        let fields = try node.mapping(keys: [
+            "subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "flowLimit", "dhcp", "policies",
+        ])
         let items = try fields.required("subnets")
         var subnets: [Subnet] = []
         for item in try items.list() {

@@ -20,11 +20,14 @@ import Testing
             }
         }
         let isIPv4 = Bool.random(using: &random)
-        func address() -> IPAddress { isIPv4 ? .v4(IPv4Address(rawValue: number(UInt32.self))) : .v6(IPv6Address(high: number(UInt64.self), low: number(UInt64.self))) }
+        func address() -> IPAddress {
+            isIPv4 ? .v4(IPv4Address(rawValue: number(UInt32.self))) : .v6(IPv6Address(high: number(UInt64.self), low: number(UInt64.self)))
+        }
         let action = FlowAction.allCases.randomElement(using: &random)!
         var spec = FlowSpec(
             key: FlowKeySpec(
-                vrf: VRFID(number(UInt32.self)), source: address(), destination: address(), proto: number(UInt8.self), sourcePort: number(UInt16.self),
+                vrf: VRFID(number(UInt32.self)), source: address(), destination: address(), proto: number(UInt8.self),
+                sourcePort: number(UInt16.self),
                 destinationPort: number(UInt16.self)), action: action,
             translation: action == .nat
                 ? FlowTranslation(
@@ -35,7 +38,8 @@ import Testing
         spec.qosMap = number(UInt8.self)
         return FlowReading(
             spec: spec, index: number(UInt32.self), reverseIndex: Bool.random(using: &random) ? number(UInt32.self) : nil,
-            generation: number(UInt32.self), packets: number(UInt64.self), bytes: number(UInt64.self), tcpState: ["", "S", "SSrEEr"].randomElement(using: &random)!,
+            generation: number(UInt32.self), packets: number(UInt64.self), bytes: number(UInt64.self),
+            tcpState: ["", "S", "SSrEEr"].randomElement(using: &random)!,
             ingressVif: VifID(number(UInt32.self)), nextHop: NextHopID(number(UInt32.self)), idleSeconds: Int(number(UInt32.self)),
             isForward: Bool.random(using: &random), udpSourcePort: number(UInt16.self),
             dropReason: action == .drop ? FlowDropReason.allCases.randomElement(using: &random) : nil, owner: VifID(number(UInt32.self)),

@@ -95,8 +95,8 @@ import Foundation
         Case("upsert.vrf.name: is empty", .vrf(.init())),
         Case("upsert.forwarding_class.dscp: 64: is at most 63", .forwardingClass(.with { $0.dscp = 64 })),
         Case("upsert.qos_map.traffic_class: 8: is at most 7", .qosMap(.with { $0.trafficClass = [8: 0, 9: 1] })),
-        Case("upsert.policy.default_action: 0: is neither PASS nor DENY", .policy(.init())),
-        Case("upsert.policy.rules[1].action: 7: is neither PASS nor DENY", policy { $0.action = .UNRECOGNIZED(7) }),
+        Case("upsert.policy.default_action: 0: is none of PASS, DENY, TRAP", .policy(.init())),
+        Case("upsert.policy.rules[1].action: 7: is none of PASS, DENY, TRAP", policy { $0.action = .UNRECOGNIZED(7) }),
         Case("upsert.policy.rules[1].service.protocol: missing: ports and ICMP types are a protocol's", policy { $0.service.icmpType = 3 }),
         Case(
             "upsert.policy.rules[1].service.destination_ports[0]: 9-8: a range of ports is first <= last <= 65535",

@@ -89,7 +89,7 @@ import Testing
 
                 Entries: Created 14 Deleted 4 Used 10 Aged 0 Closed 0 Evicted 1 Held Packets 0
 
-                Action:F=Forward, D=Drop N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
+                Action:F=Forward, D=Drop, H=Hold N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
                  Flags:E=Evicted
                 TCP(r=reverse):S=SYN, F=FIN, R=RST, C=HalfClose, E=Established, D=Dead
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 
 import grpc
 
@@ -105,3 +106,32 @@ class Dataplane:
             token = page.next_page_token
             if not token:
                 return
+
+    def flows(self, **filters):
+        """Yields the pb.Flow entries that match a pb.FlowFilter with these fields: vrf, protocol, vif, action, drop_reason, forward_only, endpoints."""
+        call = self.channel.unary_stream(
+            "/dataplane.v1.Dataplane/ListFlows", request_serializer=pb.ListFlowsRequest.SerializeToString,
+            response_deserializer=pb.FlowBatch.FromString)
+        for batch in call(pb.ListFlowsRequest(filter=pb.FlowFilter(**filters))):
+            yield from batch.flows
+
+    def traps(self):
+        """Yields pb.Trap messages as they come, until the caller stops. The first value is None: from then on nothing is missed."""
+        stop = threading.Event()
+
+        def nothing_to_send():
+            stop.wait()
+            yield from ()
+
+        call = self.channel.stream_stream(
+            "/dataplane.v1.Dataplane/Traps", request_serializer=pb.PacketOut.SerializeToString, response_deserializer=pb.TrapEvent.FromString)
+        events = call(nothing_to_send())
+        try:
+            events.initial_metadata()
+            yield None
+            for event in events:
+                if event.HasField("trap"):
+                    yield event.trap
+        finally:
+            stop.set()
+            events.cancel()

@@ -385,6 +385,8 @@ public enum FlowAction: UInt8, Hashable, Sendable, CaseIterable {
     case forward, drop
     /// Forward with other addresses or ports; see `FlowSpec.translation`.
     case nat
+    /// It waits for a decision. In readings only: the router holds what a policy says to trap.
+    case hold
 }
 
 /// What a flow's packets are given in place of their own; nil keeps what they have. Replies get the originals back.

@@ -27,7 +27,11 @@ public struct PolicySpec: Hashable, Sendable {
     public static let ruleCapacity = 65_536
 }
 
-public enum PolicyAction: UInt8, Hashable, Sendable, CaseIterable { case pass, deny }
+public enum PolicyAction: UInt8, Hashable, Sendable, CaseIterable {
+    case pass, deny
+    /// A control program decides, for each flow by itself: the flow is held, and its first packet trapped. Where another policy denies it, it is denied.
+    case trap
+}
 
 public enum PolicyOrigin: UInt8, Hashable, Sendable, CaseIterable { case securityGroup, networkPolicy, firewall }
 

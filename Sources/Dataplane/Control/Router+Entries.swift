@@ -87,6 +87,7 @@ extension Router {
         guard state.vrfs[spec.key.vrf] != nil else { return .notFound("flow: VRF \(spec.key.vrf) does not exist; create it first") }
         guard var forward = FlowKey(spec.key) else { return .invalid("flow: \(spec.key.source) and \(spec.key.destination) are not of one family") }
         let what = "flow \(spec.key.source) > \(spec.key.destination)"
+        guard spec.action != .hold else { return .invalid("\(what): hold is the router's own action; program forward, drop or nat") }
         guard (spec.action == .nat) == (spec.translation != nil) else {
             return .invalid("\(what): a translation goes with action nat, and action nat with a translation")
         }
@@ -102,6 +103,9 @@ extension Router {
         let template = FlowTable.Template(
             action: spec.action.rawValue, cookie: spec.cookie, ingressVif: ForwardingTables.noVif, now: milliseconds, isProgrammed: true)
         tables.flows.pool.collect(workers.count)
+        var isReleased = false
+        // What waits on a worker that sleeps is to go on.
+        defer { if isReleased { for worker in workers { worker.bell.ring() } } }
         return tables.readingFlows { flows in
             if let generation = spec.key.generation {
                 let index = flows.lookup(&forward, hash: flows.hash(&forward))
@@ -116,6 +120,7 @@ extension Router {
                 switch result.status {
                 case .inserted: return .ok
                 case .exists where spec.action == .nat || flows.entry(result.index).action == FlowAction.nat.rawValue:
+                    isReleased = true
                     // What packets become is part of the entries: they are made anew, unless it is what is there.
                     let entry = flows.entry(result.index)
                     if spec.action == .nat, entry.action == FlowAction.nat.rawValue, flows.entry(entry.reverse).copy().key == reverse {
@@ -126,7 +131,7 @@ extension Router {
                 case .exists:
                     for index in [result.index, flows.entry(result.index).reverse] {
                         let entry = flows.entry(index)
-                        entry.action = spec.action.rawValue
+                        if entry.release(spec.action) { isReleased = true }
                         entry.dropReason = FlowDropReason.unknown.rawValue
                         entry.flags.insert(.programmed)
                         entry.cookie = spec.cookie

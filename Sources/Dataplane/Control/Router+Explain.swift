@@ -70,7 +70,12 @@ extension Router {
                         policy: id, name: spec.name, origin: spec.origin, action: decision.action, rule: decision.rule,
                         ruleName: decision.rule.map { spec.rules[$0].name } ?? ""))
                 // The holder of the lock is who would free it.
-                if let compiled = tables.policies.load(id.rawValue), compiled.pointee.evaluate(query) == .deny { explanation.action = .deny }
+                guard let compiled = tables.policies.load(id.rawValue) else { continue }
+                switch compiled.pointee.evaluate(query) {
+                case .pass: break
+                case .deny: explanation.action = .deny
+                case .trap: if explanation.action == .pass { explanation.action = .trap }
+                }
             }
             return explanation
         }

@@ -50,6 +50,7 @@ extension Router {
         }
         for id in state.vrfs.keys { out.overLimit &+= flows.vrfQuotas.reading(id.rawValue).overLimit }
         out.pressure = Int(flows.pressure.level)
+        out.heldPackets = workers.reduce(0) { $0 + Int($1.heldPackets.load(ordering: .relaxed)) }
         return out
     }
 

@@ -173,6 +173,7 @@ extension Router {
         tables.quiescence.synchronize()
         var isTouched = [Bool](repeating: false, count: configuration.vifCapacity)
         for id in touched where Int(id.rawValue) < isTouched.count { isTouched[Int(id.rawValue)] = true }
+        var stale: [(index: UInt32, generation: UInt32)] = []
         func concerns(_ vif: UInt32) -> Bool { Int(vif) < isTouched.count && isTouched[Int(vif)] }
         tables.readingFlows { flows in
             var next = flows.firstLive(from: 1)
@@ -192,9 +193,23 @@ extension Router {
                 let reason = tables.denies(
                     entry, entry.copy().key, other, ingress: tables.vifs.load(entry.ingressVif),
                     egress: entry.reverse == index ? nil : tables.vifs.load(egress))
+                if reason == .undecided {
+                    // It was forwarded or denied, or waits: the next packet of one that does not wait asks.
+                    if entry.action != FlowTable.holdAction { stale.append((index, entry.generation)) }
+                    continue
+                }
+                // What waits goes on waiting, unless it is denied now.
+                if reason == nil, entry.action >= FlowTable.holdAction { continue }
                 let forward = entry.flags.contains(.translates) ? FlowAction.nat : .forward
                 entry.decide(reason == nil ? forward : .drop, reason)
                 other.decide(reason == nil ? forward : .drop, reason)
+            }
+            for flow in stale {
+                var patience = Patience()
+                for _ in 0..<2000 where flows.isLive(flow.index) && flows.entry(flow.index).generation == flow.generation {
+                    if flows.remove(lane: workers.count, index: flow.index, generation: flow.generation) { break }
+                    patience.wait()
+                }
             }
         }
     }

@@ -252,7 +252,12 @@ extension RouterCounters {
 
 extension FlowReading {
     init(index: UInt32, _ entry: FlowEntry, reverse: FlowEntry?, now: UInt32) {
-        let action = FlowAction(rawValue: entry.action) ?? .drop
+        let action: FlowAction =
+            switch entry.action {
+            case FlowTable.releasedToForward: entry.flags.contains(.translates) ? .nat : .forward
+            case FlowTable.releasedToDrop: .drop
+            default: FlowAction(rawValue: entry.action) ?? .drop
+            }
         var translation: FlowTranslation?
         if action == .nat, let new = reverse?.key.reversed.spec {
             let old = entry.key.spec
@@ -271,6 +276,7 @@ extension FlowReading {
             tcpState: entry.proto == IPProtocol.tcp.rawValue ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
             ingressVif: VifID(entry.ingressVif),
             nextHop: NextHopID(entry.nextHop), idleSeconds: Int(now &- entry.lastSeen) / 1000, isForward: entry.flags.contains(.forward),
-            udpSourcePort: entry.udpSourcePort, dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil, owner: VifID(entry.owner))
+            udpSourcePort: entry.udpSourcePort, dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil,
+            owner: VifID(entry.owner))
     }
 }

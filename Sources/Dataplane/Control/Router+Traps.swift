@@ -28,11 +28,23 @@ extension Router {
         for worker in workers {
             while worker.traps.pop({ header, bytes in
                 guard let reason = TrapPacket.Reason(rawValue: header.reason) else { return }
-                let packet = TrapPacket(
+                var packet = TrapPacket(
                     reason: reason, vif: .init(header.vif), vrf: .init(header.vrf), nextHop: .init(header.nextHop),
                     packet: Array(UnsafeRawBufferPointer(start: bytes, count: Int(header.length))))
+                if reason == .flow { packet.flow = heldFlow(header.flow, header.generation) }
                 for handler in handlers { handler(packet) }
             }) {}
+        }
+    }
+
+    private func heldFlow(_ index: UInt32, _ generation: UInt32) -> TrapPacket.HeldFlow? {
+        state.withLock { _ in
+            tables.readingFlows { flows in
+                guard let entry = flows.snapshot(index), entry.generation == generation else { return nil }
+                var key = entry.key.spec
+                key.generation = generation
+                return TrapPacket.HeldFlow(key: key, index: index)
+            }
         }
     }
 

@@ -214,6 +214,14 @@ public struct TrapPacket: Sendable {
     public enum Reason: UInt8, Sendable, CaseIterable {
         case arp = 1, resolve, l3Protocol, receive, neighbour
         case dhcp, dhcpv6, routerSolicitation, dns
+        /// A policy says trap: the flow is held until it is programmed, 2 s at most.
+        case flow
+    }
+    /// A flow that is held: what to program, or to delete.
+    public struct HeldFlow: Hashable, Sendable {
+        /// With the flow's generation, so that an answer that comes late hits no other.
+        public var key: FlowKeySpec
+        public var index: UInt32
     }
     public var reason: Reason
     public var vif: VifID
@@ -221,6 +229,8 @@ public struct TrapPacket: Sendable {
     public var nextHop: NextHopID
     /// From the Ethernet header.
     public var packet: [UInt8]
+    /// With reason `flow`; nil when it is gone meanwhile.
+    public var flow: HeldFlow?
     public init(reason: Reason, vif: VifID, vrf: VRFID, nextHop: NextHopID, packet: [UInt8]) {
         self.reason = reason
         self.vif = vif

@@ -44,7 +44,9 @@ struct TranslatedQuery {
 extension ForwardingTables {
     func denies(_ query: TranslatedQuery, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?) -> FlowDropReason? {
         if query.isToItself { return nil }
-        return denies(query.sent, ingress: ingress, egress: nil) ?? denies(query.received, ingress: nil, egress: egress)
+        let sent = denies(query.sent, ingress: ingress, egress: nil)
+        if let sent, sent != .undecided { return sent }
+        return denies(query.received, ingress: nil, egress: egress) ?? sent
     }
 
     /// The same of a flow that is there, translated or not. `key`: the entry's.

@@ -28,11 +28,15 @@ final class PolicyTable: @unchecked Sendable {
     @inline(__always) var isInUse: Bool { vifCount.load(ordering: .relaxed) != 0 }
     @inline(__always) func load(_ id: UInt32) -> UnsafePointer<CompiledPolicy>? { slots.load(id) }
 
-    /// What the policies of one list say together: nil when all pass, else the origin of the first that denies.
-    @inline(__always) func denies(_ list: Vif.Policies, _ query: CompiledPolicy.Query) -> PolicyOrigin? {
+    /// What the policies of one list say together: nil when all pass, else the origin of the first that denies. `traps` is set when one says trap.
+    @inline(__always) func denies(_ list: Vif.Policies, _ query: CompiledPolicy.Query, traps: inout Bool) -> PolicyOrigin? {
         var index = 0
         while index < Vif.policyCapacity, list[index] != 0 {
-            if let policy = slots.load(list[index]), policy.pointee.evaluate(query) == .deny { return policy.pointee.origin }
+            if let policy = slots.load(list[index]) {
+                let action = policy.pointee.evaluate(query)
+                if action == .deny { return policy.pointee.origin }
+                if action == .trap { traps = true }
+            }
             index &+= 1
         }
         return nil

@@ -53,7 +53,12 @@ extension Worker {
         guard
             let reason = tables.denies(entry, key, other, ingress: packet.pointee.ingress, egress: tables.vifs.load(vif))
         else { return true }
-        for entry in [entry, other] { entry.decide(.drop, reason) }
+        if reason == .undecided {
+            // The next packet asks.
+            _ = flows.remove(lane: id, index: packet.pointee.flow)
+        } else {
+            for entry in [entry, other] { entry.decide(.drop, reason) }
+        }
         packet.pointee.settle(.drop(.flowActionDrop))
         return false
     }
@@ -98,11 +103,15 @@ extension ForwardingTables {
 
     /// Nil: a flow may be. `query` is from the view of the sender's vif. `ingress`: the vif by which it enters the router, `egress`: by which it leaves.
     func denies(_ query: CompiledPolicy.Query, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?) -> FlowDropReason? {
-        if let ingress, let origin = policies.denies(ingress.pointee.egressPolicies, query) { return FlowDropReason(origin, isLeaving: false) }
-        guard let egress, egress.pointee.ingressPolicies[0] != 0 else { return nil }
+        var traps = false
+        if let ingress, let origin = policies.denies(ingress.pointee.egressPolicies, query, traps: &traps) {
+            return FlowDropReason(origin, isLeaving: false)
+        }
+        guard let egress, egress.pointee.ingressPolicies[0] != 0 else { return traps ? .undecided : nil }
         var query = query
         swap(&query.remote, &query.local)
-        return policies.denies(egress.pointee.ingressPolicies, query).map { FlowDropReason($0, isLeaving: true) }
+        if let origin = policies.denies(egress.pointee.ingressPolicies, query, traps: &traps) { return FlowDropReason(origin, isLeaving: true) }
+        return traps ? .undecided : nil
     }
 }
 

@@ -125,7 +125,8 @@ extension Worker {
         if entry.ingressVif == ForwardingTables.noVif { entry.ingressVif = packet.pointee.ingress.pointee.id }
         entry.count(bytes: packet.pointee.length, now: milliseconds)
         let action = entry.action
-        if action == FlowAction.drop.rawValue { return packet.pointee.settle(.drop(.flowActionDrop)) }
+        // Drop, and what waits for a decision: all that is odd.
+        if action & 1 != 0 { return withhold(packet, index) }
         if packet.pointee.proto == IPProtocol.tcp.rawValue { track(packet, entry) }
         if action == FlowAction.nat.rawValue { translate(packet, entry) }
         guard packet.pointee.next == .route else { return }

@@ -50,10 +50,14 @@ extension Worker {
             return existing
         }
         if !translates, admission.egressVif != ForwardingTables.noVif { follow(pair, to: admission.egressVif) }
-        let template = FlowTable.Template(
+        var template = FlowTable.Template(
             action: admission.reason == nil ? (translates ? FlowAction.nat : .forward).rawValue : FlowAction.drop.rawValue, cookie: 0,
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
             now: milliseconds, translates: translates, returnVRF: pair.pointee.returnVRF, owner: owner)
+        if admission.reason == .undecided {
+            (template.action, template.dropReason) = (FlowTable.holdAction, 0)
+            return holdFlow(packet, key, pair, template)
+        }
         let result = flows.insert(lane: id, key, pair, template)
         switch result.status {
         case .inserted, .exists: return result.index

@@ -85,6 +85,7 @@ extension Worker {
 
     /// Once per loop turn while something is kept. `all`: the router stops, nothing more will come.
     @inline(never) func expireHeld(all: Bool = false) {
+        if all { releaseWaiting(all: true) }
         guard all || milliseconds &- heldChecked >= 50 else { return }
         heldChecked = milliseconds
         var kept = 0

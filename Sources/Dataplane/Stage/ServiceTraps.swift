@@ -49,24 +49,28 @@ extension Worker {
 
 /// Each workload's share of what the control program takes, per reason: one that floods DNS queries keeps its DHCP, and everybody else's.
 ///
-/// DHCP, DHCPv6, router solicitations: a client asks a few times in a minute. DNS: what a busy workload with a cache of its own asks. The rest is mostly
+/// DHCP, DHCPv6, router solicitations: a client asks a few times in a minute. DNS: what a busy workload with a cache of its own asks. Flows to be decided: a thousand
+/// a second. The rest is mostly
 /// mistakes (packets to a port of the gateway at which nobody listens).
 ///
 /// # Thread-safety
 /// Owned by one worker; every worker gives each vif a share.
 final class TrapLimits {
     private let queries: RateLimiter
+    private let flows: RateLimiter
     private let others: RateLimiter
     /// Slots per vif, one per reason.
     private static let reasons: UInt32 = 16
 
     init(vifCapacity: Int, tscHz: UInt64) {
         queries = RateLimiter(slots: vifCapacity, perSecond: 2000, burst: 200, tscHz: tscHz)
+        flows = RateLimiter(slots: vifCapacity, perSecond: 1000, burst: 200, tscHz: tscHz)
         others = RateLimiter(slots: vifCapacity * Int(Self.reasons), perSecond: 50, burst: 50, tscHz: tscHz)
     }
 
     func allow(vif: UInt32, _ reason: UInt8, now: UInt64) -> Bool {
         if reason == TrapPacket.Reason.dns.rawValue { return queries.allows(vif, now: now) }
+        if reason == TrapPacket.Reason.flow.rawValue { return flows.allows(vif, now: now) }
         return others.allows(vif &* Self.reasons | UInt32(reason) & (Self.reasons &- 1), now: now)
     }
 }

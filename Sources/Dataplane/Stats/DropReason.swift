@@ -42,6 +42,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case noBackend = 61
     case noTranslation = 62
     case newFlowDrop = 51
+    case flowQueueLimit = 52
+    case flowUnusable = 53
 
     /// The stable identifier used in APIs and JSON.
     public var name: String {
@@ -90,6 +92,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapQueueFull: "Trap Queue Full"
         case .trapRateLimited: "Trap Rate Limit"
         case .newFlowDrop: "New Flow Drops"
+        case .flowQueueLimit: "Flow Queue Limit Exceeded"
+        case .flowUnusable: "Flow Unusable"
         case .invalidDestination: "Invalid Destination"
         case .noFragmentEntries: "No Fragment Entries"
         case .multicastClone: "Mcast Clone Fail"
@@ -136,6 +140,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .trapNoListener: "the packet is for the control program, and none is connected"
         case .trapQueueFull: "the control program does not keep up with trapped packets"
         case .trapRateLimited: "the workload sends more packets for the control program than its share"
+        case .flowQueueLimit: "too many packets wait for a decision about their flow"
+        case .flowUnusable: "nobody decided in time what becomes of the flow, or the flow was deleted before"
         case .newFlowDrop: "the vif or the VRF has as many flows as it may have, or makes them faster than it may"
         case .workerQueueFull: "the worker that was to process or to send the packet does not keep up"
         case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"

@@ -10,6 +10,8 @@ public enum FlowDropReason: UInt8, Hashable, Sendable, CaseIterable {
     case outSecurityGroup = 4
     case firewall = 5
     case outFirewall = 6
+    /// A policy says trap, and none says deny: a control program is to decide. Of no entry: what is denied for this reason is held instead.
+    case undecided = 7
 
     public var label: String {
         switch self {
@@ -20,6 +22,7 @@ public enum FlowDropReason: UInt8, Hashable, Sendable, CaseIterable {
         case .outSecurityGroup: "OutSG"
         case .firewall: "FwPolicy"
         case .outFirewall: "OutFwPolicy"
+        case .undecided: "Undecided"
         }
     }
 

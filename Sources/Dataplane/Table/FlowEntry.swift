@@ -60,7 +60,8 @@ struct FlowEntry {
     var translatedVRF: UInt32
     /// The vif that the flow counts for (`FlowQuotas`); `ForwardingTables.noVif`: none.
     var owner: UInt32
-    /// Goes up each time the entry is recycled: (index, generation) names one flow. 32 bits: an entry at the end of a lane's free list can be recycled a thousand times in a second.
+    /// One number for both entries of a flow, and of all flows of a long time (`FlowEntryPool.nextGeneration`): what is said of a flow with its key and this number is never meant of
+    /// another that has the key, or the entry, now.
     var generation: UInt32
 
     struct Flags: OptionSet, Sendable {
@@ -187,6 +188,17 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         memory.store64(Offset.packets, memory.load64(Offset.packets) &+ 1)
         memory.store64(Offset.bytes, memory.load64(Offset.bytes) &+ UInt64(truncatingIfNeeded: bytes))
         lastSeen = now
+    }
+
+    /// Takes a count back. `bytes`: of one packet.
+    func retract(bytes: Int) {
+        memory.store64(Offset.packets, memory.load64(Offset.packets) &- 1)
+        memory.store64(Offset.bytes, memory.load64(Offset.bytes) &- UInt64(truncatingIfNeeded: bytes))
+    }
+
+    /// False: the action was another.
+    func exchangeAction(_ old: UInt8, _ new: UInt8) -> Bool {
+        octet(Offset.action).pointee.compareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing).exchanged
     }
 
     // The cached route is one word, next hop and label, and beside it the generation for which it holds, mixed with that word. Two workers that cache different routes at

@@ -22,6 +22,7 @@ final class FlowEntryPool: @unchecked Sendable {
         var listed = 0
         var limbo = Limbo()
         var cursor: UInt32 = 1
+        var generation: UInt32 = 0
         // Statistics, read by others.
         let inserted = Atomic<UInt64>(0)
         let removed = Atomic<UInt64>(0)
@@ -170,6 +171,12 @@ final class FlowEntryPool: @unchecked Sendable {
     func countRemoved(_ lane: Int, _ entries: Int) { Self.add(lanes[lane].removed, entries) }
     func countFull(_ lane: Int) { Self.add(lanes[lane].full, 1) }
     func countBusy(_ lane: Int) { Self.add(lanes[lane].busy, 1) }
+
+    /// A number that no other flow has been given, by any lane, since a lane gave 2³² divided by the number of lanes.
+    @inline(__always) func nextGeneration(_ lane: Int) -> UInt32 {
+        lanes[lane].generation &+= UInt32(truncatingIfNeeded: laneCount)
+        return lanes[lane].generation &+ UInt32(truncatingIfNeeded: lane)
+    }
 
     func count(_ lane: Int, _ cause: FlowTable.RemovalCause) {
         switch cause {

@@ -110,6 +110,8 @@ extension FlowTable {
             return Insertion(status: .full)
         }
         var locks = Locks()
+        var template = template
+        template.generation = pool.nextGeneration(lane)
         let result = place(&locks, forward, pair, template)
         locks.releaseAll(of: self)
         switch result.status {
@@ -228,8 +230,9 @@ extension FlowTable {
         entry.begin(
             key, action: template.action, flags: flags,
             // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
-            udpSourcePort: 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32), generation: entry.generation &+ 1,
-            mirror: template.mirror, owner: template.owner, ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now, reverse: reverse, cookie: template.cookie)
+            udpSourcePort: 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32), generation: template.generation,
+            mirror: template.mirror, owner: template.owner, ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now,
+            reverse: reverse, cookie: template.cookie)
         if template.dropReason != 0 { entry.dropReason = template.dropReason }
         if translates {
             var rewrite = FlowRewrite(key.pointee, becomes: other.pointee.reversed)

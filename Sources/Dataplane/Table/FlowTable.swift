@@ -16,7 +16,7 @@ import Synchronization
 ///
 /// # Life of an entry
 /// free → live (`insertPair`) → dying (`remove`, `age`: not found any more) → free, after a grace period. A worker that found an entry may use it until it
-/// quiesces. Indices start at 1; 0 means none. The generation of an entry goes up with each reuse.
+/// quiesces. Indices start at 1; 0 means none. Each flow has a generation, which no other of the last billions of flows has.
 ///
 /// # Lanes
 /// A *lane* is a caller that inserts and removes: workers have lanes 0 …< n, the control thread has the last one, n. Each lane has its own
@@ -72,6 +72,8 @@ final class FlowTable: @unchecked Sendable {
         var owner = ForwardingTables.noVif
         /// Of both directions; 0: none.
         var mirror: UInt8 = 0
+        /// Given by `insert`.
+        var generation: UInt32 = 0
     }
 
     /// Milliseconds without a packet in either direction after which a flow goes.

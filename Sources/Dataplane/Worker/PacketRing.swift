@@ -13,6 +13,9 @@ final class PacketRing: @unchecked Sendable {
         var vrf: UInt32 = 0
         var nextHop: UInt32 = 0
         var length: UInt32 = 0
+        /// Of a flow that is held: its entry.
+        var flow: UInt32 = 0
+        var generation: UInt32 = 0
     }
     static let snap = 2048 - 32
     private static let slotSize = 2048

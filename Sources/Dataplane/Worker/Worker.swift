@@ -37,6 +37,11 @@ final class Worker: @unchecked Sendable {
     let held = UnsafeMutablePointer<HeldFragment>.allocate(capacity: Worker.heldCapacity)
     var heldCount = 0, heldReady = 0
     var heldChecked: UInt32 = 0
+    /// Packets of flows that wait for a decision.
+    let waiting = UnsafeMutablePointer<HeldPacket>.allocate(capacity: Worker.heldPacketCapacity)
+    var waitingCount = 0
+    /// The same for others to read.
+    let heldPackets = Atomic<UInt32>(0)
 
     /// Packets for the control program. `trapBell` wakes its reader.
     let traps = PacketRing(count: 512)
@@ -126,6 +131,7 @@ final class Worker: @unchecked Sendable {
         burst.deallocate()
         followers.deallocate()
         held.deallocate()
+        waiting.deallocate()
         frames.deallocate()
         keys.deallocate()
         newFlows.deallocate()
@@ -173,6 +179,7 @@ final class Worker: @unchecked Sendable {
         guard let current = plan.load(ordering: .acquiring) else { return false }
         let queues = Unmanaged<WorkerPlan>.fromOpaque(current)._withUnsafeGuaranteedRef { $0.receiveQueues }
         var worked = sendPacketsOut()
+        if waitingCount > 0 { releaseWaiting() }
         if let mesh, mesh._withUnsafeGuaranteedRef({ takeFromWorkers($0) }) { worked = true }
         var mark = now
         for index in 0..<queues.count {

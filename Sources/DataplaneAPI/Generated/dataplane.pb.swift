@@ -412,6 +412,9 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
   case forward // = 1
   case drop // = 2
 
+  /// output only: waits for a decision, two seconds at most; see TRAP_REASON_FLOW
+  case hold // = 4
+
   /// forward with other addresses or ports; goes with Flow.translation
   case nat // = 3
   case UNRECOGNIZED(Int)
@@ -426,6 +429,7 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
     case 1: self = .forward
     case 2: self = .drop
     case 3: self = .nat
+    case 4: self = .hold
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -436,6 +440,7 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
     case .forward: return 1
     case .drop: return 2
     case .nat: return 3
+    case .hold: return 4
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -445,6 +450,7 @@ public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseI
     .unspecified,
     .forward,
     .drop,
+    .hold,
     .nat,
   ]
 
@@ -501,6 +507,10 @@ public nonisolated enum Dataplane_V1_PolicyAction: SwiftProtobuf.Enum, Swift.Cas
   case unspecified // = 0
   case pass // = 1
   case deny // = 2
+
+  /// The flow is held, up to three of its packets are kept, and the first is trapped (TRAP_REASON_FLOW): a client decides by programming the flow, or deletes it.
+  /// Where another policy denies it, it is denied.
+  case trap // = 3
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -512,6 +522,7 @@ public nonisolated enum Dataplane_V1_PolicyAction: SwiftProtobuf.Enum, Swift.Cas
     case 0: self = .unspecified
     case 1: self = .pass
     case 2: self = .deny
+    case 3: self = .trap
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -521,6 +532,7 @@ public nonisolated enum Dataplane_V1_PolicyAction: SwiftProtobuf.Enum, Swift.Cas
     case .unspecified: return 0
     case .pass: return 1
     case .deny: return 2
+    case .trap: return 3
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -530,6 +542,7 @@ public nonisolated enum Dataplane_V1_PolicyAction: SwiftProtobuf.Enum, Swift.Cas
     .unspecified,
     .pass,
     .deny,
+    .trap,
   ]
 
 }
@@ -706,6 +719,9 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
   case dhcpv6 // = 7
   case routerSolicitation // = 8
 
+  /// The first packet of a flow that a policy says to trap. Answer with an upsert of Trap.flow_key: forward, drop or nat. What nobody answers in 2 s is dropped (Flow Unusable).
+  case flow // = 10
+
   /// UDP and TCP to port 53 of the router itself
   case dns // = 9
   case UNRECOGNIZED(Int)
@@ -726,6 +742,7 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
     case 7: self = .dhcpv6
     case 8: self = .routerSolicitation
     case 9: self = .dns
+    case 10: self = .flow
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -742,6 +759,7 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
     case .dhcpv6: return 7
     case .routerSolicitation: return 8
     case .dns: return 9
+    case .flow: return 10
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -757,6 +775,7 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
     .dhcp,
     .dhcpv6,
     .routerSolicitation,
+    .flow,
     .dns,
   ]
 
@@ -2999,7 +3018,7 @@ public nonisolated struct Dataplane_V1_FlowSummary: Sendable {
 
   public var bytes: UInt64 = 0
 
-  /// forward, drop, nat
+  /// forward, drop, nat, hold
   public var byAction: Dictionary<String,UInt64> = [:]
 
   public var byDropReason: Dictionary<String,UInt64> = [:]
@@ -3897,12 +3916,26 @@ public nonisolated struct Dataplane_V1_Trap: Sendable {
   /// from the Ethernet header
   public var packet: Data = Data()
 
+  /// of TRAP_REASON_FLOW, with the flow's generation: an answer that comes too late is refused (NOT_FOUND). Absent: the flow is gone
+  public var flowKey: Dataplane_V1_FlowKey {
+    get {_flowKey ?? Dataplane_V1_FlowKey()}
+    set {_flowKey = newValue}
+  }
+  /// Returns true if `flowKey` has been explicitly set.
+  public var hasFlowKey: Bool {self._flowKey != nil}
+  /// Clears the value of `flowKey`. Subsequent reads from it will return its default value.
+  public mutating func clearFlowKey() {self._flowKey = nil}
+
+  public var flowIndex: UInt32 = 0
+
   /// events this client lost before this one because it did not keep up, since the stream began
   public var lost: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+
+  fileprivate var _flowKey: Dataplane_V1_FlowKey? = nil
 }
 
 /// A PacketOut that was not sent.
@@ -4089,7 +4122,7 @@ nonisolated extension Dataplane_V1_HashField: SwiftProtobuf._ProtoNameProviding 
 }
 
 nonisolated extension Dataplane_V1_FlowAction: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_ACTION_UNSPECIFIED\0\u{1}FLOW_ACTION_FORWARD\0\u{1}FLOW_ACTION_DROP\0\u{1}FLOW_ACTION_NAT\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_ACTION_UNSPECIFIED\0\u{1}FLOW_ACTION_FORWARD\0\u{1}FLOW_ACTION_DROP\0\u{1}FLOW_ACTION_NAT\0\u{1}FLOW_ACTION_HOLD\0")
 }
 
 nonisolated extension Dataplane_V1_PolicyOrigin: SwiftProtobuf._ProtoNameProviding {
@@ -4097,7 +4130,7 @@ nonisolated extension Dataplane_V1_PolicyOrigin: SwiftProtobuf._ProtoNameProvidi
 }
 
 nonisolated extension Dataplane_V1_PolicyAction: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0POLICY_ACTION_UNSPECIFIED\0\u{1}POLICY_ACTION_PASS\0\u{1}POLICY_ACTION_DENY\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0POLICY_ACTION_UNSPECIFIED\0\u{1}POLICY_ACTION_PASS\0\u{1}POLICY_ACTION_DENY\0\u{1}POLICY_ACTION_TRAP\0")
 }
 
 nonisolated extension Dataplane_V1_NatAffinity: SwiftProtobuf._ProtoNameProviding {
@@ -4113,7 +4146,7 @@ nonisolated extension Dataplane_V1_Direction: SwiftProtobuf._ProtoNameProviding 
 }
 
 nonisolated extension Dataplane_V1_TrapReason: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRAP_REASON_UNSPECIFIED\0\u{1}TRAP_REASON_ARP\0\u{1}TRAP_REASON_RESOLVE\0\u{1}TRAP_REASON_L3_PROTOCOL\0\u{1}TRAP_REASON_RECEIVE\0\u{1}TRAP_REASON_NEIGHBOUR\0\u{1}TRAP_REASON_DHCP\0\u{1}TRAP_REASON_DHCPV6\0\u{1}TRAP_REASON_ROUTER_SOLICITATION\0\u{1}TRAP_REASON_DNS\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRAP_REASON_UNSPECIFIED\0\u{1}TRAP_REASON_ARP\0\u{1}TRAP_REASON_RESOLVE\0\u{1}TRAP_REASON_L3_PROTOCOL\0\u{1}TRAP_REASON_RECEIVE\0\u{1}TRAP_REASON_NEIGHBOUR\0\u{1}TRAP_REASON_DHCP\0\u{1}TRAP_REASON_DHCPV6\0\u{1}TRAP_REASON_ROUTER_SOLICITATION\0\u{1}TRAP_REASON_DNS\0\u{1}TRAP_REASON_FLOW\0")
 }
 
 nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -9769,7 +9802,7 @@ nonisolated extension Dataplane_V1_TrapEvent: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Trap: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Trap"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}packet\0\u{1}lost\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{1}vif\0\u{1}vrf\0\u{3}next_hop\0\u{1}packet\0\u{1}lost\0\u{3}flow_key\0\u{3}flow_index\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -9783,12 +9816,18 @@ nonisolated extension Dataplane_V1_Trap: SwiftProtobuf.Message, SwiftProtobuf._M
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.nextHop) }()
       case 5: try { try decoder.decodeSingularBytesField(value: &self.packet) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._flowKey) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.flowIndex) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.reason != .unspecified {
       try visitor.visitSingularEnumField(value: self.reason, fieldNumber: 1)
     }
@@ -9807,6 +9846,12 @@ nonisolated extension Dataplane_V1_Trap: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.lost != 0 {
       try visitor.visitSingularUInt64Field(value: self.lost, fieldNumber: 6)
     }
+    try { if let v = self._flowKey {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    if self.flowIndex != 0 {
+      try visitor.visitSingularUInt32Field(value: self.flowIndex, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -9816,6 +9861,8 @@ nonisolated extension Dataplane_V1_Trap: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.vrf != rhs.vrf {return false}
     if lhs.nextHop != rhs.nextHop {return false}
     if lhs.packet != rhs.packet {return false}
+    if lhs._flowKey != rhs._flowKey {return false}
+    if lhs.flowIndex != rhs.flowIndex {return false}
     if lhs.lost != rhs.lost {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -101,10 +101,10 @@ public struct ConfiguredObject: Sendable {
     private static func vrf(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: ["id", "name", "floodsUnknownUnicast", "learnsMACs", "macAgeing", "macLimit", "flowLimit", "cookie"])
         var spec = VRFSpec(
-                id: VRFID(try number(fields.required("id"))), name: try fields.required("name").string(),
-                floodsUnknownUnicast: try fields["floodsUnknownUnicast"]?.boolean() ?? false,
-                learnsMACs: try fields["learnsMACs"]?.boolean() ?? false, macAgeing: try fields["macAgeing"].map(number) ?? 0,
-                macLimit: try fields["macLimit"].map(number) ?? 0, cookie: try cookie(fields))
+            id: VRFID(try number(fields.required("id"))), name: try fields.required("name").string(),
+            floodsUnknownUnicast: try fields["floodsUnknownUnicast"]?.boolean() ?? false,
+            learnsMACs: try fields["learnsMACs"]?.boolean() ?? false, macAgeing: try fields["macAgeing"].map(number) ?? 0,
+            macLimit: try fields["macLimit"].map(number) ?? 0, cookie: try cookie(fields))
         spec.flowLimit = try fields["flowLimit"].map(number) ?? 0
         return .vrf(spec)
     }

@@ -31,7 +31,9 @@ extension ConfiguredObject {
         return out
     }
 
-    private static func action(_ value: ConfigNode) throws(ConfigError) -> PolicyAction { try value.choice(["pass": .pass, "deny": .deny]) }
+    private static func action(_ value: ConfigNode) throws(ConfigError) -> PolicyAction {
+        try value.choice(["pass": .pass, "deny": .deny, "trap": .trap])
+    }
 
     private static func prefixes(_ value: ConfigNode?) throws(ConfigError) -> [IPPrefix] {
         var out: [IPPrefix] = []
@@ -63,7 +65,8 @@ extension ConfiguredObject {
         let service: PolicyService
         if fields["ports"] != nil || fields["sourcePorts"] != nil {
             for key in ["icmpType", "icmpCode"] { if let field = fields[key] { throw field.error("a protocol has ports or ICMP types, not both") } }
-            service = .ports(proto: proto, destination: try fields["ports"]?.portRanges() ?? [], source: try fields["sourcePorts"]?.portRanges() ?? [])
+            service = .ports(
+                proto: proto, destination: try fields["ports"]?.portRanges() ?? [], source: try fields["sourcePorts"]?.portRanges() ?? [])
         } else if fields["icmpType"] != nil || fields["icmpCode"] != nil {
             service = .icmp(
                 proto: proto, type: try fields["icmpType"]?.integer(in: 0...255), code: try fields["icmpCode"]?.integer(in: 0...255))

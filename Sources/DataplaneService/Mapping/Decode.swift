@@ -234,6 +234,7 @@ extension FlowSpec {
             case .forward: .forward
             case .drop: .drop
             case .nat: .nat
+            case .hold: throw reader.error("action", "HOLD", "is the router's own; program FORWARD, DROP or NAT")
             case .unspecified: throw reader.error("action", "", "missing: FORWARD, DROP or NAT")
             case .UNRECOGNIZED(let number): throw reader.error("action", number, "no such action")
             }

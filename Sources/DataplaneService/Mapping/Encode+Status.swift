@@ -137,11 +137,16 @@ extension Dataplane_V1_Trap {
             case .dhcpv6: .dhcpv6
             case .routerSolicitation: .routerSolicitation
             case .dns: .dns
+            case .flow: .flow
             }
         vif = trap.vif.rawValue
         vrf = trap.vrf.rawValue
         nextHop = trap.nextHop.rawValue
         packet = Data(trap.packet)
+        if let flow = trap.flow {
+            flowKey = Dataplane_V1_FlowKey(flow.key)
+            flowIndex = flow.index
+        }
         self.lost = lost
     }
 }

@@ -307,6 +307,7 @@ extension Dataplane_V1_Flow {
             case .forward: .forward
             case .drop: .drop
             case .nat: .nat
+            case .hold: .hold
             }
         if let given = spec.translation { translation = Dataplane_V1_FlowTranslation(given) }
         qosMap = UInt32(spec.qosMap)

@@ -50,6 +50,7 @@ extension FlowFilter {
             case .forward: .forward
             case .drop: .drop
             case .nat: .nat
+            case .hold: .hold
             case .UNRECOGNIZED(let number): throw reader.error("action", number, "no such action")
             }
         if !message.dropReason.isEmpty {
@@ -72,6 +73,7 @@ extension FlowAction {
         case .forward: "forward"
         case .drop: "drop"
         case .nat: "nat"
+        case .hold: "hold"
         }
     }
 }

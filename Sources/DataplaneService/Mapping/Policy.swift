@@ -28,7 +28,8 @@ extension FieldReader {
         switch action {
         case .pass: return .pass
         case .deny: return .deny
-        case .unspecified, .UNRECOGNIZED: throw error(field, action.rawValue, "is neither PASS nor DENY")
+        case .trap: return .trap
+        case .unspecified, .UNRECOGNIZED: throw error(field, action.rawValue, "is none of PASS, DENY, TRAP")
         }
     }
 }
@@ -103,8 +104,9 @@ extension Dataplane_V1_PolicyAction {
     init(_ action: PolicyAction) {
         self =
             switch action {
-            case .pass: .pass;
+            case .pass: .pass
             case .deny: .deny
+            case .trap: .trap
             }
     }
 }

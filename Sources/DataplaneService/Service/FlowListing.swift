@@ -159,6 +159,7 @@ struct FlowBatchEncoder {
             case .forward: .forward
             case .drop: .drop
             case .nat: .nat
+            case .hold: .hold
             }
         return UInt64(message.rawValue)
     }

@@ -116,7 +116,9 @@ struct TableReader {
 
     private func ageingTimes(from start: PageToken.Position?, size: Int) -> Page {
         var after: FlowAgeingID?
-        if case .number(let number) = start { after = FlowAgeingID(proto: UInt8(truncatingIfNeeded: number >> 16), port: UInt16(truncatingIfNeeded: number)) }
+        if case .number(let number) = start {
+            after = FlowAgeingID(proto: UInt8(truncatingIfNeeded: number >> 16), port: UInt16(truncatingIfNeeded: number))
+        }
         let page = router.flowAgeing(after: after, limit: size)
         return (page.map { .flowAgeing(.init($0)) }, page.count < size ? nil : page.last.map { .number(UInt32($0.proto) << 16 | UInt32($0.port)) })
     }

@@ -23,8 +23,9 @@ struct FlowCommand: AsyncParsableCommand {
 
     @Flag(name: [.customShort("l"), .customLong("list")], help: "List every flow.") var list = false
     @Option(help: ArgumentHelp("Show the entry with this index, and its reverse.", valueName: "index")) var get: UInt32?
-    @Option(help: ArgumentHelp(
-            "List flows that match: IP[:port][,IP[:port]] [& vrf N] [& proto P] [& vif N] [& action F|D|N] [& reason R]; * matches any. With -s and -F: only those.",
+    @Option(
+        help: ArgumentHelp(
+            "List flows that match: IP[:port][,IP[:port]] [& vrf N] [& proto P] [& vif N] [& action F|D|N|H] [& reason R]; * matches any. With -s and -F: only those.",
             valueName: "expression"))
     var match: String?
     @Flag(name: .customLong("show-evicted"), help: "With -l and --match: also flows that were evicted, while their places have not been used again.")
@@ -45,7 +46,9 @@ struct FlowCommand: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func validate() throws {
-        let chosen = [list, get != nil, match != nil && !statistics && !flush && !list, rate, statistics, flush, invalidate != nil, forward != nil, drop != nil].filter { $0 }.count
+        let chosen = [
+            list, get != nil, match != nil && !statistics && !flush && !list, rate, statistics, flush, invalidate != nil, forward != nil, drop != nil,
+        ].filter { $0 }.count
         guard chosen == 1 else { throw ValidationError("give one of -l, --get, --match, -r, -s, -F, -i, -f, -d") }
         guard !showEvicted || list || match != nil && !statistics && !flush else { throw ValidationError("--show-evicted goes with -l and --match") }
         guard count == nil || rate else { throw ValidationError("--count goes with -r") }

@@ -11,7 +11,7 @@ enum FlowLayout {
             text += " Aged \(statistics.aged) Closed \(statistics.closed) Evicted \(statistics.evicted) Held Packets \(statistics.heldPackets)\n\n"
         }
         return text + """
-            Action:F=Forward, D=Drop N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
+            Action:F=Forward, D=Drop, H=Hold N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
              Flags:E=Evicted
             TCP(r=reverse):S=SYN, F=FIN, R=RST, C=HalfClose, E=Established, D=Dead
 
@@ -83,6 +83,7 @@ enum FlowLayout {
     private static func put(action flow: API.Flow, to out: inout TextBuffer) {
         switch flow.action {
         case .forward: out.put("F")
+        case .hold: out.put("H")
         case .drop: out.put(text: flow.dropReason.isEmpty ? "D" : "D(\(printable(flow.dropReason)))")
         case .nat: out.put(text: "N(\(letters(flow.translation)))")
         case .unspecified: out.put("-")
@@ -120,6 +121,7 @@ enum FlowLayout {
             case .forward: "forward"
             case .drop: "drop"
             case .nat: "nat"
+            case .hold: "hold"
             case .unspecified, .UNRECOGNIZED: "unknown"
             }
         return [

@@ -3,7 +3,7 @@ import NetTypes
 
 /// A filter on flows, as `flow --match` takes it:
 ///
-///     IP[:port][,IP[:port]] [& vrf N] [& proto tcp|udp|icmp|icmp6|sctp|number] [& vif N] [& action F|D|N] [& reason SG]
+///     IP[:port][,IP[:port]] [& vrf N] [& proto tcp|udp|icmp|icmp6|sctp|number] [& vif N] [& action F|D|N|H] [& reason SG]
 ///
 /// `*` stands for any address or any port; an IPv6 address with a port is written `[fd00::1]:80`. Terms may come in any order, each
 /// once. One endpoint matches either end of a flow; two match a flow between them, in either direction.
@@ -47,7 +47,7 @@ extension FlowMatch {
     static let longest = 512
     private static let terms: Set<String> = ["vrf", "proto", "vif", "action", "reason"]
     private static let actions: [String: Dataplane_V1_FlowAction] = [
-        "f": .forward, "forward": .forward, "d": .drop, "drop": .drop, "n": .nat, "nat": .nat,
+        "f": .forward, "forward": .forward, "d": .drop, "drop": .drop, "n": .nat, "nat": .nat, "h": .hold, "hold": .hold,
     ]
 
     /// Throws a `Failure` of kind `usage` that quotes the offending part.
@@ -57,7 +57,8 @@ extension FlowMatch {
         for term in text.split(separator: "&", omittingEmptySubsequences: false) {
             let words = term.split(whereSeparator: { $0 == " " || $0 == "\t" })
             guard let word = words.first else {
-                throw .usage("--match '\(text)': a term is empty; write IP[:port][,IP[:port]] [& vrf N] [& proto tcp] [& vif N] [& action D] [& reason SG]")
+                throw .usage(
+                    "--match '\(text)': a term is empty; write IP[:port][,IP[:port]] [& vrf N] [& proto tcp] [& vif N] [& action D] [& reason SG]")
             }
             let kind = Self.terms.contains(String(word)) ? String(word) : "address"
             guard seen.insert(kind).inserted else { throw .usage("--match '\(text)': the \(kind) term is given twice") }
@@ -81,7 +82,7 @@ extension FlowMatch {
                 vif = number
             case "action":
                 guard words.count == 2, let known = Self.actions[words[1].lowercased()] else {
-                    throw .usage("--match: '\(trimmed(term))' is not an action; write forward (F), drop (D) or nat (N): action D")
+                    throw .usage("--match: '\(trimmed(term))' is not an action; write forward (F), drop (D), nat (N) or hold (H): action D")
                 }
                 action = known
             case "reason":

@@ -7,6 +7,7 @@ enum PolicyLayout {
         switch action {
         case .pass: "pass"
         case .deny: "deny"
+        case .trap: "trap"
         case .unspecified, .UNRECOGNIZED: "?"
         }
     }

@@ -34,7 +34,9 @@ private struct SocketRouter: RouterClient {
     func listFlows(_ filter: Dataplane_V1_FlowFilter, _ body: @escaping @Sendable ([API.Flow]) async throws -> Void) async throws {
         try await stream { try await client.listFlows(filter, handler: body) }
     }
-    func summarizeFlows(_ filter: Dataplane_V1_FlowFilter) async throws -> Dataplane_V1_FlowSummary { try await call { try await $0.summarizeFlows(filter) } }
+    func summarizeFlows(_ filter: Dataplane_V1_FlowFilter) async throws -> Dataplane_V1_FlowSummary {
+        try await call { try await $0.summarizeFlows(filter) }
+    }
     func clearDropLog() async throws { try await call { try await $0.clearDropLog() } }
     func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws -> API.Result {
         try await call { try await $0.assignQueue(port: port, queue: queue, worker: worker) }

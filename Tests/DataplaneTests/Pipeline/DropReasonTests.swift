@@ -240,6 +240,8 @@ import Testing
         .interfaceDrop: "frames from a vif of a kind that sends nothing into the router",
         .misc: "a packet that left a stage without a verdict: a fault of the router's, never to be seen",
         .fragmentQueueFull: "more fragments wait for their first than may; those that wait are no drops yet: FragmentTests",
+        .flowQueueLimit: "packets wait for a decision; those that wait are no drops yet: HeldFlowTests",
+        .flowUnusable: "a flow that nobody decides about is deleted: HeldFlowTests",
         .workerQueueFull: "needs a second worker that does not keep up: SpreadingTests",
     ]
 

@@ -119,9 +119,15 @@ import Testing
             return found
         }
         #expect(count { _ in } == 8)
-        #expect(count { $0.proto = 17 } == 6 && count { $0.proto = 1; $0.forwardOnly = true } == 1)
+        #expect(
+            count { $0.proto = 17 } == 6
+                && count {
+                    $0.proto = 1; $0.forwardOnly = true
+                } == 1)
         #expect(count { $0.endpoints = [.init(address: IPAddress("10.1.0.11")!, port: 1001)] } == 2)
-        #expect(count { $0.endpoints = [.init(port: 1001), .init(port: 53)] } == 2 && count { $0.endpoints = [.init(port: 1001), .init(port: 1002)] } == 0)
+        #expect(
+            count { $0.endpoints = [.init(port: 1001), .init(port: 53)] } == 2
+                && count { $0.endpoints = [.init(port: 1001), .init(port: 1002)] } == 0)
         #expect(count { $0.vif = VifID(3) } == 4 && count { $0.vrf = VRFID(2) } == 0 && count { $0.action = .drop } == 0)
     }
 }

@@ -8,14 +8,16 @@ import Testing
     private func insert(_ table: FlowTable, _ port: UInt16, proto: UInt8 = 17, to destination: UInt16 = 53, owner: UInt32 = 3, now: UInt32 = 0)
         -> UInt32
     {
-        var forward = FlowKey(vrf: 1, proto: proto, ipv4Source: 0x0A00_0001, ipv4Destination: 0x0A00_0002, sourcePort: port, destinationPort: destination)
+        var forward = FlowKey(
+            vrf: 1, proto: proto, ipv4Source: 0x0A00_0001, ipv4Destination: 0x0A00_0002, sourcePort: port, destinationPort: destination)
         var reverse = forward.reversed
         return table.insertPair(lane: 0, forward: &forward, reverse: &reverse, FlowTable.Template(now: now, owner: owner)).index
     }
 
     @Test("Ports and protocols have times of their own") func times() {
         let table = FlowTable(capacity: 1024, laneCount: 2, quiescence: Quiescence(workerCount: 0))
-        #expect(table.ageing.set(17, 53, 5000) && table.ageing.set(17, 0, 60_000) && table.ageing.set(0, 0, 300_000) && table.ageing.set(6, 0, 600_000))
+        #expect(
+            table.ageing.set(17, 53, 5000) && table.ageing.set(17, 0, 60_000) && table.ageing.set(0, 0, 300_000) && table.ageing.set(6, 0, 600_000))
         #expect(!table.ageing.set(1, 53, 1))
         table.ageing.shortest.store(5000, ordering: .relaxed)
         let dns = insert(table, 1000), other = insert(table, 1001, to: 54), icmp = insert(table, 7, proto: 1, to: 7), tcp = insert(table, 5, proto: 6)
