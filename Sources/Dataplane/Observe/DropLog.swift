@@ -32,6 +32,17 @@ final class DropLog: @unchecked Sendable {
             self.file = file
             self.line = line
         }
+
+        /// Constant data of one program lie within 2 GiB of each other, so half of the address says which.
+        @inline(__always) init(fileOffset: UInt32, line: UInt32) {
+            let distance = Int32(bitPattern: fileOffset &- UInt32(truncatingIfNeeded: Self.anchor))
+            self.init(file: Self.anchor &+ UInt(bitPattern: Int(distance)), line: line)
+        }
+        @inline(__always) var fileOffset: UInt32 { UInt32(truncatingIfNeeded: file) }
+        @inline(__always) private static var anchor: UInt {
+            let name: StaticString = #fileID
+            return UInt(bitPattern: name.utf8Start)
+        }
     }
 
     let capacity: Int

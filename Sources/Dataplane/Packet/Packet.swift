@@ -98,12 +98,12 @@ struct Packet {
         set { frame.hash = newValue }
     }
 
-    /// Where it was dropped, once it is. A dropped packet has no further use for its label, flow and hash: the place is kept there.
+    /// Where it was dropped, once it is. A dropped packet has no further use for its label and its hash: the place is kept there, and its flow stays known to
+    /// an error about it.
     var dropPlace: DropLog.Place {
-        get { DropLog.Place(file: UInt(flow) << 32 | UInt(label), line: frame.hash) }
+        get { DropLog.Place(fileOffset: label, line: frame.hash) }
         set {
-            label = UInt32(truncatingIfNeeded: newValue.file)
-            flow = UInt32(truncatingIfNeeded: newValue.file >> 32)
+            label = newValue.fileOffset
             frame.hash = newValue.line
         }
     }
