@@ -53,6 +53,24 @@ typedef struct vr_dpdk_queues {
 void vr_dpdk_vhost_watch(uint16_t port, vr_dpdk_queues *queues);
 void vr_dpdk_vhost_forget(uint16_t port, vr_dpdk_queues *queues);
 
+// What is left to a device to cut, and what it hands over uncut (offload.c).
+struct rte_eth_dev_info;
+struct rte_eth_conf;
+typedef struct vr_dpdk_offload {
+    int cuts, hands_uncut;
+    // Of net_vhost: whether the guest that is there takes them, which may change at every connection.
+    int is_guests, is_watched, is_agreed;
+    int (*get_vid)(uint16_t);
+    int (*get_features)(int, uint64_t *);
+} vr_dpdk_offload;
+// Adds to `conf` what of it the device can do. `room`: octets of a buffer; `wants_segments`: net_vhost was given tso=1.
+void vr_dpdk_offload_ask(
+    const char *driver, const struct rte_eth_dev_info *info, int room, int wants_segments, struct rte_eth_conf *conf, vr_dpdk_offload *offload);
+void vr_dpdk_offload_watch(uint16_t port, vr_dpdk_offload *offload);
+void vr_dpdk_offload_forget(uint16_t port, vr_dpdk_offload *offload);
+// Says in the mbuf that it is to be cut into segments of `size` octets of data. 0: it is no TCP packet that can be.
+int vr_dpdk_offload_describe(struct rte_mbuf *m, uint32_t size);
+
 // What keeps bursts away from a device while it is stopped and started (memif.c).
 typedef struct vr_dpdk_gate {
     uint16_t id;

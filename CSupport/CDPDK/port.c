@@ -29,6 +29,7 @@ struct vr_dpdk_port {
     vr_dpdk_queues queues;
     vr_dpdk_gate gate;
     vr_dpdk_bond bond;
+    vr_dpdk_offload offload;
 };
 
 // Ports of ours, by ethdev number.
@@ -102,6 +103,9 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
     // Buffers have one owner, and but for AF_XDP's come from one pool. A bond has no pool of its own to compare with.
     if (!is_vdev) conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
     port->wants_own = conf.txmode.offloads != 0;
+    vr_dpdk_offload_ask(facts->driver, &info, room, request->wants_segments, &conf, &port->offload);
+    facts->cuts = port->offload.cuts;
+    facts->hands_uncut = port->offload.hands_uncut;
     *what = "the device cannot be configured";
     result = rte_eth_dev_configure(port->id, queues, queues, &conf);
     if (result != 0) return result;
@@ -125,6 +129,7 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
     if (is_vdev && request->mtu > 0 && strcmp(facts->driver, "net_af_packet") != 0) rte_eth_dev_set_mtu(port->id, (uint16_t)request->mtu);
     port->queues.count = queues;
     if (strcmp(facts->driver, "net_vhost") == 0) vr_dpdk_vhost_watch(port->id, &port->queues);
+    vr_dpdk_offload_watch(port->id, &port->offload);
     *what = "the device cannot be started";
     if (request->waits_for_peer) {
         vr_dpdk_gate_start(port->id, &port->gate);
@@ -212,6 +217,7 @@ vr_dpdk_port *vr_dpdk_port_open(const vr_dpdk_request *request, vr_dpdk_facts *f
     if (result == 0 && (result = configure(port, request, facts, &what)) != 0) {
         vr_dpdk_bond_forget(&port->bond);
         vr_dpdk_vhost_forget(port->id, &port->queues);
+        vr_dpdk_offload_forget(port->id, &port->offload);
         unplug(port->id);
         vr_dpdk_log_fail(failed, result, what);
     }
@@ -261,9 +267,9 @@ int vr_dpdk_receive(vr_dpdk_port *port, int queue, vr_frame *frames, int count) 
     return filled;
 }
 
-// A frame the driver must not be given as it is: too long for the device, or in a buffer of another pool. NULL: it is not sent.
-static struct rte_mbuf *make_sendable(vr_dpdk_port *port, struct rte_mbuf *m) {
-    struct rte_mbuf *copy = m->pkt_len > port->longest ? NULL : rte_pktmbuf_copy(m, port->pool, 0, UINT32_MAX);
+// A frame the driver must not be given as it is: too long for the device, not to be cut by it, or in a buffer of another pool. NULL: it is not sent.
+static struct rte_mbuf *make_sendable(vr_dpdk_port *port, struct rte_mbuf *m, int is_segmented) {
+    struct rte_mbuf *copy = m->pkt_len > port->longest || is_segmented ? NULL : rte_pktmbuf_copy(m, port->pool, 0, UINT32_MAX);
     rte_pktmbuf_free(m);
     if (!copy) __atomic_fetch_add(&port->refused, 1, __ATOMIC_RELAXED);
     return copy;
@@ -282,7 +288,8 @@ int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int 
         m->pkt_len = frames[i].length;
         m->ol_flags = 0;
         int is_sendable = m->pkt_len <= port->longest && (!port->wants_own || m->pool == port->pool);
-        if (__builtin_expect(!is_sendable, 0) && !(m = make_sendable(port, m))) continue;
+        if (__builtin_expect(frames[i].tailroom & VR_SEGMENTED, 0)) is_sendable &= vr_dpdk_offload_describe(m, frames[i].tailroom & ~VR_SEGMENTED);
+        if (__builtin_expect(!is_sendable, 0) && !(m = make_sendable(port, m, frames[i].tailroom & VR_SEGMENTED))) continue;
         mbufs[ready++] = m;
     }
     int sent = 0;
@@ -304,6 +311,10 @@ int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int 
     rte_pktmbuf_free_bulk(mbufs + sent, (unsigned)(ready - sent));
     __atomic_fetch_add(&port->refused, (uint64_t)(ready - sent), __ATOMIC_RELAXED);
     return count;
+}
+
+int vr_dpdk_port_is_to_be_cut_for(const vr_dpdk_port *port) {
+    return port->offload.is_guests && !__atomic_load_n(&port->offload.is_agreed, __ATOMIC_RELAXED);
 }
 
 int vr_dpdk_port_link(const vr_dpdk_port *port, vr_dpdk_link *out) {
@@ -350,6 +361,7 @@ void vr_dpdk_port_close(vr_dpdk_port *port) {
     vr_dpdk_gate_end(&port->gate);
     vr_dpdk_bond_forget(&port->bond);
     vr_dpdk_vhost_forget(port->id, &port->queues);
+    vr_dpdk_offload_forget(port->id, &port->offload);
     unplug(port->id);
     unplug_members(port);
     free(port);

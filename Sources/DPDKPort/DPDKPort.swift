@@ -16,6 +16,10 @@ import Synchronization
 /// An outer VLAN tag that the kernel took out is put back with TPID 0x8100, whatever it was: that driver does not look.
 /// net_af_xdp has buffers of a page, so an MTU of about 3500 at most, and carries no GSO frames.
 ///
+/// TCP packets above the MTU: net_virtio_user takes them from the pipeline and gives them to it where the host's side agrees and, to receive them,
+/// buffers have the default size; net_vhost does with `tso=1`, and cuts them itself for a guest that has not agreed. Nobody ever cuts them on a way that
+/// ends on this machine. The other drivers are given segments: what net_tap offers is cut in software as well.
+///
 /// net_bonding joins `members`, which are plugged in before it and unplugged after it.
 ///
 /// Link: net_vhost and net_memif are up while the other side is connected; they wait for it and take it back when it returns. A kernel
@@ -24,10 +28,14 @@ import Synchronization
 /// Thread-safety: as `Port`.
 public final class DPDKPort: Port, @unchecked Sendable {
     private let port: OpaquePointer
+    /// Whether the other side cuts TCP packets has to be asked at every burst.
+    private let isToBeCutFor: Bool
     /// The kernel interface that tells the link in the driver's place.
     private let watchedInterface: String?
     /// Of net_tap: the descriptor that knows its interface; -1: there is none. The driver's, so of use until `close`.
     private let tapDescriptor: Int32
+    /// Of segments that were made here and that the device did not take.
+    private let lost = Atomic<UInt64>(0)
     /// The last counters, once closed. The lock also keeps `close` from pulling the device away under `statistics`.
     private let final = Mutex<PortStatistics?>(nil)
 
@@ -54,7 +62,8 @@ public final class DPDKPort: Port, @unchecked Sendable {
         let opened = withCStrings([arguments.text] + joined.map(\.text)) { texts in
             var request = vr_dpdk_request(
                 device: texts[0], members: texts + 1, member_count: Int32(joined.count), pool: pool.pool,
-                waits_for_peer: arguments.isMemifClient ? 1 : 0, mtu: Int32(mtu), queues: Int32(queues), headroom: Int32(BufferPool.headroom))
+                wants_segments: arguments["tso"] == "1" ? 1 : 0, waits_for_peer: arguments.isMemifClient ? 1 : 0, mtu: Int32(mtu),
+                queues: Int32(queues), headroom: Int32(BufferPool.headroom))
             return vr_dpdk_port_open(&request, &facts, &failed)
         }
         guard let opened else {
@@ -72,7 +81,10 @@ public final class DPDKPort: Port, @unchecked Sendable {
         }
         var traits: PortTraits = facts.hashes != 0 ? .receiveHash : []
         for part in [arguments] + joined { traits.formUnion(DPDKPort.traits(part)) }
+        if facts.cuts != 0 { traits.insert(.cutsSegments) }
+        if facts.hands_uncut != 0 { traits.insert(.oversizedSegments) }
         port = opened
+        isToBeCutFor = driver == "net_vhost" && facts.cuts != 0
         watchedInterface = (driver == "net_af_packet" || driver == "net_af_xdp") && !interface.isEmpty ? interface : nil
         tapDescriptor = driver == "net_tap" ? vr_dpdk_tap_descriptor(interface) : -1
         super.init(
@@ -84,8 +96,7 @@ public final class DPDKPort: Port, @unchecked Sendable {
     private static func traits(_ arguments: DeviceArguments) -> PortTraits {
         switch DriverArguments.driver(of: arguments.name)?.name {
         case "net_af_packet": [.unfinishedChecksums, .oversizedSegments]
-        case "net_vhost": arguments["tso"] == "1" ? [.unfinishedChecksums, .oversizedSegments] : .unfinishedChecksums
-        case "net_tap", "net_af_xdp", "net_virtio_user", "net_memif": .unfinishedChecksums
+        case "net_tap", "net_af_xdp", "net_vhost", "net_virtio_user", "net_memif": .unfinishedChecksums
         default: []
         }
     }
@@ -127,7 +138,41 @@ public final class DPDKPort: Port, @unchecked Sendable {
     }
 
     public override func transmit(queue: Int, pool: BufferPool, lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) -> Int {
-        Int(vr_dpdk_transmit(port, Int32(truncatingIfNeeded: queue), frames, Int32(truncatingIfNeeded: count)))
+        if isToBeCutFor, vr_dpdk_port_is_to_be_cut_for(port) != 0 { return transmitCut(queue, pool, lane, frames, count) }
+        return Int(vr_dpdk_transmit(port, Int32(truncatingIfNeeded: queue), frames, Int32(truncatingIfNeeded: count)))
+    }
+
+    /// Cuts first what was left to the port to cut: to a guest that does not take it. The port has taken everything then.
+    private func transmitCut(
+        _ queue: Int, _ pool: BufferPool, _ lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, _ count: Int
+    ) -> Int {
+        withUnsafeTemporaryAllocation(of: vr_frame.self, capacity: Int(VR_BURST)) { burst in
+            guard let pieces = burst.baseAddress else { return 0 }
+            var filled = 0
+            func send() {
+                let sent = Int(vr_dpdk_transmit(port, Int32(truncatingIfNeeded: queue), pieces, Int32(truncatingIfNeeded: filled)))
+                pool.release(lane: lane, pieces + sent, count: filled - sent)
+                lost.add(UInt64(filled - sent), ordering: .relaxed)
+                filled = 0
+            }
+            for index in 0..<count {
+                guard var cutter = FrameCutter(frames[index]) else {
+                    (pieces + filled).initialize(to: frames[index])
+                    filled += 1
+                    if filled == Int(VR_BURST) { send() }
+                    continue
+                }
+                while let piece = cutter.next(pool: pool, lane: lane) {
+                    (pieces + filled).initialize(to: piece)
+                    filled += 1
+                    if filled == Int(VR_BURST) { send() }
+                }
+                if !cutter.isDone { lost.add(1, ordering: .relaxed) }
+                pool.release(lane: lane, frames + index, count: 1)
+            }
+            if filled > 0 { send() }
+            return count
+        }
     }
 
     public override func statistics() -> PortStatistics { final.withLock { $0 ?? counters() } }
@@ -156,7 +201,7 @@ public final class DPDKPort: Port, @unchecked Sendable {
         statistics.receiveErrors = counters.receive_errors
         statistics.transmittedPackets = counters.transmitted_packets
         statistics.transmittedBytes = counters.transmitted_bytes
-        statistics.transmitErrors = counters.transmit_errors
+        statistics.transmitErrors = counters.transmit_errors + lost.load(ordering: .relaxed)
         return statistics
     }
 

@@ -230,6 +230,40 @@ extension EndToEnd {
             try bench.expectSound("r")
         }
 
+        /// Kernels on both sides leave TCP packets of up to 64 KiB uncut, and so they cross both routers: the guest's driver and the host's have agreed on it.
+        /// Then the guest is replaced by one that takes no such packets, and the host cuts.
+        @Test func largePacketsBetweenHostAndGuest() throws {
+            let bench = try DeviceBench("large", "a", "b", "w1", "w2", "g")
+            for (router, number) in [("a", 1), ("b", 2)] {
+                let veth = ["netns", bench.full(router), "type", "veth", "peer", "name", "eth0", "netns", bench.full("w\(number)")]
+                try Shell.succeed(["ip", "link", "add", "v\(number)"] + veth)
+                try bench.settle(number, "eth0", in: "w\(number)")
+            }
+            try bench.start("a", in: "a", ports: ("pcap: {interface: v1}", "dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock")),tso=1\"}"))
+            try bench.start("b", in: "b", ports: ("dpdk: {device: \"net_virtio_user0,path=\(bench.path("v.sock"))\"}", "pcap: {interface: v2}"))
+            try bench.waitForLink("a", 2, "up")
+            try bench.expectTraffic("w1", "w2", mebibytes: 16)
+            // Octets per packet, each way, on the memory between the two.
+            for (router, vif) in [("a", 2), ("b", 1)] {
+                let statistics = try bench.vif(router, vif).statistics
+                #expect(statistics.txBytes / max(1, statistics.txPackets) > 3000, "\(router): \(statistics)")
+                #expect(statistics.rxBytes / max(1, statistics.rxPackets) > 3000, "\(router): \(statistics)")
+            }
+            try bench.expectSound("b")
+            bench.stop("b")
+            try bench.waitForLink("a", 2, "down")
+
+            let before = try bench.vif("a", 2).portStatistics.txPackets
+            let guest = try bench.startGuest(in: "g", device: "net_virtio_user0,path=\(bench.path("v.sock"))", interface: "g0")
+            try bench.settle(2, "g0", in: "g")
+            try bench.waitForLink("a", 2, "up")
+            try bench.expectTraffic("w1", "g", mebibytes: 4)
+            // Segments of 1448 octets of data at most.
+            #expect(try bench.vif("a", 2).portStatistics.txPackets - before > 4 << 20 / 1448)
+            guest.end()
+            try bench.expectSound("a")
+        }
+
         /// A guest whose driver is our own: net_virtio_user in a second router.
         @Test func aRouterAsGuest() throws {
             let bench = try DeviceBench("guest", "a", "b", "w1", "w2")

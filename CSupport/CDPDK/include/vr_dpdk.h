@@ -42,6 +42,7 @@ typedef struct vr_dpdk_request {
     const char *const *members;    // devices to plug in before it: what net_bonding joins
     int member_count;
     vr_dpdk_pool *pool;
+    int wants_segments;    // TCP packets may be left to net_vhost's guest to cut, and come from it uncut
     int waits_for_peer;    // it cannot be started until there is a peer (the client of a memif): tried until it can
     int mtu;               // 0: as the device has it
     int queues;
@@ -53,6 +54,8 @@ typedef struct vr_dpdk_facts {
     char driver[VR_DPDK_NAME_SIZE];       // "net_tap", "net_ixgbe"
     char interface[VR_DPDK_NAME_SIZE];    // kernel interface behind it; empty: none
     int mtu, queues, hashes;
+    int cuts;           // frames with VR_SEGMENTED may be transmitted, unless vr_dpdk_port_is_to_be_cut_for
+    int hands_uncut;    // received TCP packets may be longer than the MTU
     int failed_member;    // on failure: the member that could not be plugged in; -1: it was another reason
 } vr_dpdk_facts;
 
@@ -71,6 +74,8 @@ vr_dpdk_port *vr_dpdk_port_open(const vr_dpdk_request *request, vr_dpdk_facts *f
 int vr_dpdk_receive(vr_dpdk_port *port, int queue, vr_frame *frames, int count);
 // Returns how many were taken, from the front; of these, frames that the device cannot carry are counted as errors.
 int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int count);
+// Of a port that cuts: whether at this moment the other side does not, so that frames are to be cut before they are transmitted.
+int vr_dpdk_port_is_to_be_cut_for(const vr_dpdk_port *port);
 // The link as the driver sees it; for net_vhost and net_memif: whether the other side is connected. 0 or a negative errno value.
 int vr_dpdk_port_link(const vr_dpdk_port *port, vr_dpdk_link *out);
 void vr_dpdk_port_counters(vr_dpdk_port *port, vr_dpdk_counters *out);

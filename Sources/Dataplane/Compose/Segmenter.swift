@@ -64,6 +64,14 @@ struct Segmenter {
 
     var isDone: Bool { given >= count }
 
+    /// Before the first `next`: full segments have `size` octets of data, whatever the MTU. False when they cannot have.
+    mutating func limit(toData size: Int) -> Bool {
+        guard isPossible, size > 0, headerLength &+ size <= 0xFFFF else { return false }
+        room = size
+        count = payloadLength == 0 ? 1 : (payloadLength &+ room &- 1) / room
+        return true
+    }
+
     /// Writes the next segment's frame and returns its length; 0 when done, or when it does not fit (then a later call tries again).
     mutating func next(into p: UnsafeMutableRawPointer, capacity: Int) -> Int {
         guard given < count else { return 0 }
