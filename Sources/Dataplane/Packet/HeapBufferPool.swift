@@ -32,7 +32,9 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
     private struct Lane: ~Copyable {
         /// Written by the lane, read by `inUse`.
         let count = Atomic<Int>(0)
-        let padding: (Int, Int, Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0, 0, 0)
+        /// Of the lowest in the stack, how many at most came from the depot and have not been asked for: the lane's alone.
+        var foreign = 0
+        let padding: (Int, Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0, 0)
     }
 
     private let region: UnsafeMutableRawPointer
@@ -85,6 +87,8 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
             if free == 0 {
                 free = refill(stack)
                 if free == 0 { break }
+                lanes[lane].foreign = free
+                lanes[lane].foreign = ask(stack, free)
             }
             let end = filled &+ min(count &- filled, free)
             while filled < end {
@@ -94,7 +98,19 @@ public final class HeapBufferPool: BufferPool, @unchecked Sendable {
             }
         }
         lanes[lane].count.store(free, ordering: .relaxed)
+        if lanes[lane].foreign > 0 { lanes[lane].foreign = ask(stack, min(lanes[lane].foreign, free)) }
         return filled
+    }
+
+    /// Buffers that another lane used last lie in another core's cache, changed. Those of the next burst are asked for while this one is used, to be written, or each would be
+    /// waited for by itself, twice. Returns how many of `left` have not been asked for.
+    @inline(never) private func ask(_ stack: Stack, _ left: Int) -> Int {
+        let rest = max(0, left &- Int(VR_BURST))
+        for index in rest..<left {
+            vr_prefetch_write(stack[index])
+            vr_prefetch_write(stack[index] + Self.dataOffset)
+        }
+        return rest
     }
 
     public override func release(lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) {

@@ -5,7 +5,7 @@ import Synchronization
 /// a full ring takes fewer, an empty one gives none.
 ///
 /// Each frame has a tag, which says what it is for (a vif, or a port and a vif). The two ends are on cache lines of their own, and each remembers the other's position, so
-/// that the common burst touches the other end's line once per ring revolution rather than once per call.
+/// that the common burst touches the other end's line once per ring revolution rather than once per call. Slots are given back many at a time, or when the ring is empty.
 ///
 /// A handful of pointers: two workers use it all the time, and counting references to an object would cost them more than the frames. Who made it frees it.
 ///
@@ -19,6 +19,10 @@ struct FrameRing: @unchecked Sendable {
         private let padding0 = SIMD16<UInt64>()
         let popped = Atomic<Int>(0)
         var seenPushed = 0
+        /// Where the popping end is; `popped` follows.
+        var taken = 0
+        /// Up to where it has asked for what the frames refer to.
+        var asked = 0
         private let padding1 = SIMD16<UInt64>()
     }
 
@@ -58,6 +62,14 @@ struct FrameRing: @unchecked Sendable {
             tags[slot] = tag
         }
         if taken > 0 { ends.pointee.pushed.store(at &+ taken, ordering: .releasing) }
+        // The slots of the next burst, which the other end has read.
+        var ahead = at &+ taken
+        while ahead < at &+ taken &+ Int(VR_BURST) {
+            vr_prefetch_write(frames + ahead & mask)
+            vr_prefetch_write(frames + (ahead &+ 2) & mask)
+            vr_prefetch_write(tags + ahead & mask)
+            ahead &+= 4
+        }
         return taken
     }
 
@@ -80,8 +92,9 @@ struct FrameRing: @unchecked Sendable {
 
     /// Moves the oldest frames that have one tag to `target`, at most `limit`; returns how many, 0: the ring is empty.
     func pop(into target: UnsafeMutablePointer<vr_frame>, tag: inout UInt64, limit: Int) -> Int {
-        let at = ends.pointee.popped.load(ordering: .relaxed)
+        let at = ends.pointee.taken
         if ends.pointee.seenPushed == at {
+            if ends.pointee.popped.load(ordering: .relaxed) != at { ends.pointee.popped.store(at, ordering: .releasing) }
             ends.pointee.seenPushed = ends.pointee.pushed.load(ordering: .acquiring)
             if ends.pointee.seenPushed == at { return 0 }
         }
@@ -92,7 +105,30 @@ struct FrameRing: @unchecked Sendable {
             target[count] = frames[(at &+ count) & mask]
             count &+= 1
         }
-        ends.pointee.popped.store(at &+ count, ordering: .releasing)
+        ask(from: at, to: at &+ count)
+        ends.pointee.taken = at &+ count
+        // Given back many at a time: a ring that is nearly full would otherwise be filled slot by slot, each on the line that is being read.
+        if at &+ count &- ends.pointee.popped.load(ordering: .relaxed) >= min(128, capacity / 4) {
+            ends.pointee.popped.store(at &+ count, ordering: .releasing)
+        }
         return count
+    }
+
+    /// After `pop`: asks for what it will give next, at most `limit`, while what it gave is processed.
+    @inline(__always) func ask(_ limit: Int) {
+        let at = ends.pointee.taken
+        ask(from: at, to: at &+ min(limit, ends.pointee.seenPushed &- at))
+    }
+
+    /// The octets and the head of each buffer lie in another core's cache, changed. They are asked for together, to be written, or each would be waited for by itself, twice.
+    @inline(__always) private func ask(from: Int, to: Int) {
+        var at = max(from, ends.pointee.asked)
+        while at < to {
+            let frame = frames + at & mask
+            vr_prefetch_write(frame.pointee.data)
+            vr_prefetch_write(frame.pointee.buffer)
+            at &+= 1
+        }
+        ends.pointee.asked = max(ends.pointee.asked, to)
     }
 }

@@ -65,7 +65,7 @@ extension Worker {
                 let count = sent.pop(into: frames, tag: &tag, limit: left)
                 if count == 0 { break }
                 left &-= count
-                fetchTaken(count)
+                sent.ask(left)
                 counters.add(.takenOver, count)
                 stageTaken(count, port: Int(truncatingIfNeeded: tag &>> 32), vif: UInt32(truncatingIfNeeded: tag))
             }
@@ -75,21 +75,13 @@ extension Worker {
                 let count = received.pop(into: frames, tag: &tag, limit: room)
                 if count == 0 { break }
                 room &-= count
-                fetchTaken(count)
+                received.ask(Int(VR_BURST))
                 receive(count, vif: UInt32(truncatingIfNeeded: tag))
             }
             if left < Int(VR_BURST) || room < Int(VR_BURST) { worked = true }
         }
         if worked { flushReleased() }
         return worked
-    }
-
-    /// The octets and the head of each buffer lie in another core's cache, changed: all of a burst are asked for at once, to be written, or each would be waited for by itself.
-    @inline(__always) private func fetchTaken(_ count: Int) {
-        for index in 0..<count {
-            vr_prefetch_write(frames[index].data)
-            vr_prefetch_write(frames[index].buffer)
-        }
     }
 
     /// While no worker runs: takes and sends what others had handed over.
