@@ -38,8 +38,8 @@ struct Bench {
         var sinks: [String: CountingPort] = [:]
         for case .port(let spec) in objects { sinks[spec.name] = CountingPort(name: spec.name, mtu: Program.mtu) }
         self.sinks = sinks
-        // Two entries per flow, and what the lanes keep at hand.
-        let capacity = max(1 << 19, distinct * 2 + 1024)
+        // Two entries per flow, what the lanes keep at hand, and an eighth: in a table that is nearly full a vif has no more than its share.
+        let capacity = max(1 << 19, distinct * 9 / 4 + 1024)
         // A port that packets come in by and leave by would need both halves; no workload has one.
         router = Router(
             RouterConfiguration(cores: [0], idle: .poll, flowCapacity: capacity), pool: try HeapBufferPool(bufferSize: 2048, capacity: 4096)

@@ -30,6 +30,7 @@ import Workloads
         help:
             "Count instructions per packet with callgrind instead, exactly and without the processor's counters; slow, best with --only and --quick.")
     var instructions = false
+    @Flag(help: "What the packets and new flows of other vifs lose while one vif floods the worker, instead.") var attack = false
     @Option(help: "Check instructions per packet against the budgets in this file; also needs valgrind.") var budgets: String?
     @Option(help: "Write them to this file instead.") var recordBudgets: String?
     @Option(help: .hidden) var once: String?
@@ -47,6 +48,10 @@ import Workloads
         if let budgets {
             guard try Budgets.check(against: budgets) else { throw ExitCode.failure }
             return
+        }
+        if attack {
+            _ = vr_pin_thread(core)
+            return try Attack.run(quick: quick)
         }
         let suite = Suite(quick: quick)
         if list {
