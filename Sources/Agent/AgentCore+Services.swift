@@ -21,7 +21,7 @@ extension AgentCore {
                 let network = networks[port.network]
             else { continue }
             facts.ports[vif.rawValue] = ServicePort(
-                name: port.name, mac: port.mac, addresses: port.addresses, network: network,
+                name: port.name, uid: port.uid, mac: port.mac, addresses: port.addresses, network: network,
                 mtu: network.mtu ?? underlay.map { $0 - network.encapsulation.overhead })
         }
         let served = Set(facts.ports.values.map(\.network.name))
@@ -35,6 +35,7 @@ extension AgentCore {
             zonesRevision = config.revision
         }
         facts.zones = zones
+        facts.linkLocal = config.linkLocalServices
         return facts
     }
 

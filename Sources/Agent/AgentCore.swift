@@ -119,7 +119,8 @@ actor AgentCore {
             configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, securityGroups: config.securityGroups,
             securityGroupMembers: config.securityGroupMembers, networkPolicies: config.networkPolicies, networkPeers: config.networkPeers,
             firewallPolicies: config.firewallPolicies,
-            floatingIPs: config.floatingIPs, services: config.services, routers: config.routers, knownPorts: config.portsOfServices,
+            floatingIPs: config.floatingIPs, services: config.services, routers: config.routers,
+            linkLocalServices: config.linkLocalServices, knownPorts: config.portsOfServices,
             bindings: bindings, routes: routes.bestRoutes(),
             resolve: { resolver.mac(of: $0) })
         desired = DesiredState(inputs, allocator: &allocator)

@@ -63,6 +63,9 @@ struct ConfigStore: Sendable {
     var routers: [NetworkRouter] {
         objects.values.compactMap { if case .router(let object) = $0 { object } else { nil } }.sorted { $0.name < $1.name }
     }
+    var linkLocalServices: [LinkLocalService] {
+        objects.values.compactMap { if case .linkLocalService(let object) = $0 { object } else { nil } }.sorted { $0.name < $1.name }
+    }
     var portsOfServices: [String: Overlay.Port] {
         guard serviceCount > 0 else { return [:] }
         return objects.values.reduce(into: [:]) { if case .port(let port) = $1 { $0[port.name] = port } }

@@ -146,6 +146,18 @@ extension DesiredState {
         }
     }
 
+    // MARK: - Link-local services
+
+    /// Their packets are the agent's own.
+    mutating func addLinkLocalServices(_ inputs: Inputs, _ allocator: inout IdentifierAllocator) {
+        for service in inputs.linkLocalServices {
+            for (network, vrf) in vrfs where service.serves(network) {
+                guard let gateway = allocator.nextHop(.receive(Self.fabricVif)) else { continue }
+                add(.route(vrf, IPPrefix(host: service.address), nextHop: gateway, proxies: true))
+            }
+        }
+    }
+
     /// Nil: there is no such port, or it has no address of the family.
     private func backendMessage(
         _ name: String, _ service: Service, _ address: IPAddress, _ port: Service.Port, _ vrf: VRFID, _ inputs: Inputs

@@ -26,6 +26,7 @@ struct DesiredState: Sendable {
         var floatingIPs: [FloatingIP] = []
         var services: [Service] = []
         var routers: [NetworkRouter] = []
+        var linkLocalServices: [LinkLocalService] = []
         /// Ports of any node, by name, of networks that have services.
         var knownPorts: [String: Overlay.Port] = [:]
         var bindings: [PortBinding] = []
@@ -92,6 +93,7 @@ struct DesiredState: Sendable {
         addRouters(inputs, &allocator)
         addRemoteRoutes(inputs, &allocator)
         addServices(inputs, &allocator)
+        addLinkLocalServices(inputs, &allocator)
         addFlooding(inputs, &allocator)
     }
 

@@ -72,7 +72,7 @@ public struct ConfigDistribution: Sendable {
                 }
             case .namespace: affected.formUnion(nodesWithFirewalls(model))
             case .securityGroupMembers, .networkPeers, .firewallPolicy: break
-            case .floatingIP, .service, .router:
+            case .floatingIP, .service, .router, .linkLocalService:
                 for object in [change.old, change.new] { affected.formUnion(object.map { model.nodes(translatingFor: $0) } ?? []) }
             }
         }
@@ -148,6 +148,7 @@ public struct ConfigDistribution: Sendable {
                 case .port(let port): model.nat.floatingIPs(ofPort: port.name).map { .floatingIP($0) }
                 case .virtualNetwork(let network):
                     model.nat.routers(ofNetwork: network.name).map { .router($0) } + model.nat.services(inNetwork: network.name).map { .service($0) }
+                        + model.nat.linkLocals.values.filter { $0.serves(network.name) }.map { .linkLocalService($0) }
                 default: []
                 }
             for user in users {

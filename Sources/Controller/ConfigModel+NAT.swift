@@ -13,6 +13,7 @@ struct NATIndex: Sendable {
     private var services: [String: [String: Service]] = [:]
     /// By each of their inner networks.
     private var routers: [String: [String: NetworkRouter]] = [:]
+    private(set) var linkLocals: [String: LinkLocalService] = [:]
     private(set) var allRouters: [String: NetworkRouter] = [:]
     private var owners: [Address: Set<ObjectKey>] = [:]
     private var users: [ObjectKey: Set<ObjectKey>] = [:]
@@ -58,6 +59,9 @@ struct NATIndex: Sendable {
             }
             for address in router.addresses { set(&owners, Address(network: router.externalNetwork, address: address)) }
             set(&users, ObjectKey(.virtualNetwork, router.externalNetwork))
+        case .linkLocalService(let service):
+            linkLocals[service.name] = isThere ? service : nil
+            for network in service.networks { set(&users, ObjectKey(.virtualNetwork, network)) }
         default: break
         }
     }
@@ -80,6 +84,8 @@ extension ConfigModel {
         switch object {
         case .floatingIP(let floating): Set([port(floating.port)?.node].compactMap { $0 })
         case .service(let service): nodes(usingNetwork: service.network)
+        case .linkLocalService(let service):
+            objects(of: .virtualNetwork).reduce(into: []) { if service.serves($1.name) { $0.formUnion(nodes(usingNetwork: $1.name)) } }
         case .router(let router): router.networks.reduce(into: []) { $0.formUnion(nodes(usingNetwork: $1)) }
         default: []
         }
@@ -174,6 +180,17 @@ extension ConfigModel {
             }
         }
         return nil
+    }
+
+    func problem(with service: LinkLocalService) -> Problem? {
+        for (index, name) in service.networks.enumerated() where virtualNetwork(name) == nil {
+            return ("VirtualNetwork \(name) does not exist; put it before or beside this one", "spec.networks[\(index)]")
+        }
+        let other = nat.linkLocals.values.sorted { $0.name < $1.name }.first {
+            $0.name != service.name && $0.address == service.address && $0.port == service.port
+                && ($0.networks.isEmpty || service.networks.isEmpty || !Set($0.networks).isDisjoint(with: service.networks))
+        }
+        return other.map { ("\(service.address) port \(service.port) is LinkLocalService \($0.name) already in one of these networks", "spec.port") }
     }
 
     func problem(with router: NetworkRouter) -> Problem? {

@@ -162,7 +162,7 @@ extension ConfigModel {
             case .computeNode: portsByNode[key.name] ?? []
             case .securityGroup: portsByGroup[key.name] ?? []
             case .port, .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .kubernetesPolicy, .firewallPolicy, .floatingIP,
-                .service, .router:
+                .service, .router, .linkLocalService:
                 Set<String>()
             }
         guard users.isEmpty else { throw .inUse(key, by: users.sorted()) }
@@ -224,7 +224,8 @@ extension ConfigModel {
         case .computeNode(let node): update(&nodeAddresses, node.address, node.name)
         case .securityGroup(let group): for peer in group.peers { update(&groupsByPeer, peer, group.name) }
         case .kubernetesPolicy(let policy): update(&policiesByNamespace, policy.namespace, policy.name)
-        case .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .firewallPolicy, .floatingIP, .service, .router: break
+        case .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .firewallPolicy, .floatingIP, .service, .router, .linkLocalService:
+            break
         case .port(let port):
             update(&portsByNode, port.node, port.name)
             update(&portsByNetwork, port.network, port.name)
@@ -260,6 +261,7 @@ extension ConfigModel {
         case .floatingIP(let floating)?: problem(with: floating)
         case .service(let service)?: problem(with: service)
         case .router(let router)?: problem(with: router)
+        case .linkLocalService(let service)?: problem(with: service)
         case .networkPeers?: ("NetworkPeers are made by the controller; attach NetworkPolicies to the networks", "kind")
         case .securityGroupMembers?: ("SecurityGroupMembers are made by the controller; list the group in the ports' securityGroups", "kind")
         case nil: nil

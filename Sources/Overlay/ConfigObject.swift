@@ -21,6 +21,7 @@ public enum ConfigObject: Hashable, Sendable {
     case floatingIP(FloatingIP)
     case service(Service)
     case router(NetworkRouter)
+    case linkLocalService(LinkLocalService)
 
     public var kind: ConfigKind {
         switch self {
@@ -37,6 +38,7 @@ public enum ConfigObject: Hashable, Sendable {
         case .floatingIP: .floatingIP
         case .service: .service
         case .router: .router
+        case .linkLocalService: .linkLocalService
         }
     }
     public var metadata: ObjectMetadata {
@@ -55,6 +57,7 @@ public enum ConfigObject: Hashable, Sendable {
             case .floatingIP(let object): object.metadata
             case .service(let object): object.metadata
             case .router(let object): object.metadata
+            case .linkLocalService(let object): object.metadata
             }
         }
         set {
@@ -72,6 +75,7 @@ public enum ConfigObject: Hashable, Sendable {
             case .floatingIP(var object): object.metadata = newValue; self = .floatingIP(object)
             case .service(var object): object.metadata = newValue; self = .service(object)
             case .router(var object): object.metadata = newValue; self = .router(object)
+            case .linkLocalService(var object): object.metadata = newValue; self = .linkLocalService(object)
             }
         }
     }
@@ -94,6 +98,7 @@ public enum ConfigObject: Hashable, Sendable {
         case .floatingIP(let object): object.spec
         case .service(let object): object.spec
         case .router(let object): object.spec
+        case .linkLocalService(let object): object.spec
         }
     }
 
@@ -158,6 +163,7 @@ public enum ConfigObject: Hashable, Sendable {
         case .floatingIP: self = .floatingIP(try FloatingIP(metadata: metadata, spec: spec))
         case .service: self = .service(try Service(metadata: metadata, spec: spec))
         case .router: self = .router(try NetworkRouter(metadata: metadata, spec: spec))
+        case .linkLocalService: self = .linkLocalService(try LinkLocalService(metadata: metadata, spec: spec))
         }
     }
 }
@@ -181,10 +187,12 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
     case router = "Router"
     case service = "Service"
     case floatingIP = "FloatingIP"
+    case linkLocalService = "LinkLocalService"
 
     /// What operators write.
     public static let allCases: [ConfigKind] = [
         .computeNode, .networkPolicy, .virtualNetwork, .securityGroup, .namespace, .kubernetesPolicy, .port, .router, .service, .floatingIP,
+        .linkLocalService,
     ]
 
     private var rank: Int {
@@ -201,7 +209,8 @@ public enum ConfigKind: String, CaseIterable, Hashable, Sendable, Comparable {
         case .port: 9;
         case .router: 10;
         case .service: 11;
-        case .floatingIP: 12
+        case .floatingIP: 12;
+        case .linkLocalService: 13
         }
     }
     public static func < (a: ConfigKind, b: ConfigKind) -> Bool { a.rank < b.rank }

@@ -51,7 +51,7 @@ import Testing
                 reply.status == 404
                     && reply.value["error"]?["message"]
                         == .string(
-                            "there is no kind 'Prt'; the kinds are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port, Router, Service, FloatingIP"
+                            "there is no kind 'Prt'; the kinds are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port, Router, Service, FloatingIP, LinkLocalService"
                         )
             )
 

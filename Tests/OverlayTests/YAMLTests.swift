@@ -128,7 +128,7 @@ let blue = """
     static let bad: [Bad] = [
         Bad(
             "kind: Prot\nmetadata: {name: a}\nspec: {}", 1, 7, "kind",
-            "'Prot' is not one of ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port, Router, Service, FloatingIP; did you mean 'Port'?"
+            "'Prot' is not one of ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port, Router, Service, FloatingIP, LinkLocalService; did you mean 'Port'?"
         ),
         Bad("metadata: {name: a}\nspec: {}", 1, 1, "kind", "is missing"),
         Bad("kind: Port\nmetdata: {name: a}\nspec: {}", 2, 1, "metdata", "unknown field 'metdata'; did you mean 'metadata'?"),

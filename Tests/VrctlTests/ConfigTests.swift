@@ -134,6 +134,10 @@ import Testing
                 200,
                 #"{"objects":[{"kind":"Service","metadata":{"name":"web"},"spec":{"network":"blue","addresses":["10.96.0.1"],"ports":[{"protocol":"tcp","port":80,"targetPort":8080}],"backends":["a","b"],"affinity":"client"}}]}"#
             ),
+            "GET /v1/objects?kind=LinkLocalService": (
+                200,
+                #"{"objects":[{"kind":"LinkLocalService","metadata":{"name":"m"},"spec":{"address":"169.254.169.254","port":80,"target":{"address":"10.0.0.1","port":8775},"secret":"s"}}]}"#
+            ),
             "GET /v1/objects?kind=FloatingIP": (
                 200,
                 #"{"objects":[{"kind":"FloatingIP","metadata":{"name":"f"},"spec":{"network":"public","address":"203.0.113.5","port":"blue-a"}}]}"#
@@ -180,6 +184,10 @@ import Testing
                 FloatingIP
                 NAME   NETWORK   ADDRESS       PORT     FIXED ADDRESS
                 f      public    203.0.113.5   blue-a   -
+
+                LinkLocalService
+                NAME   ADDRESS           PORT   NETWORKS   TARGET               SIGNED
+                m      169.254.169.254   80     all        10.0.0.1 port 8775   yes
 
                 """)
         #expect(await run(["vrctl", "get", "all", "blue"], web: web).code == 2)
@@ -291,7 +299,7 @@ import Testing
     @Test(arguments: [
         (
             "kind: Thing\nmetadata: {name: x}",
-            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port, Router, Service, FloatingIP"
+            "f:1:7: document 1: kind: 'Thing' is unknown; there are ComputeNode, NetworkPolicy, VirtualNetwork, SecurityGroup, Namespace, KubernetesNetworkPolicy, Port, Router, Service, FloatingIP, LinkLocalService"
         ),
         ("metadata: {name: x}", "f:1:1: document 1: kind: is missing"),
         ("kind: Port", "f:1:1: document 1: metadata: is missing"),

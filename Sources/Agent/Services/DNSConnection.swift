@@ -1,4 +1,4 @@
-/// The server's end of a TCP connection for DNS (RFC 7766), made of trapped packets: a small part of TCP (RFC 9293) that is enough for questions of a few octets and
+/// The server's end of a TCP connection for DNS (RFC 7766), or for one HTTP request, made of trapped packets: a small part of TCP (RFC 9293) that is enough for questions of a few octets and
 /// answers of a few thousand. It accepts; data is taken in order only (the client sends again what came out of order); what it sends is kept until it is
 /// acknowledged and sent again from there when the time is over; it closes after the client has, or when nothing was asked for a while.
 ///
@@ -11,9 +11,12 @@ struct DNSConnection: Sendable {
         case send(TCPSegment)
         /// A whole message, without its length.
         case ask([UInt8])
+        /// Of HTTP: the one request there is.
+        case request(HTTPRequest.Reading)
     }
 
     private(set) var isOver = false
+    private let isHTTP: Bool
     private let local: UInt16
     private let remote: UInt16
     /// Octets per segment.
@@ -46,7 +49,8 @@ struct DNSConnection: Sendable {
     private static let windowSize: UInt16 = 8192
 
     /// To a SYN without ACK. `initial` is random (RFC 6528).
-    init(_ syn: TCPSegment, segmentSize: Int, initial: UInt32, now: UInt64) {
+    init(_ syn: TCPSegment, segmentSize: Int, initial: UInt32, isHTTP: Bool = false, now: UInt64) {
+        self.isHTTP = isHTTP
         local = syn.destination
         remote = syn.source
         // RFC 9293 section 3.7.1: 536 where nothing is said; less than 64 would only cost.
@@ -107,7 +111,10 @@ struct DNSConnection: Sendable {
         questions -= 1
         guard !isOver else { return [] }
         lastActivity = now
-        if let message, message.count <= Int(UInt16.max) {
+        if isHTTP {
+            outgoing += message ?? []
+            isClosing = true
+        } else if let message, message.count <= Int(UInt16.max) {
             outgoing.append(word16: UInt16(message.count))
             outgoing += message
         }
@@ -174,6 +181,14 @@ struct DNSConnection: Sendable {
     }
 
     private mutating func takeQuestions() -> [Action] {
+        if isHTTP {
+            guard questions == 0, !isClosing, !received.isEmpty else { return [] }
+            let reading = HTTPRequest.read(received)
+            if reading == .more { return [] }
+            questions = 1
+            received = []
+            return [.request(reading)]
+        }
         var actions: [Action] = []
         while questions < Self.maximumQuestions, outgoing.count < Self.maximumOutgoing, received.count >= 2 {
             let length = Int(received[0]) << 8 | Int(received[1])

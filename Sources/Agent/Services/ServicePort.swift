@@ -7,6 +7,8 @@ import Overlay
 struct ServicePort: Hashable, Sendable {
     /// The port's name.
     var name: String
+    /// Nil where its object was not stored by a controller.
+    var uid: String?
     var mac: MACAddress
     var addresses: [IPAddress]
     var network: VirtualNetwork

@@ -27,6 +27,8 @@ public struct ServiceStatistics: Codable, Hashable, Sendable {
     public var dhcpv6 = Leases()
     public var routerAdvertisements = 0
     public var dns = Questions()
+    /// Requests to link-local services.
+    public var linkLocal = 0
 
     mutating func count(_ outcome: DHCPv6Server.Outcome) {
         dhcpv6.requests += 1

@@ -11,6 +11,7 @@ extension WorkloadServices {
         var client: IPAddress
         var port: UInt16
         var server: IPAddress
+        var serverPort: UInt16 = 53
     }
     struct Connection: Sendable {
         /// Tells it from a later one with the same key.
@@ -99,8 +100,8 @@ extension WorkloadServices {
 
     // MARK: - TCP
 
-    private func received(_ segment: TCPSegment, _ packet: ServicePacket, _ port: ServicePort, _ vif: UInt32) {
-        let key = ConnectionKey(vif: vif, client: packet.source, port: segment.source, server: packet.destination)
+    func received(_ segment: TCPSegment, _ packet: ServicePacket, _ port: ServicePort, _ vif: UInt32) {
+        let key = ConnectionKey(vif: vif, client: packet.source, port: segment.source, server: packet.destination, serverPort: segment.destination)
         guard connections[key] != nil || accept(segment, key, packet, port) else {
             if let reset = DNSConnection.reset(segment) { transmit(reset, key, to: packet.sourceMAC) }
             return
@@ -121,7 +122,8 @@ extension WorkloadServices {
         let size = min(1220, (port.mtu ?? 1280) - 60)
         connections[key] = Connection(
             number: nextConnection, port: port.name, mac: packet.sourceMAC,
-            state: DNSConnection(segment, segmentSize: max(size, 64), initial: .random(in: .min ... .max), now: milliseconds))
+            state: DNSConnection(
+                segment, segmentSize: max(size, 64), initial: .random(in: .min ... .max), isHTTP: segment.destination != 53, now: milliseconds))
         startTicking()
         return true
     }
@@ -131,6 +133,9 @@ extension WorkloadServices {
         for action in actions {
             switch action {
             case .send(let segment): transmit(segment, key, to: packet.sourceMAC)
+            case .request(let reading):
+                guard let number, let port = facts.ports[key.vif] else { continue }
+                ask(reading, key, number: number, port: port)
             case .ask(let octets):
                 guard let port = facts.ports[key.vif], let query = DNSMessage(octets) else {
                     guard var connection = connections[key] else { continue }
@@ -147,7 +152,7 @@ extension WorkloadServices {
         if connections[key]?.state.isOver == true { connections[key] = nil }
     }
 
-    private func transmit(_ segment: TCPSegment, _ key: ConnectionKey, to mac: MACAddress) {
+    func transmit(_ segment: TCPSegment, _ key: ConnectionKey, to mac: MACAddress) {
         send(
             ServicePacket(
                 destinationMAC: mac, sourceMAC: .gateway, source: key.server, destination: key.client, content: .tcp(segment.octets)), key.vif)

@@ -18,6 +18,7 @@ actor WorkloadServices {
         var ports: [UInt32: ServicePort] = [:]
         /// By network.
         var zones: [String: DNSZone] = [:]
+        var linkLocal: [LinkLocalService] = []
     }
 
     private let logger: Logger
@@ -68,6 +69,7 @@ actor WorkloadServices {
         case .dhcpv6: answerDHCPv6(packet, port, trap.vif)
         case .routerSolicitation: answerSolicitation(packet, port, trap.vif)
         case .dns: answerDNS(packet, port, trap.vif)
+        case .receive: answerLinkLocal(packet, port, trap.vif)
         default: break
         }
     }
@@ -129,7 +131,7 @@ extension Dataplane_V1_Trap {
     /// For `WorkloadServices`.
     var isServiceRequest: Bool {
         switch reason {
-        case .dhcp, .dhcpv6, .routerSolicitation, .dns: true
+        case .dhcp, .dhcpv6, .routerSolicitation, .dns, .receive: true
         default: false
         }
     }

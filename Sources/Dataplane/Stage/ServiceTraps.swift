@@ -43,7 +43,11 @@ extension Worker {
     /// Whether the workload's share of traps for this reason has room. What the fabric sends is not limited: tunnels depend on it.
     @inline(never) func mayTrap(_ packet: Packet, _ reason: UInt8) -> Bool {
         guard packet.ingress.pointee.isWorkload else { return true }
-        return trapLimits.allow(vif: packet.ingress.pointee.id, reason, now: now)
+        // TCP with a service of the network (a link-local address) takes more packets than a mistake.
+        let isService =
+            reason == TrapPacket.Reason.receive.rawValue && packet.family == .ipv4 && packet.proto == IPProtocol.tcp.rawValue
+            && IPv4(packet.network).destination &>> 16 == 0xA9FE
+        return trapLimits.allow(vif: packet.ingress.pointee.id, isService ? TrapPacket.Reason.dns.rawValue : reason, now: now)
     }
 }
 

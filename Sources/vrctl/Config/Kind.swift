@@ -6,7 +6,7 @@ enum Kind: String, CaseIterable, Sendable {
     // In the order of dependence: a port needs the others.
     case computeNode = "ComputeNode", networkPolicy = "NetworkPolicy", virtualNetwork = "VirtualNetwork", securityGroup = "SecurityGroup"
     case namespace = "Namespace", kubernetesPolicy = "KubernetesNetworkPolicy", port = "Port"
-    case router = "Router", service = "Service", floatingIP = "FloatingIP"
+    case router = "Router", service = "Service", floatingIP = "FloatingIP", linkLocalService = "LinkLocalService"
 
     /// Lower case; the full name and its plural are understood too.
     private var shortNames: [String] {
@@ -21,6 +21,7 @@ enum Kind: String, CaseIterable, Sendable {
         case .router: ["rtr"]
         case .service: ["svc", "svcs"]
         case .floatingIP: ["fip", "fips"]
+        case .linkLocalService: ["lls", "linklocal"]
         }
     }
 
@@ -40,6 +41,8 @@ enum Kind: String, CaseIterable, Sendable {
 
 extension Kind: ExpressibleByArgument {
     init?(argument: String) { self.init(name: argument) }
-    static var allValueStrings: [String] { ["networks", "policies", "groups", "ports", "nodes", "namespaces", "k8spolicies", "routers", "services", "floatingips"] }
+    static var allValueStrings: [String] {
+        ["networks", "policies", "groups", "ports", "nodes", "namespaces", "k8spolicies", "routers", "services", "floatingips"]
+    }
     var defaultValueDescription: String { rawValue }
 }

@@ -63,6 +63,14 @@ enum ObjectText {
                 let spec = object["spec"]
                 columns.add(name(object), cell(spec?["network"]), cell(spec?["address"]), cell(spec?["port"]), cell(spec?["fixedAddress"]))
             }
+        case .linkLocalService:
+            columns = Columns("NAME", "ADDRESS", "PORT", "NETWORKS", "TARGET", "SIGNED")
+            for object in objects {
+                let spec = object["spec"], target = spec?["target"]
+                columns.add(
+                    name(object), cell(spec?["address"]), cell(spec?["port"]), spec?["networks"] == nil ? "all" : cell(spec?["networks"]),
+                    "\(cell(target?["address"])) port \(cell(target?["port"]))", spec?["secret"] == nil ? "no" : "yes")
+            }
         case .service:
             columns = Columns("NAME", "NETWORK", "ADDRESSES", "PORTS", "BACKENDS", "AFFINITY")
             for object in objects {

@@ -28,6 +28,7 @@ private struct Client {
                 received += segment.data
                 expected = expected &+ UInt32(segment.data.count)
                 if segment.flags.contains(.fin) { hasFIN = true; expected = expected &+ 1 }
+            case .request: Issue.record("no HTTP here")
             }
         }
         return questions

@@ -19,6 +19,9 @@ enum NewFlows {
             Variant(workload: .route("W8", short, plain, flows: true), title: "new flows, \(plain.description)", target: 4e6),
             Variant(workload: .route("W8", "\(short)-v6", ipv6, flows: true), title: "new flows, \(ipv6.description)", target: 4e6),
             Variant(
+                workload: .translated("\(short)-nat", plain, services: 1000), title: "new flows, shared external address and 1,000 services",
+                target: 3e6),
+            Variant(
                 workload: .guarded("\(short)-1k-rules", plain, rules: 1000, groups: 100), title: "new flows, 1,000 rules over 100 groups", target: 2e6
             ),
             Variant(
