@@ -242,6 +242,8 @@ extension EndToEnd {
             try bench.start("a", in: "a", ports: ("pcap: {interface: v1}", "dpdk: {device: \"net_vhost0,iface=\(bench.path("v.sock")),tso=1\"}"))
             try bench.start("b", in: "b", ports: ("dpdk: {device: \"net_virtio_user0,path=\(bench.path("v.sock"))\"}", "pcap: {interface: v2}"))
             try bench.waitForLink("a", 2, "up")
+            // The guest's own side of the link comes up a moment later.
+            try bench.expectPing(from: "w1", to: 2)
             try bench.expectTraffic("w1", "w2", mebibytes: 16)
             // Octets per packet, each way, on the memory between the two.
             for (router, vif) in [("a", 2), ("b", 1)] {
@@ -257,6 +259,7 @@ extension EndToEnd {
             let guest = try bench.startGuest(in: "g", device: "net_virtio_user0,path=\(bench.path("v.sock"))", interface: "g0")
             try bench.settle(2, "g0", in: "g")
             try bench.waitForLink("a", 2, "up")
+            try bench.expectPing(from: "w1", to: 2)
             try bench.expectTraffic("w1", "g", mebibytes: 4)
             // Segments of 1448 octets of data at most.
             #expect(try bench.vif("a", 2).portStatistics.txPackets - before > 4 << 20 / 1448)
