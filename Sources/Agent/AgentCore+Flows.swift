@@ -47,3 +47,18 @@ extension AgentCore {
         return false
     }
 }
+
+extension FatFlow {
+    var rule: Dataplane_V1_FatFlowRule {
+        var rule = Dataplane_V1_FatFlowRule()
+        rule.protocol = UInt32(proto)
+        rule.port = UInt32(port)
+        rule.ignoredAddress =
+            switch ignoredAddress {
+            case .none: .none
+            case .remote: .remote
+            case .local: .local
+            }
+        return rule
+    }
+}

@@ -41,6 +41,7 @@ extension Dataplane_V1_Object {
                     $0.services = x.services
                     $0.flowLimit = x.flowLimit
                     $0.flowRate = x.flowRate
+                    $0.fatFlows = x.fatFlows
                     $0.cookie = x.cookie
                 }
             }

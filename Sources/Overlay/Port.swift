@@ -33,6 +33,8 @@ public struct Port: Hashable, Sendable {
 
     /// Connections it may have at most, and new ones per second; 0: no limit of its own.
     public var flowLimit: Int = 0, flowRate: Int = 0
+    /// Connections that are one flow.
+    public var fatFlows: [FatFlow] = []
 
     public init(metadata: ObjectMetadata, network: String, node: String, mac: MACAddress, addresses: [IPAddress], interface: String? = nil) {
         self.metadata = metadata
@@ -45,7 +47,7 @@ public struct Port: Hashable, Sendable {
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
         let fields = try node.mapping(
-            keys: ["network", "node", "mac", "addresses", "interface", "securityGroups", "namedPorts", "flowLimit", "flowRate"])
+            keys: ["network", "node", "mac", "addresses", "interface", "securityGroups", "namedPorts", "flowLimit", "flowRate", "fatFlows"])
         let network = try fields.required("network").objectName(.virtualNetwork)
         let computeNode = try fields.required("node").objectName(.computeNode)
         let macField = try fields.required("mac")
@@ -68,6 +70,10 @@ public struct Port: Hashable, Sendable {
             interface: try fields["interface"]?.interfaceName())
         flowLimit = try fields["flowLimit"]?.integer(in: 1...1 << 28) ?? 0
         flowRate = try fields["flowRate"]?.integer(in: 1...1 << 24) ?? 0
+        for item in try fields["fatFlows"]?.list() ?? [] { fatFlows.append(try FatFlow(item)) }
+        if fatFlows.count > FatFlow.capacity, let at = fields["fatFlows"] {
+            throw at.error("\(fatFlows.count) rules; a port has \(FatFlow.capacity) at most")
+        }
         for item in try fields["securityGroups"]?.list() ?? [] {
             let name = try item.objectName(.securityGroup)
             if securityGroups.contains(name) { throw item.error("\(name) is listed twice") }
@@ -100,6 +106,7 @@ public struct Port: Hashable, Sendable {
             fields.append(.init("namedPorts", .list(list)))
         }
         if flowLimit > 0 { fields.append(.init("flowLimit", .integer(flowLimit))) }
+        if !fatFlows.isEmpty { fields.append(.init("fatFlows", .list(fatFlows.map(\.value)))) }
         if flowRate > 0 { fields.append(.init("flowRate", .integer(flowRate))) }
         return .map(fields)
     }

@@ -95,7 +95,8 @@ import Testing
                 - {id: 52, name: w2, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", services: true}
                 - {id: 0, name: fabric, kind: physical, port: b, mac: "02:00:00:00:01:0b", bridges: false, checksTunnelSource: true,
                    reversePath: strict, sendsUnreachables: true, qosMap: 9, ingressPolicies: [1], egressPolicies: [2, 1],
-                   flowLimit: 20000, flowRate: 500}
+                   flowLimit: 20000, flowRate: 500,
+                   fatFlows: [{protocol: udp, port: 53, ignoreAddress: remote}, {protocol: 6}]}
                 - {id: 50, name: w1.200.30, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", floodsUnknownUnicast: true, trapsGroupReports: true,
                    vlan: {parent: 3, id: 200, innerID: 30}}
                 - {id: 51, name: w1.100, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100, protocol: service}}

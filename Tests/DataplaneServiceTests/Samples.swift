@@ -18,6 +18,7 @@ private let fabricVif: VifSpec = {
     vif.qosMap = 9
     vif.flowLimit = 20_000
     vif.flowRate = 500
+    vif.fatFlows = [FatFlowRule(proto: 17, port: 53, ignoredAddress: .remote), FatFlowRule(proto: 6)]
     vif.ingressPolicies = [PolicyID(1)]
     vif.egressPolicies = [PolicyID(2), PolicyID(1)]
     return vif

@@ -124,6 +124,25 @@ extension EndToEnd {
             #expect(try site.vrctl("r", "vif", "--get", "3").contains("Flows:100 Limit:100 Over limit:"))
         }
 
+        /// A server with many clients' ports is one flow, and they all get their answers.
+        @Test func manyConnectionsAreOneFatFlow() throws {
+            let site = try site("fat", vifs: [4: "fatFlows: [{protocol: udp, port: 7000}, {protocol: tcp, port: 7000}]"])
+            let server = try site.start("b", Place.python, "-u", "-c", Self.server)
+            defer { server.end() }
+            try eventually("the server") { server.output.matches(of: /ready/).count == 2 }
+            let program = """
+                import socket
+                for n in range(40):
+                    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(2); u.sendto(b"%d" % n, ("10.4.0.2", 7000)); assert u.recv(9) == b"%d" % n
+                    t = socket.create_connection(("10.4.0.2", 7000), 2); assert t.recv(1) == b""; t.close()
+                """
+            for client in ["a", "c"] { try site.succeed(client, Place.python, "-c", program) }
+            let flows = try decode(FlowEntries.self, site.vrctl("r", "flow", "--match", "10.4.0.2:7000", "-o", "json")).flows
+            // A pair for each client and protocol.
+            #expect(flows.count == 8, "\(flows)")
+            #expect(try site.vrctl("r", "flow", "--match", "10.4.0.2:7000 & proto udp").contains("10.3.0.2:0 "))
+        }
+
         @Test func theToolsSayWhatThereIs() throws {
             let site = try site("flowtools")
             try site.succeed("a", Place.python, "-c", Self.flood(50, perSecond: 1000))
@@ -192,7 +211,8 @@ extension EndToEnd {
             #expect(try !connects(7002))
             try eventually("the end of waiting") { try site.drops("r")["flow_unusable"] ?? 0 > 0 }
             #expect(try site.vrctl("r", "flow", "-s").contains("unanswered"))
-            try site.expectSound("r", drops: ["trap_no_listener", "flow_unusable", "flow_action_drop", "flow_queue_limit", "trap_rate_limited", "no_l2_route"])
+            try site.expectSound(
+                "r", drops: ["trap_no_listener", "flow_unusable", "flow_action_drop", "flow_queue_limit", "trap_rate_limited", "no_l2_route"])
         }
     }
 

@@ -90,7 +90,7 @@ import Testing
                 Entries: Created 14 Deleted 4 Used 10 Aged 0 Closed 0 Evicted 1 Held Packets 0
 
                 Action:F=Forward, D=Drop, H=Hold N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
-                 Flags:E=Evicted
+                 Flags:E=Evicted, Ff=Fat Flow
                 TCP(r=reverse):S=SYN, F=FIN, R=RST, C=HalfClose, E=Established, D=Dead
 
                     Index                Source:Port/Destination:Port                      Proto(V)
@@ -126,6 +126,7 @@ import Testing
                   "idleSeconds": 4,
                   "generation": 1,
                   "evicted": false,
+                  "fat": false,
                   "cookie": "0x6167656e74"
                 }
                 """)

@@ -49,6 +49,9 @@ import Testing
         vif.stats.txBytes = 600
         vif.stats.drops = 1
         (vif.flowLimit, vif.flowRate) = (20, 5)
+        var rule = Dataplane_V1_FatFlowRule()
+        (rule.protocol, rule.port, rule.ignoredAddress) = (17, 53, .remote)
+        vif.fatFlows = [rule]
         (vif.stats.flows, vif.stats.flowLimitDrops, vif.stats.flowRateDrops, vif.stats.flowEvictions) = (7, 2, 1, 3)
         return vif
     }
@@ -73,6 +76,7 @@ import Testing
                             TX packets:6  bytes:600 errors:0
                             Drops:1
                             Flows:7 Limit:20 Rate:5/s Over limit:2 Over rate:1 Evicted:3
+                            FatFlow rules: 17:53 - Remote IP ignored
                             TX device packets:7  bytes:700 errors:0
 
 
@@ -188,6 +192,9 @@ import Testing
                       "services": true,
                       "flowLimit": 20,
                       "flowRate": 5,
+                      "fatFlows": [
+                        "17:53 - Remote IP ignored"
+                      ],
                       "qosMap": null,
                       "flags": "PL3L2DDpdk",
                       "nextHop": 23,

@@ -89,6 +89,8 @@ public struct VifSpec: Hashable, Sendable {
     public static let policyCapacity = 4
     /// Flows (pairs) that may count for it, and new ones per second, of a second's worth at once; 0: no limit but the table's.
     public var flowLimit: UInt32 = 0, flowRate: UInt32 = 0
+    /// Connections of the workload that are one flow; the first rule that fits counts.
+    public var fatFlows: [FatFlowRule] = []
     public var cookie: UInt64
     public init(
         id: VifID, name: String, kind: Kind, port: String, vrf: VRFID, mac: MACAddress, mtu: Int = 0, addresses: [IPAddress] = [],

@@ -193,7 +193,8 @@ extension Router {
                 let reason = tables.denies(
                     entry, entry.copy().key, other, ingress: tables.vifs.load(entry.ingressVif),
                     egress: entry.reverse == index ? nil : tables.vifs.load(egress))
-                if reason == .undecided {
+                // Nor can a fat flow's connections be asked about one by one.
+                if reason == .undecided || entry.flags.contains(.fat) {
                     // It was forwarded or denied, or waits: the next packet of one that does not wait asks.
                     if entry.action != FlowTable.holdAction { stale.append((index, entry.generation)) }
                     continue

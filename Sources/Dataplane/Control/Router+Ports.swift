@@ -67,6 +67,7 @@ extension Router {
         }
         if let refusal = checkPolicies(spec, what, state) { return refusal }
         if let refusal = checkMonitoring(spec, what, state) { return refusal }
+        if let refusal = checkFatFlows(spec, what) { return refusal }
         if let refusal = checkPolicy(spec) { return .invalid("\(what): \(refusal)") }
         guard (0...65_535).contains(spec.mtu) else { return .invalid("\(what): MTU \(spec.mtu) is not within 0 to 65535") }
         let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
@@ -90,6 +91,7 @@ extension Router {
         if let old, old.keepsFlows { tables.countFlowVif(vrf: old.vrf.rawValue, by: -1) }
         publish(spec, port, state)
         state.vifs[spec.id] = spec
+        if !spec.fatFlows.isEmpty || old?.fatFlows.isEmpty == false { publishFatFlows(state) }
         tables.flows.vifQuotas.set(spec.id.rawValue, limit: spec.flowLimit, rate: spec.flowRate, tscHz: vr_tsc_hz())
         attachPolicies(spec, old, &state)
         bindTags(spec.id, old: old?.vlan, new: spec.vlan)
@@ -181,6 +183,7 @@ extension Router {
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: -1) }
         state.vifs[id] = nil
+        if !spec.fatFlows.isEmpty { publishFatFlows(state) }
         tables.flows.vifQuotas.set(id.rawValue, limit: 0, rate: 0, tscHz: vr_tsc_hz())
         detachPolicies(spec, &state)
         state.vifBaseline[id] = counters(of: id)

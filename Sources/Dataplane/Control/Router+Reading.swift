@@ -273,10 +273,11 @@ extension FlowReading {
         self.init(
             spec: spec, index: index,
             reverseIndex: reverse == nil ? nil : entry.reverse, generation: entry.generation, packets: entry.packets, bytes: entry.bytes,
-            tcpState: entry.proto == IPProtocol.tcp.rawValue ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
+            tcpState: entry.proto == IPProtocol.tcp.rawValue && !entry.flags.contains(.fat)
+                ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
             ingressVif: VifID(entry.ingressVif),
             nextHop: NextHopID(entry.nextHop), idleSeconds: Int(now &- entry.lastSeen) / 1000, isForward: entry.flags.contains(.forward),
             udpSourcePort: entry.udpSourcePort, dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil,
-            owner: VifID(entry.owner))
+            owner: VifID(entry.owner), isFat: entry.flags.contains(.fat))
     }
 }

@@ -115,6 +115,8 @@ public struct FlowReading: Sendable {
     public var owner: VifID
     /// It is gone: it was evicted, and its place has not been used again.
     public var isEvicted = false
+    /// It stands for many connections: ports, or an address, are zero because they do not matter.
+    public var isFat = false
 }
 
 /// What became of flows since the start. Entries are two to a flow.

@@ -48,6 +48,13 @@ extension Worker {
     @inline(never) func admitAgain(_ packet: UnsafeMutablePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) -> Bool {
         let other = tables.flows.reader.entry(entry.reverse), key = entry.copy().key
         let vif = tables.vif(behind: packet.pointee.nextHop, key)
+        if entry.flags.contains(.fat) {
+            // Which of its connections this packet is does not show in its key: the next one asks.
+            if vif == ForwardingTables.noVif || other.ingressVif == vif { return true }
+            _ = flows.remove(lane: id, index: packet.pointee.flow)
+            packet.pointee.settle(.drop(.flowUnusable))
+            return false
+        }
         guard vif != ForwardingTables.noVif, other.ingressVif != vif, !entry.flags.contains(.programmed), entry.isForward else { return true }
         other.ingressVif = vif
         guard

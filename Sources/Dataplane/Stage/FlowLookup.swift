@@ -42,6 +42,7 @@ extension Worker {
             selected &+= 1
         }
         guard selected > 0 else { return }
+        if let fat = tables.fat.load() { maskKeys(fat, selected) }
         let indices = lookup.results
         flows.continueLookups(hashes, indices, count: selected)
         let generation = tables.generation.load(ordering: .acquiring)
@@ -75,7 +76,7 @@ extension Worker {
     }
 
     /// False: the packet has been dealt with.
-    @inline(never) private func flowKey(_ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>) -> Bool {
+    @inline(never) func flowKey(_ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>) -> Bool {
         let source: UInt16, destination: UInt16
         switch packet.pointee.proto {
         case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue:
@@ -154,6 +155,7 @@ extension Worker {
     /// False: the flow may not go there, and the packet is settled.
     func remember(_ packet: UnsafeMutablePointer<Packet>, _ generation: UInt32) -> Bool {
         let entry = tables.flows.reader.entry(packet.pointee.flow)
+        if entry.flags.contains(.wide) { return true }
         entry.remember(nextHop: packet.pointee.nextHop, label: packet.pointee.label, generation: generation)
         return !tables.policies.isInUse || admitAgain(packet, entry)
     }

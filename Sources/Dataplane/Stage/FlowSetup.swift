@@ -40,7 +40,15 @@ extension Worker {
         _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>
     ) -> UInt32 {
         let translates = pair.pointee.translation != .none
-        let admission = translates ? admitTranslated(packet, key, pair.pointee.reverse.reversed) : admit(packet, key)
+        // Of a masked key the policies are asked about the packet's own.
+        var real = key.pointee
+        let fatness = fatness(packet, key, &real)
+        if translates, !fatness.isEmpty {
+            flows.discard(lane: id, pair)
+            packet.pointee.settle(.drop(.noTranslation))
+            return FlowTable.none
+        }
+        let admission = translates ? admitTranslated(packet, key, pair.pointee.reverse.reversed) : admit(packet, &real)
         let owner = owner(packet, egress: admission.egressVif)
         if let refusal = refusesFlow(owner, vrf: key.pointee.vrf) {
             // A packet before it in the burst, or on another worker, may have made the flow.
@@ -54,6 +62,7 @@ extension Worker {
             action: admission.reason == nil ? (translates ? FlowAction.nat : .forward).rawValue : FlowAction.drop.rawValue, cookie: 0,
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
             now: milliseconds, translates: translates, returnVRF: pair.pointee.returnVRF, owner: owner)
+        template.flags = fatness
         if admission.reason == .undecided {
             (template.action, template.dropReason) = (FlowTable.holdAction, 0)
             return holdFlow(packet, key, pair, template)

@@ -110,6 +110,7 @@ extension Worker {
                 vrf: packet.pointee.vrf, proto: known.proto, source: IPv6Words(high: from.high, low: from.low),
                 destination: IPv6Words(high: to.high, low: to.low), sourcePort: source, destinationPort: destination)
         }
+        if let fat = tables.fat.load() { _ = fat.pointee.mask(&key) }
         let hash = tables.flows.reader.begin(&key)
         packet.pointee.hash = UInt32(truncatingIfNeeded: hash &>> 32) | 1
         let keepsFlows = packet.pointee.ingress.pointee.flags.contains(.keepsFlows)

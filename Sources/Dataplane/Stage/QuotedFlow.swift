@@ -10,6 +10,7 @@ extension Worker {
     @inline(never) func followQuoted(_ packet: UnsafeMutablePointer<Packet>) -> Bool {
         guard var key = quotedKey(packet)?.reversed else { return false }
         let flows = tables.flows.reader
+        if let fat = tables.fat.load() { _ = fat.pointee.mask(&key) }
         let index = flows.lookup(&key, hash: flows.hash(&key))
         guard index != FlowTable.none else { return false }
         let entry = flows.entry(index)

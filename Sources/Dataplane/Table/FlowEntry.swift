@@ -75,6 +75,10 @@ struct FlowEntry {
         static let translates = Flags(rawValue: 1 << 2)
         /// It was removed although it was not due, or because its connection was over; seen while the entry has not been used again.
         static let evicted = Flags(rawValue: 1 << 3)
+        /// Its key is masked (`FatFlows`): it stands for many connections.
+        static let fat = Flags(rawValue: 1 << 4)
+        /// Of its key an address is masked, so it remembers no route.
+        static let wide = Flags(rawValue: 1 << 5)
     }
 
     /// Of IPv4 the second to fourth word are not the key's: a translation is kept there; see `FlowRewrite`.

@@ -62,7 +62,7 @@ extension FlowTable {
             return .evicted
         }
         if entry.action == FlowTable.dropAction { return idle >= timeouts.dropped ? .aged : nil }
-        if entry.pointee.proto == 6 {
+        if entry.pointee.proto == 6, !entry.flags.contains(.fat) {
             if FlowTCP.isClosed(entry.tcpState, reverse.tcpState) { return idle >= timeouts.closed ? .closed : nil }
             if FlowTCP.isOpening(entry.tcpState, reverse.tcpState) { return idle >= timeouts.opening ? .aged : nil }
         }

@@ -223,7 +223,7 @@ extension FlowTable {
         isForward: Bool
     ) {
         let entry = entry(index)
-        var flags: FlowEntry.Flags = isForward ? .forward : []
+        var flags: FlowEntry.Flags = isForward ? template.flags.union(.forward) : template.flags
         if template.isProgrammed { flags.insert(.programmed) }
         let translates = template.translates || template.action == FlowAction.nat.rawValue
         if translates { flags.insert(.translates) }

@@ -72,6 +72,8 @@ final class FlowTable: @unchecked Sendable {
         var owner = ForwardingTables.noVif
         /// Of both directions; 0: none.
         var mirror: UInt8 = 0
+        /// `fat` and `wide`.
+        var flags: FlowEntry.Flags = []
         /// Given by `insert`.
         var generation: UInt32 = 0
     }

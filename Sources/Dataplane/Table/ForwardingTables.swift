@@ -31,6 +31,7 @@ final class ForwardingTables: @unchecked Sendable {
     let domains: BroadcastDomains
     let qos = QoSTables()
     let policies: PolicyTable
+    let fat: FatFlows
     let nat: NATTables
     /// Seconds, written by the control thread: when learned addresses are seen.
     let learnClock = Atomic<UInt32>(0)
@@ -64,6 +65,7 @@ final class ForwardingTables: @unchecked Sendable {
         endpoints = TunnelEndpoints(quiescence: quiescence)
         bridge = BridgeTable(quiescence: quiescence)
         policies = PolicyTable(quiescence: quiescence)
+        fat = FatFlows(quiescence: quiescence)
         nat = NATTables(quiescence: quiescence)
         flows = FlowTable(
             capacity: configuration.flowCapacity, laneCount: configuration.cores.count + 1, quiescence: quiescence,

@@ -229,6 +229,48 @@ public nonisolated enum Dataplane_V1_VifKind: SwiftProtobuf.Enum, Swift.CaseIter
 
 }
 
+public nonisolated enum Dataplane_V1_IgnoredAddress: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case none // = 0
+
+  /// the far end's
+  case remote // = 1
+
+  /// the workload's own
+  case local // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .none
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .none
+    case 1: self = .remote
+    case 2: self = .local
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .none: return 0
+    case .remote: return 1
+    case .local: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_IgnoredAddress] = [
+    .none,
+    .remote,
+    .local,
+  ]
+
+}
+
 /// What is asked of the source address of routed packets (RFC 3704).
 public nonisolated enum Dataplane_V1_ReversePathCheck: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
@@ -1367,6 +1409,12 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
     set {_uniqueStorage()._flowRate = newValue}
   }
 
+  /// connections of the workload that are one flow; the first rule that fits counts, 16 at most
+  public var fatFlows: [Dataplane_V1_FatFlowRule] {
+    get {_storage._fatFlows}
+    set {_uniqueStorage()._fatFlows = newValue}
+  }
+
   /// kind MONITORING: the vif whose frames, received and sent, leave by this one as copies
   public var monitors: UInt32 {
     get {_storage._monitors ?? 0}
@@ -1382,6 +1430,25 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What of a workload's connections does not tell flows apart. Holds for packets from its addresses and to them, whatever vif the other end is behind; the ignored
+/// ports and address are zero in the flow's key. Such flows are not translated.
+public nonisolated struct Dataplane_V1_FatFlowRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var `protocol`: UInt32 = 0
+
+  /// of either end: the other end's is ignored; 0 = both are, whatever they are
+  public var port: UInt32 = 0
+
+  public var ignoredAddress: Dataplane_V1_IgnoredAddress = .none
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 /// A sub-interface: frames with these tags on the parent's port are its own; they come in without tags and leave with them.
@@ -2064,6 +2131,12 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
   public var udpSourcePort: UInt32 {
     get {_storage._udpSourcePort}
     set {_uniqueStorage()._udpSourcePort = newValue}
+  }
+
+  /// stands for many connections (FatFlowRule)
+  public var fat: Bool {
+    get {_storage._fat}
+    set {_uniqueStorage()._fat = newValue}
   }
 
   /// gone: removed to make room or because its connection was over, its place not used again
@@ -4105,6 +4178,10 @@ nonisolated extension Dataplane_V1_VifKind: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VIF_KIND_UNSPECIFIED\0\u{1}VIF_KIND_HOST\0\u{1}VIF_KIND_AGENT\0\u{1}VIF_KIND_PHYSICAL\0\u{1}VIF_KIND_VIRTUAL\0\u{1}VIF_KIND_VLAN\0\u{1}VIF_KIND_MONITORING\0")
 }
 
+nonisolated extension Dataplane_V1_IgnoredAddress: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0IGNORED_ADDRESS_NONE\0\u{1}IGNORED_ADDRESS_REMOTE\0\u{1}IGNORED_ADDRESS_LOCAL\0")
+}
+
 nonisolated extension Dataplane_V1_ReversePathCheck: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REVERSE_PATH_CHECK_NONE\0\u{1}REVERSE_PATH_CHECK_LOOSE\0\u{1}REVERSE_PATH_CHECK_STRICT\0")
 }
@@ -4961,7 +5038,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{1}services\0\u{2}\u{b}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0\u{4}\u{9}flow_limit\0\u{3}flow_rate\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{1}services\0\u{2}\u{b}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0\u{4}\u{9}flow_limit\0\u{3}flow_rate\0\u{3}fat_flows\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -4991,6 +5068,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _egressPolicies: [UInt32] = []
     var _flowLimit: UInt32 = 0
     var _flowRate: UInt32 = 0
+    var _fatFlows: [Dataplane_V1_FatFlowRule] = []
     var _monitors: UInt32? = nil
 
       // This property is used as the initial default value for new instances of the type.
@@ -5029,6 +5107,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _egressPolicies = source._egressPolicies
       _flowLimit = source._flowLimit
       _flowRate = source._flowRate
+      _fatFlows = source._fatFlows
       _monitors = source._monitors
     }
   }
@@ -5076,6 +5155,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 51: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._egressPolicies) }()
         case 60: try { try decoder.decodeSingularUInt32Field(value: &_storage._flowLimit) }()
         case 61: try { try decoder.decodeSingularUInt32Field(value: &_storage._flowRate) }()
+        case 62: try { try decoder.decodeRepeatedMessageField(value: &_storage._fatFlows) }()
         default: break
         }
       }
@@ -5172,6 +5252,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._flowRate != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._flowRate, fieldNumber: 61)
       }
+      if !_storage._fatFlows.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._fatFlows, fieldNumber: 62)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -5208,11 +5291,52 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._egressPolicies != rhs_storage._egressPolicies {return false}
         if _storage._flowLimit != rhs_storage._flowLimit {return false}
         if _storage._flowRate != rhs_storage._flowRate {return false}
+        if _storage._fatFlows != rhs_storage._fatFlows {return false}
         if _storage._monitors != rhs_storage._monitors {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_FatFlowRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FatFlowRule"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}port\0\u{3}ignored_address\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.`protocol`) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.ignoredAddress) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.`protocol` != 0 {
+      try visitor.visitSingularUInt32Field(value: self.`protocol`, fieldNumber: 1)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 2)
+    }
+    if self.ignoredAddress != .none {
+      try visitor.visitSingularEnumField(value: self.ignoredAddress, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FatFlowRule, rhs: Dataplane_V1_FatFlowRule) -> Bool {
+    if lhs.`protocol` != rhs.`protocol` {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.ignoredAddress != rhs.ignoredAddress {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6348,7 +6472,7 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Flow"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0\u{4}\u{a}drop_reason\0\u{1}evicted\0\u{3}owner_vif\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0\u{4}\u{a}drop_reason\0\u{1}evicted\0\u{3}owner_vif\0\u{1}fat\0")
 
   fileprivate class _StorageClass {
     var _key: Dataplane_V1_FlowKey? = nil
@@ -6367,6 +6491,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
     var _idleSeconds: UInt32 = 0
     var _isForward: Bool = false
     var _udpSourcePort: UInt32 = 0
+    var _fat: Bool = false
     var _evicted: Bool = false
     var _ownerVif: UInt32 = 0
     var _dropReason: String = String()
@@ -6396,6 +6521,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       _idleSeconds = source._idleSeconds
       _isForward = source._isForward
       _udpSourcePort = source._udpSourcePort
+      _fat = source._fat
       _evicted = source._evicted
       _ownerVif = source._ownerVif
       _dropReason = source._dropReason
@@ -6436,6 +6562,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         case 40: try { try decoder.decodeSingularStringField(value: &_storage._dropReason) }()
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._evicted) }()
         case 42: try { try decoder.decodeSingularUInt32Field(value: &_storage._ownerVif) }()
+        case 43: try { try decoder.decodeSingularBoolField(value: &_storage._fat) }()
         default: break
         }
       }
@@ -6505,6 +6632,9 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._ownerVif != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._ownerVif, fieldNumber: 42)
       }
+      if _storage._fat != false {
+        try visitor.visitSingularBoolField(value: _storage._fat, fieldNumber: 43)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -6530,6 +6660,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._idleSeconds != rhs_storage._idleSeconds {return false}
         if _storage._isForward != rhs_storage._isForward {return false}
         if _storage._udpSourcePort != rhs_storage._udpSourcePort {return false}
+        if _storage._fat != rhs_storage._fat {return false}
         if _storage._evicted != rhs_storage._evicted {return false}
         if _storage._ownerVif != rhs_storage._ownerVif {return false}
         if _storage._dropReason != rhs_storage._dropReason {return false}

@@ -113,7 +113,7 @@ public struct ConfiguredObject: Sendable {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
             "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "services",
-            "vlan", "qosMap", "ingressPolicies", "egressPolicies", "flowLimit", "flowRate", "monitors", "cookie",
+            "vlan", "qosMap", "ingressPolicies", "egressPolicies", "flowLimit", "flowRate", "fatFlows", "monitors", "cookie",
         ])
         let id = VifID(try number(fields.required("id"))), name = try fields.required("name").string()
         let kind: VifSpec.Kind = try fields.required("kind").choice([
@@ -144,6 +144,7 @@ public struct ConfiguredObject: Sendable {
         spec.egressPolicies = try policyIDs(fields["egressPolicies"])
         spec.flowLimit = try fields["flowLimit"].map(number) ?? 0
         spec.flowRate = try fields["flowRate"].map(number) ?? 0
+        for item in try fields["fatFlows"]?.list() ?? [] { spec.fatFlows.append(try fatFlow(item)) }
         return .vif(spec)
     }
 

@@ -82,6 +82,14 @@ extension ConfiguredObject {
         return try value.integer(in: 0...255)
     }
 
+    /// `{protocol, port, ignoreAddress}`.
+    static func fatFlow(_ value: ConfigNode) throws(ConfigError) -> FatFlowRule {
+        let fields = try value.mapping(keys: ["protocol", "port", "ignoreAddress"])
+        return FatFlowRule(
+            proto: try ipProtocol(fields.required("protocol")), port: try fields["port"]?.integer(in: 0...65_535) ?? 0,
+            ignoredAddress: try fields["ignoreAddress"]?.choice(["none": FatFlowRule.Address.none, "remote": .remote, "local": .local]) ?? .none)
+    }
+
     /// `{protocol, port, seconds}`; without a protocol: of all that have no time of their own.
     static func flowAgeing(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: ["protocol", "port", "seconds", "cookie"])

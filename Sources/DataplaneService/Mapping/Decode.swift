@@ -144,6 +144,9 @@ extension VifSpec {
         egressPolicies = message.egressPolicies.map { PolicyID($0) }
         flowLimit = message.flowLimit
         flowRate = message.flowRate
+        for (index, rule) in message.fatFlows.enumerated() {
+            fatFlows.append(try FatFlowRule(rule, FieldReader(path: "upsert.vif.fat_flows[\(index)]")))
+        }
     }
 }
 

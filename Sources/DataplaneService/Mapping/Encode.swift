@@ -114,6 +114,7 @@ extension Dataplane_V1_Vif {
         egressPolicies = spec.egressPolicies.map(\.rawValue)
         flowLimit = spec.flowLimit
         flowRate = spec.flowRate
+        fatFlows = spec.fatFlows.map { Dataplane_V1_FatFlowRule($0) }
         cookie = spec.cookie
     }
     init(_ reading: VifReading) {
@@ -329,5 +330,6 @@ extension Dataplane_V1_Flow {
         dropReason = reading.dropReason?.label ?? ""
         evicted = reading.isEvicted
         ownerVif = reading.owner.rawValue
+        fat = reading.isFat
     }
 }

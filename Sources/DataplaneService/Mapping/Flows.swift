@@ -112,3 +112,31 @@ extension Dataplane_V1_FlowStatistics {
         pressure = UInt32(clamping: statistics.pressure)
     }
 }
+
+extension FatFlowRule {
+    init(_ message: Dataplane_V1_FatFlowRule, _ reader: FieldReader) throws(FieldError) {
+        let address: Address =
+            switch message.ignoredAddress {
+            case .none: .none
+            case .remote: .remote
+            case .local: .local
+            case .UNRECOGNIZED(let number): throw reader.error("ignored_address", number, "no such end")
+            }
+        self.init(
+            proto: try reader.octet(message.protocol, "protocol", most: 255), port: try reader.uint16(message.port, "port"), ignoredAddress: address)
+    }
+}
+
+extension Dataplane_V1_FatFlowRule {
+    init(_ rule: FatFlowRule) {
+        self.init()
+        self.protocol = UInt32(rule.proto)
+        port = UInt32(rule.port)
+        ignoredAddress =
+            switch rule.ignoredAddress {
+            case .none: .none
+            case .remote: .remote
+            case .local: .local
+            }
+    }
+}

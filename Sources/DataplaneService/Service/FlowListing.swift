@@ -134,6 +134,7 @@ struct FlowBatchEncoder {
         flow.put(40, reading.dropReason?.label ?? "")
         flow.put(41, reading.isEvicted ? 1 : 0)
         flow.put(42, UInt64(reading.owner.rawValue))
+        flow.put(43, reading.isFat ? 1 : 0)
         batch.append(0x0A)
         var length = flow.octets.count
         while length >= 0x80 {

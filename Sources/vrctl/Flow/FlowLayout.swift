@@ -12,7 +12,7 @@ enum FlowLayout {
         }
         return text + """
             Action:F=Forward, D=Drop, H=Hold N=NAT(S=SNAT, D=DNAT, Ps=SPAT, Pd=DPAT)
-             Flags:E=Evicted
+             Flags:E=Evicted, Ff=Fat Flow
             TCP(r=reverse):S=SYN, F=FIN, R=RST, C=HalfClose, E=Established, D=Dead
 
                 Index                Source:Port/Destination:Port                      Proto(V)
@@ -52,6 +52,7 @@ enum FlowLayout {
         put(action: flow, to: &out)
         out.put(", Flags:")
         if flow.evicted { out.put("E") }
+        if flow.fat { out.put("Ff") }
         out.put(", ")
         if !flow.tcpState.isEmpty {
             out.put("TCP:")
@@ -133,7 +134,7 @@ enum FlowLayout {
             "packets": JSON(flow.packets), "bytes": JSON(flow.bytes),
             "nextHop": JSON(flow.nextHop), "ingressVif": JSON(ingress(flow)), "ownerVif": flow.ownerVif == .max ? .null : JSON(flow.ownerVif),
             "udpSourcePort": JSON(flow.udpSourcePort), "qosMap": flow.qosMap == 0 ? .null : JSON(flow.qosMap),
-            "idleSeconds": JSON(flow.idleSeconds), "generation": JSON(flow.generation), "evicted": JSON(flow.evicted),
+            "idleSeconds": JSON(flow.idleSeconds), "generation": JSON(flow.generation), "evicted": JSON(flow.evicted), "fat": JSON(flow.fat),
             "cookie": JSON(cookieText(flow.cookie)),
         ]
     }

@@ -39,6 +39,7 @@ struct VifLayout {
         add("TX packets:\(vif.stats.txPackets)  bytes:\(vif.stats.txBytes) errors:\(vif.stats.txErrors)")
         add("Drops:\(vif.stats.drops)")
         if vif.keepsFlows { add(flows(vif)) }
+        if !vif.fatFlows.isEmpty { add("FatFlow rules: " + vif.fatFlows.map(fatFlow).joined(separator: ", ")) }
         if let port { add("TX device packets:\(port.stats.txPackets)  bytes:\(port.stats.txBytes) errors:\(port.stats.txErrors)") }
         if let rates {
             add("RX rate   packets/s:\(rates.receivedPackets)  bits/s:\(rates.receivedBits)")
@@ -46,6 +47,18 @@ struct VifLayout {
             add("Drop rate packets/s:\(rates.drops)")
         }
         return lines.joined(separator: "\n") + "\n\n"
+    }
+
+    /// `17:53`, `6:*`; and what address it ignores.
+    private func fatFlow(_ rule: Dataplane_V1_FatFlowRule) -> String {
+        let ignored =
+            switch rule.ignoredAddress {
+            case .none: ""
+            case .remote: " - Remote IP ignored"
+            case .local: " - Local IP ignored"
+            case .UNRECOGNIZED(let value): " - \(value)"
+            }
+        return "\(rule.protocol):\(rule.port == 0 ? "*" : "\(rule.port)")\(ignored)"
     }
 
     /// What counts for the vif; limits where there are any; what was refused and evicted where anything was.
@@ -204,6 +217,7 @@ struct VifLayout {
         if vif.hasMonitors { add("monitors", JSON(vif.monitors)) }
         add("flowLimit", vif.flowLimit == 0 ? .null : JSON(vif.flowLimit))
         add("flowRate", vif.flowRate == 0 ? .null : JSON(vif.flowRate))
+        add("fatFlows", JSON(texts: vif.fatFlows.map(fatFlow)))
         add("qosMap", vif.qosMap == 0 ? .null : JSON(vif.qosMap))
         add("flags", JSON(flags(vif)))
         add("nextHop", JSON(nextHops[vif.id]))
