@@ -151,7 +151,7 @@ import Testing
         expected.removeSubrange(20...21)
         expected.insert(contentsOf: vrfs, at: 11)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 82)
+        #expect(configuration.objects.first?.place.line == 83)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }

@@ -36,6 +36,7 @@ import Testing
                     destinationPort: Bool.random(using: &random) ? number(UInt16.self) : nil,
                     vrf: Bool.random(using: &random) ? VRFID(number(UInt32.self)) : nil) : nil, cookie: number(UInt64.self))
         spec.qosMap = number(UInt8.self)
+        spec.mirror = number(UInt8.self)
         return FlowReading(
             spec: spec, index: number(UInt32.self), reverseIndex: Bool.random(using: &random) ? number(UInt32.self) : nil,
             generation: number(UInt32.self), packets: number(UInt64.self), bytes: number(UInt64.self),

@@ -39,6 +39,7 @@ private let monitoringVif: VifSpec = {
 private let markedFlow: FlowSpec = {
     var flow = FlowSpec(key: FlowKeySpec(vrf: VRFID(1), source: v4, destination: v4, proto: 17, sourcePort: 1, destinationPort: 80), action: .forward)
     flow.qosMap = 255
+    flow.mirror = 7
     return flow
 }()
 

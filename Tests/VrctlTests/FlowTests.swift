@@ -123,6 +123,7 @@ import Testing
                   "ownerVif": 0,
                   "udpSourcePort": 59275,
                   "qosMap": null,
+                  "mirror": null,
                   "idleSeconds": 4,
                   "generation": 1,
                   "evicted": false,

@@ -419,6 +419,8 @@ public struct FlowSpec: Hashable, Sendable {
     public var translation: FlowTranslation?
     /// Marks its packets, both directions; 0: the vif's map.
     public var qosMap: UInt8 = 0
+    /// A mirror (1 to 255) that its packets, both directions, are copied to; 0: none.
+    public var mirror: UInt8 = 0
     public var cookie: UInt64
     public init(key: FlowKeySpec, action: FlowAction, translation: FlowTranslation? = nil, cookie: UInt64 = 0) {
         self.key = key

@@ -51,7 +51,11 @@ extension Router {
         guard spec.qosMap == 0 || state.qosMaps[spec.qosMap] != nil else {
             return .notFound("flow \(spec.key.source) > \(spec.key.destination): QoS map \(spec.qosMap) does not exist; create it first")
         }
+        guard spec.mirror == 0 || state.observers.mirrors[UInt32(spec.mirror)] != nil else {
+            return .notFound("flow \(spec.key.source) > \(spec.key.destination): mirror \(spec.mirror) does not exist; create it first")
+        }
         let outcome = upsert(spec, &state)
+        if outcome == .ok { setMirror(spec, &state) }
         guard outcome == .ok, spec.qosMap != 0 || tables.qos.isNamedByFlows.load(ordering: .relaxed), var key = FlowKey(spec.key) else {
             return outcome
         }

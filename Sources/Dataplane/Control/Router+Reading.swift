@@ -270,6 +270,7 @@ extension FlowReading {
         }
         var spec = FlowSpec(key: entry.key.spec, action: action, translation: translation, cookie: entry.cookie)
         spec.qosMap = entry.qosMap
+        spec.mirror = entry.mirror
         self.init(
             spec: spec, index: index,
             reverseIndex: reverse == nil ? nil : entry.reverse, generation: entry.generation, packets: entry.packets, bytes: entry.bytes,

@@ -15,6 +15,9 @@ struct Observers {
     var nextToken = 1
     var captures: [Int: (entry: ObservationSet.Entry, session: CaptureSession)] = [:]
     var mirrors: [UInt32: MirrorEntry] = [:]
+    /// A flow names a mirror, or did.
+    var areNamedByFlows = false
+    var flowMirrors: FlowMirrors?
     /// By monitoring vif.
     var monitors: [VifID: (watched: VifID, mirror: Mirror)] = [:]
     /// What the workers see.
@@ -79,6 +82,7 @@ extension Router {
         state.observers.current = new
         tables.observation.store(new.map { Unmanaged.passUnretained($0).toOpaque() }, ordering: .releasing)
         if let old { tables.quiescence.retire { withExtendedLifetime(old) {} } }
+        publishFlowMirrors(&state)
     }
 
     // MARK: - Mirrors

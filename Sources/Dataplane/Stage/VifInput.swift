@@ -55,6 +55,7 @@ extension Worker {
     func process(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         flowLookup(packets, count)
         if fragmentFollowers > 0 { followFlows(packets) }
+        if let set = tables.flowMirrors.load(ordering: .acquiring) { mirrorFlows(set, packets, count) }
         tableLookup(packets, count)
         if packets.pointee.ingress.pointee.flags.contains(.marks) || tables.qos.isNamedByFlows.load(ordering: .relaxed) {
             markQuality(packets, count)

@@ -45,6 +45,8 @@ final class ForwardingTables: @unchecked Sendable {
     let hostVif = Atomic<UInt32>(ForwardingTables.noVif)
     /// Unretained pointer to the `ObservationSet` in force; nil while nobody watches frames.
     let observation = Atomic<UnsafeMutableRawPointer?>(nil)
+    /// Unretained pointer to the `FlowMirrors` in force; nil while no flow names a mirror.
+    let flowMirrors = Atomic<UnsafeMutableRawPointer?>(nil)
     /// Goes up with every change that may alter where a packet goes; a flow's cached next hop is valid while it stands.
     let generation = Atomic<UInt32>(1)
 

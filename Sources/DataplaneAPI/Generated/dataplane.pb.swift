@@ -2063,6 +2063,12 @@ public nonisolated struct Dataplane_V1_Flow: @unchecked Sendable {
   /// Clears the value of `translation`. Subsequent reads from it will return its default value.
   public mutating func clearTranslation() {_uniqueStorage()._translation = nil}
 
+  /// a Mirror (1 to 255) that its packets, both directions, are copied to as they come in; 0 = none
+  public var mirror: UInt32 {
+    get {_storage._mirror}
+    set {_uniqueStorage()._mirror = newValue}
+  }
+
   /// marks its packets, both directions, in place of the vif's map; 0 = the vif's
   public var qosMap: UInt32 {
     get {_storage._qosMap}
@@ -6472,13 +6478,14 @@ nonisolated extension Dataplane_V1_FlowKey: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Flow"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0\u{4}\u{a}drop_reason\0\u{1}evicted\0\u{3}owner_vif\0\u{1}fat\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}action\0\u{1}cookie\0\u{1}translation\0\u{2}\u{6}index\0\u{3}reverse_index\0\u{1}generation\0\u{1}packets\0\u{1}bytes\0\u{3}tcp_state\0\u{3}ingress_vif\0\u{3}next_hop\0\u{3}idle_seconds\0\u{3}is_forward\0\u{3}udp_source_port\0\u{4}\u{a}qos_map\0\u{1}mirror\0\u{4}\u{9}drop_reason\0\u{1}evicted\0\u{3}owner_vif\0\u{1}fat\0")
 
   fileprivate class _StorageClass {
     var _key: Dataplane_V1_FlowKey? = nil
     var _action: Dataplane_V1_FlowAction = .unspecified
     var _cookie: UInt64 = 0
     var _translation: Dataplane_V1_FlowTranslation? = nil
+    var _mirror: UInt32 = 0
     var _qosMap: UInt32 = 0
     var _index: UInt32 = 0
     var _reverseIndex: UInt32? = nil
@@ -6509,6 +6516,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       _action = source._action
       _cookie = source._cookie
       _translation = source._translation
+      _mirror = source._mirror
       _qosMap = source._qosMap
       _index = source._index
       _reverseIndex = source._reverseIndex
@@ -6559,6 +6567,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         case 19: try { try decoder.decodeSingularBoolField(value: &_storage._isForward) }()
         case 20: try { try decoder.decodeSingularUInt32Field(value: &_storage._udpSourcePort) }()
         case 30: try { try decoder.decodeSingularUInt32Field(value: &_storage._qosMap) }()
+        case 31: try { try decoder.decodeSingularUInt32Field(value: &_storage._mirror) }()
         case 40: try { try decoder.decodeSingularStringField(value: &_storage._dropReason) }()
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._evicted) }()
         case 42: try { try decoder.decodeSingularUInt32Field(value: &_storage._ownerVif) }()
@@ -6623,6 +6632,9 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._qosMap != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._qosMap, fieldNumber: 30)
       }
+      if _storage._mirror != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._mirror, fieldNumber: 31)
+      }
       if !_storage._dropReason.isEmpty {
         try visitor.visitSingularStringField(value: _storage._dropReason, fieldNumber: 40)
       }
@@ -6648,6 +6660,7 @@ nonisolated extension Dataplane_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._action != rhs_storage._action {return false}
         if _storage._cookie != rhs_storage._cookie {return false}
         if _storage._translation != rhs_storage._translation {return false}
+        if _storage._mirror != rhs_storage._mirror {return false}
         if _storage._qosMap != rhs_storage._qosMap {return false}
         if _storage._index != rhs_storage._index {return false}
         if _storage._reverseIndex != rhs_storage._reverseIndex {return false}

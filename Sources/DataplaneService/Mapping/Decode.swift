@@ -246,6 +246,7 @@ extension FlowSpec {
             translation: message.hasTranslation ? try FlowTranslation(message.translation, path: "upsert.flow.translation") : nil,
             cookie: message.cookie)
         qosMap = try reader.octet(message.qosMap, "qos_map", most: 255)
+        mirror = try reader.octet(message.mirror, "mirror", most: 255)
     }
 }
 

@@ -312,6 +312,7 @@ extension Dataplane_V1_Flow {
             }
         if let given = spec.translation { translation = Dataplane_V1_FlowTranslation(given) }
         qosMap = UInt32(spec.qosMap)
+        mirror = UInt32(spec.mirror)
         cookie = spec.cookie
     }
     init(_ reading: FlowReading) {

@@ -120,6 +120,7 @@ struct FlowBatchEncoder {
             flow.put(4, part)
         }
         flow.put(30, UInt64(reading.spec.qosMap))
+        flow.put(31, UInt64(reading.spec.mirror))
         flow.put(10, UInt64(reading.index))
         if let reverse = reading.reverseIndex { flow.putPresent(11, UInt64(reverse)) }
         flow.put(12, UInt64(reading.generation))

@@ -61,6 +61,10 @@ enum FlowLayout {
         }
         out.put("QOS:")
         if flow.qosMap == 0 { out.put("-1") } else { out.put(flow.qosMap) }
+        if flow.mirror != 0 {
+            out.put(", Mirror:")
+            out.put(flow.mirror)
+        }
         out.put(", NH:")
         out.put(flow.nextHop)
         out.put(",  Stats:")
@@ -134,6 +138,7 @@ enum FlowLayout {
             "packets": JSON(flow.packets), "bytes": JSON(flow.bytes),
             "nextHop": JSON(flow.nextHop), "ingressVif": JSON(ingress(flow)), "ownerVif": flow.ownerVif == .max ? .null : JSON(flow.ownerVif),
             "udpSourcePort": JSON(flow.udpSourcePort), "qosMap": flow.qosMap == 0 ? .null : JSON(flow.qosMap),
+            "mirror": flow.mirror == 0 ? .null : JSON(flow.mirror),
             "idleSeconds": JSON(flow.idleSeconds), "generation": JSON(flow.generation), "evicted": JSON(flow.evicted), "fat": JSON(flow.fat),
             "cookie": JSON(cookieText(flow.cookie)),
         ]
