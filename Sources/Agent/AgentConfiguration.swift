@@ -136,7 +136,7 @@ extension AgentConfiguration {
                 throw at.error("'\(template)' lacks \(part), so two workloads would name one device")
             }
         }
-        antispoof = try workloads?["antispoof"]?.boolean() ?? false
+        antispoof = try workloads?["antispoof"]?.boolean() ?? true
         let flows = try top["flows"]?.mapping(keys: ["ageing", "trapped"])
         trappedFlows = try flows?["trapped"]?.choice() ?? .decide
         for item in try flows?["ageing"]?.list() ?? [] {

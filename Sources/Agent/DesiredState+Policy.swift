@@ -106,3 +106,11 @@ extension AgentConfiguration.FlowAgeing {
         }
     }
 }
+
+extension Dataplane_V1_AllowedAddressPair {
+    init(_ pair: Overlay.Port.AllowedAddressPair) {
+        self.init()
+        prefix = Dataplane_V1_Prefix(pair.prefix)
+        if let mac = pair.mac { self.mac = mac.octets }
+    }
+}

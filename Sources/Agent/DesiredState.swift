@@ -204,7 +204,8 @@ struct DesiredState: Sendable {
                 $0.vif.mtu = UInt32(clamping: network.mtu ?? 0)
                 $0.vif.keepsFlows = true
                 $0.vif.bridges = bridges
-                $0.vif.antispoof = inputs.configuration.antispoof
+                $0.vif.antispoof = inputs.configuration.antispoof && port.antispoof
+                if $0.vif.antispoof { $0.vif.allowedPairs = port.allowedAddressPairs.map { Dataplane_V1_AllowedAddressPair($0) } }
                 $0.vif.ingressPolicies = policies.ingress.map(\.rawValue)
                 $0.vif.egressPolicies = policies.egress.map(\.rawValue)
                 $0.vif.services = network.dhcp.enabled

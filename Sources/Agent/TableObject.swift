@@ -36,6 +36,7 @@ extension Dataplane_V1_Object {
                     $0.keepsFlows = x.keepsFlows
                     $0.bridges = x.bridges
                     $0.antispoof = x.antispoof
+                    $0.allowedPairs = x.allowedPairs
                     $0.ingressPolicies = x.ingressPolicies
                     $0.egressPolicies = x.egressPolicies
                     $0.services = x.services

@@ -25,6 +25,19 @@ public struct Port: Hashable, Sendable {
             self.number = number
         }
     }
+    /// It may send from its own MAC and addresses only, and from these.
+    public var antispoof = true
+    public var allowedAddressPairs: [AllowedAddressPair] = []
+    public struct AllowedAddressPair: Hashable, Sendable {
+        public var prefix: IPPrefix
+        /// Nil: the port's own.
+        public var mac: MACAddress?
+        public init(prefix: IPPrefix, mac: MACAddress? = nil) {
+            self.prefix = prefix
+            self.mac = mac
+        }
+    }
+    public static let allowedAddressPairCapacity = 64
     public var namespace: String { metadata.namespace ?? Namespace.nameOfDefault }
 
     public var name: String { metadata.name }
@@ -47,13 +60,13 @@ public struct Port: Hashable, Sendable {
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
         let fields = try node.mapping(
-            keys: ["network", "node", "mac", "addresses", "interface", "securityGroups", "namedPorts", "flowLimit", "flowRate", "fatFlows"])
+            keys: [
+                "network", "node", "mac", "addresses", "interface", "securityGroups", "namedPorts", "flowLimit", "flowRate", "fatFlows",
+                "antispoof", "allowedAddressPairs",
+            ])
         let network = try fields.required("network").objectName(.virtualNetwork)
         let computeNode = try fields.required("node").objectName(.computeNode)
-        let macField = try fields.required("mac")
-        let mac = try macField.macAddress()
-        if mac.isMulticast { throw macField.error("\(mac) is a multicast address; a workload has a unicast one") }
-        if mac == .zero || mac == .gateway { throw macField.error("\(mac) is \(mac == .zero ? "no address" : "the address of the gateway")") }
+        let mac = try fields.required("mac").workloadMAC()
         let list = try fields.required("addresses")
         var addresses: [IPAddress] = []
         for item in try list.list() {
@@ -79,6 +92,20 @@ public struct Port: Hashable, Sendable {
             if securityGroups.contains(name) { throw item.error("\(name) is listed twice") }
             securityGroups.append(name)
         }
+        antispoof = try fields["antispoof"]?.boolean() ?? true
+        if let given = fields["allowedAddressPairs"] {
+            for item in try given.list() {
+                let fields = try item.mapping(keys: ["prefix", "mac"])
+                let pair = AllowedAddressPair(
+                    prefix: try fields.required("prefix").prefix(acceptsHost: true),
+                    mac: try fields["mac"].map { node throws(ConfigError) in try node.workloadMAC() })
+                if allowedAddressPairs.contains(pair) { throw item.error("is listed twice") }
+                allowedAddressPairs.append(pair)
+            }
+            let count = allowedAddressPairs.count
+            if count > Self.allowedAddressPairCapacity { throw given.error("\(count) pairs; a port has \(Self.allowedAddressPairCapacity) at most") }
+            if !antispoof, count > 0 { throw given.error("antispoof is false: everything is allowed; take one of the two out") }
+        }
         for item in try fields["namedPorts"]?.list() ?? [] {
             let fields = try item.mapping(keys: ["name", "port", "protocol"])
             let named = NamedPort(
@@ -96,6 +123,14 @@ public struct Port: Hashable, Sendable {
         ]
         if let interface { fields.append(.init("interface", .string(interface))) }
         if !securityGroups.isEmpty { fields.append(.init("securityGroups", .list(securityGroups.map { .string($0) }))) }
+        if !antispoof { fields.append(.init("antispoof", .boolean(false))) }
+        if !allowedAddressPairs.isEmpty {
+            let list = allowedAddressPairs.map { pair in
+                ConfigValue.map(
+                    [.init("prefix", .string(pair.prefix.description))] + (pair.mac.map { [.init("mac", .string($0.description))] } ?? []))
+            }
+            fields.append(.init("allowedAddressPairs", .list(list)))
+        }
         if !namedPorts.isEmpty {
             let list = namedPorts.map { named in
                 let proto = KubernetesPolicy.protocols.first { $0.value == named.proto }?.key ?? "\(named.proto)"
@@ -113,6 +148,13 @@ public struct Port: Hashable, Sendable {
 }
 
 extension ConfigNode {
+    fileprivate func workloadMAC() throws(ConfigError) -> MACAddress {
+        let mac = try macAddress()
+        if mac.isMulticast { throw error("\(mac) is a multicast address; a workload has a unicast one") }
+        if mac == .zero || mac == .gateway { throw error("\(mac) is \(mac == .zero ? "no address" : "the address of the gateway")") }
+        return mac
+    }
+
     /// The name of a network interface as Linux takes it: 15 octets at most, no space, no '/'.
     public func interfaceName() throws(ConfigError) -> String {
         let text = try string()

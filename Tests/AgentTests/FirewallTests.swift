@@ -54,4 +54,23 @@ import Testing
             connected[.addressGroup(AddressGroupID(rule.remote.group))]?.addressGroup.prefixes.map(\.address)
                 == [IPAddress("10.2.0.9")!.octets, IPAddress("10.1.0.9")!.octets])
     }
+
+    /// Antispoofing is on unless a Port says otherwise.
+    @Test func antispoofing() throws {
+        func vif(_ change: (inout Overlay.Port) -> Void) throws -> Dataplane_V1_Vif {
+            var port = Fixture.blueA
+            change(&port)
+            var allocator = IdentifierAllocator()
+            let objects = DesiredState(Fixture.inputs(ports: [port]), allocator: &allocator).objects
+            return try #require(objects[.vif(VifID(3))]?.vif)
+        }
+        #expect(try vif { _ in }.antispoof)
+        #expect(try !vif { $0.antispoof = false }.antispoof)
+        let pair = try vif {
+            $0.allowedAddressPairs = [
+                .init(prefix: IPPrefix("10.1.0.48/28")!), .init(prefix: IPPrefix("fd00:1::50/128")!, mac: MACAddress("00:00:5e:00:01:07")!),
+            ]
+        }
+        #expect(pair.allowedPairs.map(\.prefix.length) == [28, 128] && pair.allowedPairs.map(\.mac.count) == [0, 6])
+    }
 }

@@ -90,6 +90,8 @@ import Testing
                 - {id: 13, vrf: {id: 1, routerMAC: "02:00:00:00:01:0b"}}
                 - {id: 14, multicast: {vrf: 1, local: [4], evpn: [{nextHop: 5, label: 5000}], fabric: [{nextHop: 7, label: 2000}], vni: 5000}}
               vifs:
+                - {id: 6, name: w2, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", workloadMAC: "02:00:00:00:01:0a", antispoof: true,
+                   allowedPairs: [{prefix: 10.1.0.0/24}, {prefix: "fd00::/64", mac: "02:00:00:00:01:0a"}]}
                 - {id: 3, name: w1, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", mtu: 9000, addresses: [10.1.0.10, "fd00:1::10"],
                    workloadMAC: "02:00:00:00:01:0a", workloadAddresses: ["fd00:1::10", 10.1.0.10], keepsFlows: true, antispoof: true, cookie: 7}
                 - {id: 52, name: w2, kind: virtual, port: a, vrf: 1, mac: "00:00:5e:00:01:00", services: true}
@@ -147,11 +149,11 @@ import Testing
             """, source: "f")
         var expected = sampleObjects.filter { if case .flow = $0 { false } else { true } }
         // In the file's order of sections VRFs come before vifs.
-        let vrfs = expected[20...21]
-        expected.removeSubrange(20...21)
+        let vrfs = expected[21...22]
+        expected.removeSubrange(21...22)
         expected.insert(contentsOf: vrfs, at: 11)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 83)
+        #expect(configuration.objects.first?.place.line == 85)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }

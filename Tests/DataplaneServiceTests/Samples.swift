@@ -71,6 +71,12 @@ let sampleObjects: [RouterObject] = [
             ], defaultAction: .pass, cookie: 12)),
     .policy(PolicySpec(id: PolicyID(2), name: "none", origin: .firewall)),
     .vif(
+        {
+            var spec = VifSpec(id: VifID(6), name: "w2", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, workloadMAC: macA, antispoof: true)
+            spec.allowedPairs = [AllowedAddressPair(prefix: prefix("10.1.0.0/24")), AllowedAddressPair(prefix: prefix("fd00::/64"), mac: macA)]
+            return spec
+        }()),
+    .vif(
         VifSpec(
             id: VifID(3), name: "w1", kind: .virtual, port: "a", vrf: VRFID(1), mac: .gateway, mtu: 9000, addresses: [v4, v6],
             workloadMAC: macA, workloadAddresses: [v6, v4], keepsFlows: true, bridges: true, antispoof: true, cookie: 7)),

@@ -77,6 +77,15 @@ extension EndToEnd {
         @Test(arguments: [("10.1.0.99", 24), ("fd00:1::99", 64)]) func anAddressNobodyToldIsFoundByAsking(_ address: String, _ length: Int) throws {
             let silent = try lab.ping(from: "blue1", address, count: 1, "-W", "1")
             #expect(silent.received == 0)
+            // It may have it, but it is told to nobody.
+            try lab.apply(
+                """
+                kind: Port
+                metadata: {name: blue3}
+                spec: {network: blue, node: node2, mac: "02:00:00:00:01:13", addresses: [10.1.0.13, "fd00:1::13"], interface: tap-blue3,
+                  allowedAddressPairs: [{prefix: 10.1.0.99}, {prefix: "fd00:1::99"}]}
+                """)
+            try eventually("the pair") { try lab.vrctl("node2", "vif", "--list").output.contains("Allowed:10.1.0.99/32") }
             try lab.succeed(in: "blue3", ["ip", "address", "add", "\(address)/\(length)", "dev", "eth0"] + (length == 64 ? ["nodad"] : []))
             try lab.succeed(in: "blue1", ["ip", "neigh", "flush", "dev", "eth0"])
             let listeners = try listeners(except: "blue3")

@@ -220,4 +220,28 @@ let blue = """
         #expect(throws: ConfigError.self) { try YAMLDocuments.parse(text: "kind: \u{1}", source: "x") }
         #expect(throws: ConfigError.self) { try YAMLDocuments.parse(text: "? [a, b]\n: c", source: "x") }
     }
+
+    @Test func antispoofing() throws {
+        func port(_ more: String) throws -> Port {
+            let text =
+                "kind: Port\nmetadata: {name: a}\nspec: {network: blue, node: n, mac: \"02:00:00:00:01:11\", addresses: [10.1.0.11], \(more)}\n"
+            let object = try YAMLDocuments.parse(text: text, source: "x")[0]
+            #expect(try YAMLDocuments.parse(text: object.yaml, source: "x") == [object] && ConfigObject(element: object.element) == object)
+            guard case .port(let port) = object else { throw ConfigError("no port") }
+            return port
+        }
+        #expect(try port("").antispoof && !port("antispoof: false").antispoof)
+        #expect(
+            try port("allowedAddressPairs: [{prefix: 10.1.0.50}, {prefix: \"fd00::/64\", mac: \"00:00:5e:00:01:07\"}]").allowedAddressPairs
+                == [.init(prefix: IPPrefix("10.1.0.50/32")!), .init(prefix: IPPrefix("fd00::/64")!, mac: MACAddress("00:00:5e:00:01:07")!)])
+        for (text, reason) in [
+            ("antispoof: false, allowedAddressPairs: [{prefix: 10.1.0.50}]", "everything is allowed"),
+            ("allowedAddressPairs: [{mac: \"00:00:5e:00:01:07\"}]", "is missing"),
+            ("allowedAddressPairs: [{prefix: 10.1.0.50}, {prefix: 10.1.0.50/32}]", "is listed twice"),
+            ("allowedAddressPairs: [{prefix: 10.1.0.50, mac: \"01:00:5e:00:01:07\"}]", "is a multicast address"),
+        ] {
+            let error = #expect(throws: ConfigError.self) { try port(text) }
+            #expect(error?.message.contains(reason) == true, "\(String(describing: error))")
+        }
+    }
 }

@@ -1,6 +1,7 @@
 import DataplaneAPI
 import Foundation
 import NetTypes
+import SwiftProtobuf
 import Testing
 
 @testable import vrctl
@@ -184,6 +185,7 @@ import Testing
                       "keepsFlows": true,
                       "bridges": true,
                       "antispoof": false,
+                      "allowedPairs": [],
                       "checksTunnelSource": false,
                       "reversePath": "none",
                       "sendsUnreachables": false,
@@ -206,6 +208,7 @@ import Testing
                         "txBytes": 600,
                         "drops": 1,
                         "txErrors": 0,
+                        "spoofed": 0,
                         "flows": 7,
                         "flowLimitDrops": 2,
                         "flowRateDrops": 1,
@@ -226,6 +229,22 @@ import Testing
                 }
 
                 """)
+    }
+
+    @Test func antispoofing() async {
+        var vif = Self.workload
+        vif.antispoof = true
+        vif.allowedPairs = [
+            .with { $0.prefix = .init(IPPrefix("10.1.0.48/28")!) },
+            .with {
+                $0.prefix = .init(IPPrefix("10.1.0.77/32")!)
+                $0.mac = MACAddress("00:00:5e:00:01:07")!.octets
+            },
+        ]
+        vif.stats.spoofed = 4
+        let output = await run(["vif", "--get", "3"], router: FakeRouter([.vif(vif), .port(Self.dpdk)])).output
+        #expect(output.contains("            Allowed:10.1.0.48/28,10.1.0.77/32@00:00:5e:00:01:07\n"), "\(output)")
+        #expect(output.contains(" Invalid Source:4\n") && output.contains("As"), "\(output)")
     }
 
     @Test func getOfWhatIsNotThere() async {

@@ -66,6 +66,9 @@ public struct VifSpec: Hashable, Sendable {
     public var bridges: Bool
     /// Source MAC and address must be the workload's.
     public var antispoof: Bool
+    /// With `antispoof`: what else the workload may send from, up to `allowedPairCapacity`.
+    public var allowedPairs: [AllowedAddressPair] = []
+    public static let allowedPairCapacity = 64
     /// Physical vif: tunnel packets are taken only from the far ends of tunnels that are programmed.
     public var checksTunnelSource = false
     public var reversePath = ReversePathCheck.none
@@ -114,6 +117,16 @@ public struct VifSpec: Hashable, Sendable {
         self.trapsGroupReports = trapsGroupReports
         self.vlan = vlan
         self.cookie = cookie
+    }
+}
+
+/// Addresses that a workload may send from, and the MAC with which; nil: its own.
+public struct AllowedAddressPair: Hashable, Sendable {
+    public var prefix: IPPrefix
+    public var mac: MACAddress?
+    public init(prefix: IPPrefix, mac: MACAddress? = nil) {
+        self.prefix = prefix
+        self.mac = mac
     }
 }
 

@@ -145,6 +145,12 @@ extension Router {
             tags: spec.vlan.map { VLANTable.Tags($0) } ?? VLANTable.Tags(isService: false, outer: 0, inner: 0), ipv4: ipv4.first?.rawValue ?? 0,
             ipv6: ipv6.first ?? .any, ipv4Second: ipv4.dropFirst().first?.rawValue ?? 0, ipv6Second: ipv6.dropFirst().first ?? .any,
             workloadMAC: spec.workloadMAC?.rawValue ?? 0, workloadCount: UInt32(spec.workloadAddresses.count), workload: workload)
+        if !spec.allowedPairs.isEmpty {
+            let list = UnsafeMutablePointer<Vif.AllowedPair>.allocate(capacity: spec.allowedPairs.count)
+            for (index, pair) in spec.allowedPairs.enumerated() { (list + index).initialize(to: Vif.AllowedPair(pair)) }
+            record.allowed = list
+            record.allowedCount = UInt32(spec.allowedPairs.count)
+        }
         retireWorkload(of: spec.id)
         record.qosMap = spec.qosMap
         for (index, id) in spec.ingressPolicies.enumerated() { record.ingressPolicies[index] = id.rawValue }
@@ -157,6 +163,13 @@ extension Router {
     private func checkPolicy(_ spec: VifSpec) -> String? {
         if spec.checksTunnelSource, spec.kind != .physical { return "the source of tunnel packets is checked on a physical vif" }
         if spec.sendsUnreachables, spec.kind == .physical || spec.kind == .host { return "unreachable destinations are reported to workloads" }
+        if !spec.allowedPairs.isEmpty, !spec.antispoof { return "allowed address pairs are an exception to antispoofing; switch antispoof on" }
+        guard spec.allowedPairs.count <= VifSpec.allowedPairCapacity else {
+            return "\(spec.allowedPairs.count) allowed address pairs; a vif has \(VifSpec.allowedPairCapacity) at most"
+        }
+        if let pair = spec.allowedPairs.first(where: { $0.mac.map { $0.isMulticast || $0 == .zero || $0 == spec.mac } ?? false }) {
+            return "\(pair.mac ?? .zero) is no MAC address that a workload can have"
+        }
         if spec.services, spec.kind != .virtual, spec.kind != .vlan { return "services are for workloads" }
         if spec.reversePath != .none, spec.kind == .host { return "packets of a host vif are not routed, so there is no reverse path to check" }
         return nil
@@ -196,9 +209,13 @@ extension Router {
 
     /// The address list of the vif's present record is freed when its readers are gone.
     private func retireWorkload(of id: VifID) {
-        guard let list = tables.vifs.load(id.rawValue)?.pointee.workload else { return }
-        nonisolated(unsafe) let retired = list
-        tables.quiescence.retire { retired.deallocate() }
+        guard let vif = tables.vifs.load(id.rawValue), vif.pointee.workload != nil || vif.pointee.allowed != nil else { return }
+        nonisolated(unsafe) let addresses = vif.pointee.workload
+        nonisolated(unsafe) let pairs = vif.pointee.allowed
+        tables.quiescence.retire {
+            addresses?.deallocate()
+            pairs?.deallocate()
+        }
     }
 }
 

@@ -221,6 +221,7 @@ extension Router {
             out.transmittedBytes &+= table.read(id.rawValue, .transmittedBytes)
             out.drops &+= table.read(id.rawValue, .drops)
             out.transmitErrors &+= table.read(id.rawValue, .transmitErrors)
+            out.spoofed &+= table.read(id.rawValue, .spoofed)
         }
         return out
     }
@@ -234,6 +235,7 @@ extension VifCounters {
         transmittedBytes &-= other.transmittedBytes
         drops &-= other.drops
         transmitErrors &-= other.transmitErrors
+        spoofed &-= other.spoofed
     }
 }
 

@@ -77,6 +77,8 @@ public struct VifCounters: Hashable, Sendable {
     public var drops: UInt64 = 0
     /// Refused by the port's transmit queue; also counted as drops of reason `transmitQueueFull`.
     public var transmitErrors: UInt64 = 0
+    /// Of the drops: refused by antispoofing.
+    public var spoofed: UInt64 = 0
     public init() {}
 }
 

@@ -31,7 +31,7 @@ extension Worker {
 
     private func learn(_ source: UInt64, _ vif: UnsafePointer<Vif>) {
         guard Worker.isLearnable(source), source != vif.pointee.mac else { return }
-        if vif.pointee.flags.contains(.antispoof), source != vif.pointee.workloadMAC { return }
+        if vif.pointee.flags.contains(.antispoof), !vif.pointee.allows(source) { return }
         let now = tables.learnClock.load(ordering: .relaxed)
         guard tables.bridge.sight(vrf: vif.pointee.vrf, mac: source, at: .init(vif: vif.pointee.id), now: now) != .known else { return }
         report(.init(mac: source, vrf: vif.pointee.vrf, label: Packet.noLabel, vif: vif.pointee.id, isRemote: false))

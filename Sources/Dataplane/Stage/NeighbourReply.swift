@@ -15,9 +15,9 @@ extension Worker {
         let arp = ARP(packet.data + Ethernet.size)
         let vif = packet.ingress
         if vif.pointee.flags.contains(.antispoof),
-            arp.senderMAC != vif.pointee.workloadMAC || (arp.sender != 0 && !vif.pointee.isWorkloadAddress(Vif.mapped(arp.sender)))
+            !(arp.isProbe ? vif.pointee.allows(arp.senderMAC) : vif.pointee.allows(arp.senderMAC, Vif.mapped(arp.sender)))
         {
-            return packet.settle(.drop(.invalidSource))
+            return refuseSource(&packet)
         }
         // Replies and announcements teach us nothing: addresses come from the control plane. Stations that were asked by flooding answer each other.
         guard arp.operation == ARP.request, !arp.isAnnouncement else { return pass(&packet, otherwise: .consumed) }

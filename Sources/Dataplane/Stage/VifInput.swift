@@ -109,7 +109,7 @@ extension Worker {
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         let vif = packet.ingress
         let ethernet = Ethernet(packet.data)
-        if vif.pointee.flags.contains(.antispoof), ethernet.source != vif.pointee.workloadMAC { return packet.settle(.drop(.invalidSource)) }
+        if vif.pointee.flags.contains(.antispoof), !vif.pointee.allows(ethernet.source) { return refuseSource(&packet) }
         if Ethernet.isMulticast(ethernet.source) { return packet.settle(.drop(.invalidSource)) }
         switch ethernet.type {
         case .arp: return workloadARP(&packet)
@@ -125,10 +125,14 @@ extension Worker {
             return
         }
         if let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
-        if vif.pointee.flags.contains(.antispoof), !isFromWorkload(packet.network, packet.family, vif), !asksForAddress(packet) {
-            return packet.settle(.drop(.invalidSource))
+        let asksSource = vif.pointee.flags.contains(.antispoof)
+        if asksSource, ethernet.source != vif.pointee.workloadMAC || !isFromWorkload(packet.network, packet.family, vif), !isFromAllowedPair(packet) {
+            return refuseSource(&packet)
         }
-        if packet.family == .ipv6, packet.proto == IPProtocol.icmpv6.rawValue, packet.l4 != 0, neighbourReply(&packet) { return }
+        if packet.family == .ipv6, packet.proto == IPProtocol.icmpv6.rawValue, packet.l4 != 0 {
+            if asksSource, !claimsItsOwn(packet) { return refuseSource(&packet) }
+            if neighbourReply(&packet) { return }
+        }
         if ethernet.isMulticast, let reason = serviceReason(packet), reason != .dns { return forControlProgram(&packet, reason) }
         if ethernet.destination == vif.pointee.mac {
             packet.flags.insert([.routed, .lowersTTL])

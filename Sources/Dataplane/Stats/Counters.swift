@@ -66,7 +66,7 @@ final class WorkerCounters: @unchecked Sendable {
 /// # Thread-safety
 /// One writer (the worker, plain relaxed stores), any number of readers; each number is exact, a set of them is not a snapshot.
 final class VifCounterTable: @unchecked Sendable {
-    enum Field: Int { case receivedPackets, receivedBytes, transmittedPackets, transmittedBytes, drops, transmitErrors }
+    enum Field: Int { case receivedPackets, receivedBytes, transmittedPackets, transmittedBytes, drops, transmitErrors, spoofed }
     private static let stride = 8
     private let cells: UnsafeMutablePointer<Atomic<UInt64>>
     private let size: Int

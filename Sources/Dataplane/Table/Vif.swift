@@ -26,6 +26,9 @@ struct Vif {
     /// The workload's addresses, for antispoofing: up to `maximumWorkloadAddresses`, in `workload`.
     var workloadCount: UInt32
     var workload: UnsafeMutablePointer<IPv6Address>?
+    /// What else antispoofing lets through: `allowedCount` pairs, in `allowed`.
+    var allowedCount: UInt32 = 0
+    var allowed: UnsafeMutablePointer<AllowedPair>?
     /// A workload is behind it.
     var isWorkload: Bool { kind == .virtual || kind == .vlan }
     /// QoS map of what comes in; 0: none.

@@ -1415,6 +1415,12 @@ public nonisolated struct Dataplane_V1_Vif: @unchecked Sendable {
     set {_uniqueStorage()._fatFlows = newValue}
   }
 
+  /// with antispoof: what else the workload may send from, 64 at most
+  public var allowedPairs: [Dataplane_V1_AllowedAddressPair] {
+    get {_storage._allowedPairs}
+    set {_uniqueStorage()._allowedPairs = newValue}
+  }
+
   /// kind MONITORING: the vif whose frames, received and sent, leave by this one as copies
   public var monitors: UInt32 {
     get {_storage._monitors ?? 0}
@@ -1449,6 +1455,31 @@ public nonisolated struct Dataplane_V1_FatFlowRule: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+/// Addresses that a workload may send from, and the MAC with which.
+public nonisolated struct Dataplane_V1_AllowedAddressPair: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var prefix: Dataplane_V1_Prefix {
+    get {_prefix ?? Dataplane_V1_Prefix()}
+    set {_prefix = newValue}
+  }
+  /// Returns true if `prefix` has been explicitly set.
+  public var hasPrefix: Bool {self._prefix != nil}
+  /// Clears the value of `prefix`. Subsequent reads from it will return its default value.
+  public mutating func clearPrefix() {self._prefix = nil}
+
+  /// empty = the workload's
+  public var mac: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _prefix: Dataplane_V1_Prefix? = nil
 }
 
 /// A sub-interface: frames with these tags on the parent's port are its own; they come in without tags and leave with them.
@@ -1490,6 +1521,9 @@ public nonisolated struct Dataplane_V1_VifStats: Sendable {
   public var drops: UInt64 = 0
 
   public var txErrors: UInt64 = 0
+
+  /// of the drops: sent from a MAC or an address that is not the workload's (Invalid Source)
+  public var spoofed: UInt64 = 0
 
   /// Flows (pairs) that count for it now; the numbers below are since the start. Packets dropped because the limit was reached, because new flows came too
   /// fast, because the table was nearly full and this vif had more than its share; flows removed to make room.
@@ -5044,7 +5078,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Vif"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{1}services\0\u{2}\u{b}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0\u{4}\u{9}flow_limit\0\u{3}flow_rate\0\u{3}fat_flows\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{1}port\0\u{1}vrf\0\u{1}mac\0\u{1}mtu\0\u{1}addresses\0\u{3}workload_mac\0\u{3}workload_addresses\0\u{3}keeps_flows\0\u{1}bridges\0\u{1}antispoof\0\u{1}cookie\0\u{1}stats\0\u{3}floods_unknown_unicast\0\u{3}traps_group_reports\0\u{1}vlan\0\u{4}\u{c}checks_tunnel_source\0\u{3}reverse_path\0\u{3}sends_unreachables\0\u{3}qos_map\0\u{1}services\0\u{2}\u{b}monitors\0\u{4}\u{5}ingress_policies\0\u{3}egress_policies\0\u{3}allowed_pairs\0\u{4}\u{8}flow_limit\0\u{3}flow_rate\0\u{3}fat_flows\0")
 
   fileprivate class _StorageClass {
     var _id: UInt32 = 0
@@ -5075,6 +5109,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _flowLimit: UInt32 = 0
     var _flowRate: UInt32 = 0
     var _fatFlows: [Dataplane_V1_FatFlowRule] = []
+    var _allowedPairs: [Dataplane_V1_AllowedAddressPair] = []
     var _monitors: UInt32? = nil
 
       // This property is used as the initial default value for new instances of the type.
@@ -5114,6 +5149,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       _flowLimit = source._flowLimit
       _flowRate = source._flowRate
       _fatFlows = source._fatFlows
+      _allowedPairs = source._allowedPairs
       _monitors = source._monitors
     }
   }
@@ -5159,6 +5195,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 45: try { try decoder.decodeSingularUInt32Field(value: &_storage._monitors) }()
         case 50: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._ingressPolicies) }()
         case 51: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._egressPolicies) }()
+        case 52: try { try decoder.decodeRepeatedMessageField(value: &_storage._allowedPairs) }()
         case 60: try { try decoder.decodeSingularUInt32Field(value: &_storage._flowLimit) }()
         case 61: try { try decoder.decodeSingularUInt32Field(value: &_storage._flowRate) }()
         case 62: try { try decoder.decodeRepeatedMessageField(value: &_storage._fatFlows) }()
@@ -5252,6 +5289,9 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
       if !_storage._egressPolicies.isEmpty {
         try visitor.visitPackedUInt32Field(value: _storage._egressPolicies, fieldNumber: 51)
       }
+      if !_storage._allowedPairs.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._allowedPairs, fieldNumber: 52)
+      }
       if _storage._flowLimit != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._flowLimit, fieldNumber: 60)
       }
@@ -5298,6 +5338,7 @@ nonisolated extension Dataplane_V1_Vif: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._flowLimit != rhs_storage._flowLimit {return false}
         if _storage._flowRate != rhs_storage._flowRate {return false}
         if _storage._fatFlows != rhs_storage._fatFlows {return false}
+        if _storage._allowedPairs != rhs_storage._allowedPairs {return false}
         if _storage._monitors != rhs_storage._monitors {return false}
         return true
       }
@@ -5343,6 +5384,45 @@ nonisolated extension Dataplane_V1_FatFlowRule: SwiftProtobuf.Message, SwiftProt
     if lhs.`protocol` != rhs.`protocol` {return false}
     if lhs.port != rhs.port {return false}
     if lhs.ignoredAddress != rhs.ignoredAddress {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_AllowedAddressPair: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AllowedAddressPair"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefix\0\u{1}mac\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._prefix) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.mac) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._prefix {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.mac.isEmpty {
+      try visitor.visitSingularBytesField(value: self.mac, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_AllowedAddressPair, rhs: Dataplane_V1_AllowedAddressPair) -> Bool {
+    if lhs._prefix != rhs._prefix {return false}
+    if lhs.mac != rhs.mac {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5395,7 +5475,7 @@ nonisolated extension Dataplane_V1_VlanTags: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".VifStats"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}rx_packets\0\u{3}rx_bytes\0\u{3}tx_packets\0\u{3}tx_bytes\0\u{1}drops\0\u{3}tx_errors\0\u{2}\u{4}flows\0\u{3}flow_limit_drops\0\u{3}flow_rate_drops\0\u{3}flow_share_drops\0\u{3}flow_evictions\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}rx_packets\0\u{3}rx_bytes\0\u{3}tx_packets\0\u{3}tx_bytes\0\u{1}drops\0\u{3}tx_errors\0\u{1}spoofed\0\u{2}\u{3}flows\0\u{3}flow_limit_drops\0\u{3}flow_rate_drops\0\u{3}flow_share_drops\0\u{3}flow_evictions\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5409,6 +5489,7 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.txBytes) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.drops) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.txErrors) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.spoofed) }()
       case 10: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
       case 11: try { try decoder.decodeSingularUInt64Field(value: &self.flowLimitDrops) }()
       case 12: try { try decoder.decodeSingularUInt64Field(value: &self.flowRateDrops) }()
@@ -5438,6 +5519,9 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
     if self.txErrors != 0 {
       try visitor.visitSingularUInt64Field(value: self.txErrors, fieldNumber: 6)
     }
+    if self.spoofed != 0 {
+      try visitor.visitSingularUInt64Field(value: self.spoofed, fieldNumber: 7)
+    }
     if self.flows != 0 {
       try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 10)
     }
@@ -5463,6 +5547,7 @@ nonisolated extension Dataplane_V1_VifStats: SwiftProtobuf.Message, SwiftProtobu
     if lhs.txBytes != rhs.txBytes {return false}
     if lhs.drops != rhs.drops {return false}
     if lhs.txErrors != rhs.txErrors {return false}
+    if lhs.spoofed != rhs.spoofed {return false}
     if lhs.flows != rhs.flows {return false}
     if lhs.flowLimitDrops != rhs.flowLimitDrops {return false}
     if lhs.flowRateDrops != rhs.flowRateDrops {return false}

@@ -112,8 +112,8 @@ public struct ConfiguredObject: Sendable {
     private static func vif(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
         let fields = try value.mapping(keys: [
             "id", "name", "kind", "port", "vrf", "mac", "mtu", "addresses", "workloadMAC", "workloadAddresses", "keepsFlows", "bridges",
-            "antispoof", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports", "services",
-            "vlan", "qosMap", "ingressPolicies", "egressPolicies", "flowLimit", "flowRate", "fatFlows", "monitors", "cookie",
+            "antispoof", "allowedPairs", "checksTunnelSource", "reversePath", "sendsUnreachables", "floodsUnknownUnicast", "trapsGroupReports",
+            "services", "vlan", "qosMap", "ingressPolicies", "egressPolicies", "flowLimit", "flowRate", "fatFlows", "monitors", "cookie",
         ])
         let id = VifID(try number(fields.required("id"))), name = try fields.required("name").string()
         let kind: VifSpec.Kind = try fields.required("kind").choice([
@@ -128,6 +128,11 @@ public struct ConfiguredObject: Sendable {
             workloadAddresses: try addresses(fields["workloadAddresses"]), keepsFlows: try fields["keepsFlows"]?.boolean() ?? false,
             bridges: try fields["bridges"]?.boolean() ?? true, antispoof: try fields["antispoof"]?.boolean() ?? false,
             cookie: try cookie(fields))
+        for item in try fields["allowedPairs"]?.list() ?? [] {
+            let pair = try item.mapping(keys: ["prefix", "mac"])
+            spec.allowedPairs.append(
+                AllowedAddressPair(prefix: try pair.required("prefix").prefix(acceptsHost: true), mac: try pair["mac"]?.macAddress()))
+        }
         spec.checksTunnelSource = try fields["checksTunnelSource"]?.boolean() ?? false
         spec.reversePath =
             try fields["reversePath"]?.choice([

@@ -125,6 +125,13 @@ extension VifSpec {
             workloadMAC: try reader.optionalMAC(message.workloadMac, "workload_mac"),
             workloadAddresses: try reader.addresses(message.workloadAddresses, "workload_addresses"), keepsFlows: message.keepsFlows,
             bridges: message.bridges, antispoof: message.antispoof, cookie: message.cookie)
+        for (index, pair) in message.allowedPairs.enumerated() {
+            let reader = FieldReader(path: "upsert.vif.allowed_pairs[\(index)]")
+            allowedPairs.append(
+                AllowedAddressPair(
+                    prefix: try FieldReader(path: "\(reader.path).prefix").prefix(pair.prefix.address, pair.prefix.length),
+                    mac: try reader.optionalMAC(pair.mac, "mac")))
+        }
         checksTunnelSource = message.checksTunnelSource
         reversePath =
             switch message.reversePath {

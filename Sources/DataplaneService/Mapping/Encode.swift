@@ -89,6 +89,12 @@ extension Dataplane_V1_Vif {
         keepsFlows = spec.keepsFlows
         bridges = spec.bridges
         antispoof = spec.antispoof
+        allowedPairs = spec.allowedPairs.map { pair in
+            .with {
+                $0.prefix = Dataplane_V1_Prefix(pair.prefix)
+                if let mac = pair.mac { $0.mac = mac.octets }
+            }
+        }
         checksTunnelSource = spec.checksTunnelSource
         reversePath =
             switch spec.reversePath {
@@ -126,6 +132,7 @@ extension Dataplane_V1_Vif {
             $0.txBytes = reading.counters.transmittedBytes
             $0.drops = reading.counters.drops
             $0.txErrors = reading.counters.transmitErrors
+            $0.spoofed = reading.counters.spoofed
             $0.flows = UInt64(clamping: reading.flows.flows)
             $0.flowLimitDrops = reading.flows.overLimit
             $0.flowRateDrops = reading.flows.overRate

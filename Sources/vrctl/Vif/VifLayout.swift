@@ -29,6 +29,7 @@ struct VifLayout {
         add("Type:\(kind(vif.kind)) HWaddr:\(macText(vif.mac))\(addresses(vif))")
         add("Vrf:\(vif.vrf) Mcast Vrf:\(vif.vrf) Flags:\(flags(vif)) QOS:\(vif.qosMap == 0 ? "-1" : "\(vif.qosMap)")")
         if vif.hasVlan { add("Vlan Id:\(tags(vif.vlan)) Parent:vif0/\(vif.vlan.parent)") }
+        if !vif.allowedPairs.isEmpty { add("Allowed:\(vif.allowedPairs.map(pair).joined(separator: ","))") }
         if vif.hasMonitors { add("Monitors:vif0/\(vif.monitors)") }
         if let port {
             add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(mtu(vif) > 0 ? " MTU:\(mtu(vif))" : "")\(link(port))")
@@ -37,7 +38,7 @@ struct VifLayout {
         }
         add("RX packets:\(vif.stats.rxPackets)  bytes:\(vif.stats.rxBytes)")
         add("TX packets:\(vif.stats.txPackets)  bytes:\(vif.stats.txBytes) errors:\(vif.stats.txErrors)")
-        add("Drops:\(vif.stats.drops)")
+        add("Drops:\(vif.stats.drops)" + (vif.stats.spoofed > 0 ? " Invalid Source:\(vif.stats.spoofed)" : ""))
         if vif.keepsFlows { add(flows(vif)) }
         if !vif.fatFlows.isEmpty { add("FatFlow rules: " + vif.fatFlows.map(fatFlow).joined(separator: ", ")) }
         if let port { add("TX device packets:\(port.stats.txPackets)  bytes:\(port.stats.txBytes) errors:\(port.stats.txErrors)") }
@@ -59,6 +60,11 @@ struct VifLayout {
             case .UNRECOGNIZED(let value): " - \(value)"
             }
         return "\(rule.protocol):\(rule.port == 0 ? "*" : "\(rule.port)")\(ignored)"
+    }
+
+    /// `10.1.0.50/32`, with a MAC `10.1.0.50/32@00:00:5e:00:01:07`.
+    private func pair(_ pair: Dataplane_V1_AllowedAddressPair) -> String {
+        "\(addressText(pair.prefix.address))/\(pair.prefix.length)" + (pair.mac.isEmpty ? "" : "@" + macText(pair.mac))
     }
 
     /// What counts for the vif; limits where there are any; what was refused and evicted where anything was.
@@ -200,6 +206,7 @@ struct VifLayout {
         add("keepsFlows", JSON(vif.keepsFlows))
         add("bridges", JSON(vif.bridges))
         add("antispoof", JSON(vif.antispoof))
+        add("allowedPairs", JSON(texts: vif.allowedPairs.map(pair)))
         add("checksTunnelSource", JSON(vif.checksTunnelSource))
         add("reversePath", JSON(reversePath(vif.reversePath)))
         add("sendsUnreachables", JSON(vif.sendsUnreachables))
@@ -227,7 +234,8 @@ struct VifLayout {
             [
                 "rxPackets": JSON(vif.stats.rxPackets), "rxBytes": JSON(vif.stats.rxBytes), "txPackets": JSON(vif.stats.txPackets),
                 "txBytes": JSON(vif.stats.txBytes), "drops": JSON(vif.stats.drops), "txErrors": JSON(vif.stats.txErrors),
-                "flows": JSON(vif.stats.flows), "flowLimitDrops": JSON(vif.stats.flowLimitDrops), "flowRateDrops": JSON(vif.stats.flowRateDrops),
+                "spoofed": JSON(vif.stats.spoofed), "flows": JSON(vif.stats.flows), "flowLimitDrops": JSON(vif.stats.flowLimitDrops),
+                "flowRateDrops": JSON(vif.stats.flowRateDrops),
                 "flowShareDrops": JSON(vif.stats.flowShareDrops), "flowEvictions": JSON(vif.stats.flowEvictions),
             ])
         if let stats = port?.stats {
