@@ -93,6 +93,7 @@ import Testing
         vif.bridges = false
         vif.antispoof = true
         vif.addresses = []
+        vif.fatFlows = []
         #expect(
             VifLayout(ports: [:], nextHops: [:]).block(vif) == """
                 vif0/0      Port: tap88670c2e-11
