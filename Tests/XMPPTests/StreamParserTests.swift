@@ -85,6 +85,15 @@ let streamHeader =
         }
     }
 
+    /// Behind the first two octets these are bad UTF-8 and no more: what came before them counts, however it was cut.
+    @Test func signsOfUTF16ComeFirstOrAreNone() {
+        let bytes = Array("<t>".utf8) + [0xFF, 0xFF]
+        let whole = parser().feed(bytes)
+        #expect(whole.count == 2 && whole.last?.condition == .notWellFormed)
+        let single = parser()
+        #expect(bytes.flatMap { single.feed([$0]) } == whole)
+    }
+
     /// expat would change to UTF-16 by itself, whatever encoding it was told.
     @Test func utf16IsRefusedByItsFirstBytes() {
         let text = Array(streamHeader.utf16)

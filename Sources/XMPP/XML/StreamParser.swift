@@ -83,8 +83,8 @@ public final class StreamParser {
     }
 
     private func feed(buffer bytes: UnsafeBufferPointer<UInt8>) -> [Event] {
-        // expat recognizes UTF-16 by itself, also when it was told UTF-8. None of its signs is a byte of a UTF-8 document.
-        if fed < 4, bytes.prefix(4 - fed).contains(where: { $0 == 0 || $0 >= 0xFE }) { fail(StreamError(.unsupportedEncoding, "streams are UTF-8")) }
+        // expat recognizes UTF-16 by itself, by the first two octets, also when it was told UTF-8. None of its signs is a byte of a UTF-8 document.
+        if fed < 2, bytes.prefix(2 - fed).contains(where: { $0 == 0 || $0 >= 0xFE }) { fail(StreamError(.unsupportedEncoding, "streams are UTF-8")) }
         var rest = bytes[...]
         while error == nil, !rest.isEmpty {
             let room = min(limits.stanza - (fed - stanzaStart), limits.token - (fed - tokenStart), Self.slice)
