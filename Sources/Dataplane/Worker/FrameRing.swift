@@ -5,7 +5,8 @@ import Synchronization
 /// a full ring takes fewer, an empty one gives none.
 ///
 /// Each frame has a tag, which says what it is for (a vif, or a port and a vif). The two ends are on cache lines of their own, and each remembers the other's position, so
-/// that the common burst touches the other end's line once per ring revolution rather than once per call. Slots are given back many at a time, or when the ring is empty.
+/// that the common burst touches the other end's line once per ring revolution rather than once per call. Slots are given back a burst at a time, or when the ring is empty: it
+/// holds `capacity` less a burst at least.
 ///
 /// A handful of pointers: two workers use it all the time, and counting references to an object would cost them more than the frames. Who made it frees it.
 ///
@@ -107,8 +108,8 @@ struct FrameRing: @unchecked Sendable {
         }
         ask(from: at, to: at &+ count)
         ends.pointee.taken = at &+ count
-        // Given back many at a time: a ring that is nearly full would otherwise be filled slot by slot, each on the line that is being read.
-        if at &+ count &- ends.pointee.popped.load(ordering: .relaxed) >= min(128, capacity / 4) {
+        // Given back a burst at a time: a ring that is nearly full would otherwise be filled slot by slot, each on the line that is being read.
+        if at &+ count &- ends.pointee.popped.load(ordering: .relaxed) >= min(Int(VR_BURST), capacity / 4) {
             ends.pointee.popped.store(at &+ count, ordering: .releasing)
         }
         return count
