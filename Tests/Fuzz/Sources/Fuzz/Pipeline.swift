@@ -59,7 +59,8 @@ import NetTypes
         // A tag that only says a priority is taken off on the way.
         let asTheyAre =
             sent
-            + sent.filter { $0.count > 18 && $0[12] == 0x81 && $0[13] == 0 && $0[14] & 0xF == 0 && $0[15] == 0 }.map { Array($0[..<12] + $0[16...]) }
+            + sent.filter { $0.count > 18 && [[0x81, 0], [0x88, 0xA8]].contains(Array($0[12..<14])) && $0[14] & 0xF == 0 && $0[15] == 0 }
+            .map { Array($0[..<12] + $0[16...]) }
         for (port, name) in zip(topology.ports, Topology.names) where name != "analyser" {
             for frame in port.output where !asTheyAre.contains(where: { $0.starts(with: frame) }) {
                 let isFabric = name == "fabric"

@@ -12,7 +12,8 @@ func xmppTarget(_ input: UnsafeRawBufferPointer) {
     for event in whole {
         guard case .element(let element) = event else { continue }
         if let stanza = try? Stanza(element: element) {
-            require((try? Stanza(element: stanza.element)) == stanza, "\(stanza) is not what it is written as")
+            // What is in no namespace takes its parent's when it is written, as RFC 6120 section 8.4 knows no such content.
+            require(!isQualified(element) || (try? Stanza(element: stanza.element)) == stanza, "\(stanza) is not what it is written as")
             if case .iq(let iq) = stanza, case .publish(let node, let items)? = try? PubSub.Request(iq) {
                 for item in items { if let payload = item.payload { published(payload, node) } }
             }
@@ -20,6 +21,8 @@ func xmppTarget(_ input: UnsafeRawBufferPointer) {
         }
     }
 }
+
+private func isQualified(_ element: XMLElement) -> Bool { !element.namespace.isEmpty && element.elements.allSatisfy(isQualified) }
 
 /// A route as agents publish it, or an object as controllers tell it.
 private func published(_ payload: XMLElement, _ text: String) {
