@@ -19,7 +19,9 @@ import XMPP
     /// RFC 7622 section 3.5, table 2, and sizes.
     @Test(arguments: [
         "", "@example.com", "a@", "a@example.com/", "\"juliet\"@example.com", "foo bar@example.com", "a'b@c", "a&b@c", "a:b@c", "<x>@c", "a@@b",
-        "a@b c", "a@b/\u{7}", "a@b/\u{0}", "\u{200B}@b", String(repeating: "a", count: 1024) + "@b", "a@b/" + String(repeating: "r", count: 1024),
+        "a@b c", "a@b..", "a@.b", "a@b..c/d", ".",
+        "a@b/\u{7}", "a@b/\u{0}", "\u{200B}@b", String(repeating: "a", count: 1024) + "@b",
+        "a@b/" + String(repeating: "r", count: 1024),
     ])
     func invalid(text: String) { #expect(JID(text) == nil) }
 

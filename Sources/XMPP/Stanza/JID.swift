@@ -28,6 +28,8 @@ public struct JID: Hashable, Sendable, LosslessStringConvertible {
         var domain = domain.lowercased()
         if domain.hasSuffix(".") { domain.removeLast() }
         guard Self.fits(domain), domain.unicodeScalars.allSatisfy(Self.isDomainScalar) else { return nil }
+        // A label has an octet at least (RFC 1035 section 2.3.1).
+        guard domain.split(separator: ".", omittingEmptySubsequences: false).allSatisfy({ !$0.isEmpty }) else { return nil }
         if let local { guard Self.fits(local), local.unicodeScalars.allSatisfy(Self.isLocalScalar) else { return nil } }
         if let resource { guard Self.fits(resource), resource.unicodeScalars.allSatisfy(Self.isResourceScalar) else { return nil } }
         self.local = local?.lowercased()
