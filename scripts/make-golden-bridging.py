@@ -3,6 +3,7 @@
 
     /usr/bin/python3 scripts/make-golden-bridging.py > Tests/DataplaneTests/Pipeline/GoldenBridging.swift
 """
+import golden
 from scapy.all import (ARP, ICMP, IP, UDP, Dot1AD, Dot1Q, Ether, ICMPv6EchoRequest, ICMPv6MLReport2, ICMPv6MLDMultAddrRec, ICMPv6ND_NA, ICMPv6ND_NS,
                        ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IPv6, IPv6ExtHdrHopByHop, Raw, RouterAlert, fragment)
 from scapy.contrib.igmp import IGMP
@@ -92,11 +93,4 @@ packets["answerServiceTagged"] = Ether(dst=A, src=C) / Dot1AD(vlan=200) / Dot1Q(
 packets["taggedFromPeer"] = from_vxlan(Ether(dst=A, src=B) / Dot1Q(vlan=100) / plain)
 packets["arpTagged"] = Ether(dst=ALL, src=A) / Dot1Q(vlan=100) / arp[ARP]
 
-print("// swift-format-ignore-file\n// Made by scripts/make-golden-bridging.py with scapy. Do not edit.\n")
-print("enum GoldenBridging {")
-for name, packet in packets.items():
-    octets = bytes(packet).hex()
-    print(f"    static let {name} = hex(")
-    lines = [octets[at:at + 120] for at in range(0, len(octets), 120)]
-    print(" +\n".join(f'        "{line}"' for line in lines) + ")")
-print("}")
+golden.write("make-golden-bridging.py", "GoldenBridging", packets)

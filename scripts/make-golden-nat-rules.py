@@ -4,6 +4,7 @@ checksum from nothing. What goes into a tunnel or comes out of one is given as t
 
     /usr/bin/python3 scripts/make-golden-nat-rules.py > Tests/DataplaneTests/NAT/GoldenNATRules.swift
 """
+import golden
 from scapy.all import ICMP, IP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, Raw
 
 GATEWAY, A, C = "00:00:5e:00:01:00", "02:00:00:00:01:11", "02:00:00:00:01:12"
@@ -66,11 +67,4 @@ packets["errorIn"] = frame(A, GATEWAY, ip("198.51.100.1", "10.1.0.11", 63) / ICM
 # Runs out of hops here.
 packets["last"] = frame(GATEWAY, A, ip("10.1.0.11", "198.51.100.9", 1) / UDP(sport=4000, dport=53) / data)
 
-print("// swift-format-ignore-file\n// Made by scripts/make-golden-nat-rules.py with scapy. Do not edit.\n")
-print("enum GoldenNATRules {")
-for name, packet in packets.items():
-    octets = bytes(packet).hex()
-    print(f"    static let {name} = hex(")
-    lines = [octets[at:at + 120] for at in range(0, len(octets), 120)]
-    print(" +\n".join(f'        "{line}"' for line in lines) + ")")
-print("}")
+golden.write("make-golden-nat-rules.py", "GoldenNATRules", packets)

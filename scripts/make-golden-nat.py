@@ -4,6 +4,7 @@ checksum from nothing.
 
     /usr/bin/python3 scripts/make-golden-nat.py > Tests/DataplaneTests/Pipeline/GoldenNAT.swift
 """
+import golden
 from scapy.all import ICMP, IP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, Raw
 
 GATEWAY, A, C = "00:00:5e:00:01:00", "02:00:00:00:01:11", "02:00:00:00:01:12"
@@ -37,11 +38,4 @@ fill = Raw(base[26:28])
 ends = ("10.1.0.11", 4000, "203.0.113.5", 61001, "10.1.0.12")
 pair("udpZero", *ends, lambda p: UDP(sport=p, dport=53) / fill, lambda p: UDP(sport=53, dport=p) / fill)
 
-print("// swift-format-ignore-file\n// Made by scripts/make-golden-nat.py with scapy. Do not edit.\n")
-print("enum GoldenNAT {")
-for name, packet in packets.items():
-    octets = bytes(packet).hex()
-    print(f"    static let {name} = hex(")
-    lines = [octets[at:at + 120] for at in range(0, len(octets), 120)]
-    print(" +\n".join(f'        "{line}"' for line in lines) + ")")
-print("}")
+golden.write("make-golden-nat.py", "GoldenNAT", packets)

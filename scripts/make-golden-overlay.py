@@ -3,6 +3,7 @@
 
     /usr/bin/python3 scripts/make-golden-overlay.py > Tests/DataplaneTests/Pipeline/GoldenOverlay.swift
 """
+import golden
 from scapy.all import ICMP, IP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, IPv6, Raw
 from scapy.contrib.mpls import MPLS
 from scapy.layers.l2 import GRE
@@ -60,11 +61,4 @@ packets["big6"] = Ether(dst="02:00:00:00:01:66", src=A) / big6
 packets["packetTooBig"] = (Ether(dst=A, src=GATEWAY) / IPv6(src="fd00:1::1", dst="fd00:1::11", hlim=64) /
                            ICMPv6PacketTooBig(mtu=1430) / Raw(bytes(big6)[:1280 - 48]))
 
-print("// swift-format-ignore-file\n// Made by scripts/make-golden-overlay.py with scapy. Do not edit.\n")
-print("enum GoldenOverlay {")
-for name, packet in packets.items():
-    octets = bytes(packet).hex()
-    print(f"    static let {name} = hex(")
-    lines = [octets[at:at + 120] for at in range(0, len(octets), 120)]
-    print(" +\n".join(f'        "{line}"' for line in lines) + ")")
-print("}")
+golden.write("make-golden-overlay.py", "GoldenOverlay", packets)

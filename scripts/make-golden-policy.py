@@ -3,6 +3,7 @@
 
     /usr/bin/python3 scripts/make-golden-policy.py > Tests/DataplaneTests/Policy/GoldenPolicy.swift
 """
+import golden
 from scapy.all import ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6DestUnreach, IPv6
 
 GATEWAY, A, B, C = "00:00:5e:00:01:00", "02:00:00:00:01:11", "02:00:00:00:01:13", "02:00:00:00:01:12"
@@ -59,9 +60,4 @@ given6 = ip6(a6, c6, 63) / UDP(sport=4000, dport=53) / question
 packets["unreachable6OfShown"] = from_c / ip6(c6, seen6) / ICMPv6DestUnreach(code=4) / ip6(seen6, c6, 63) / UDP(sport=61001, dport=53) / question
 packets["unreachable6Delivered"] = into_a / ip6(c6, a6, 63) / ICMPv6DestUnreach(code=4) / given6
 
-print("// swift-format-ignore-file\n// Made by scripts/make-golden-policy.py with scapy. Do not edit.\n\nenum GoldenPolicy {")
-for name, packet in packets.items():
-    text = bytes(packet).hex()
-    lines = [text[i : i + 120] for i in range(0, len(text), 120)]
-    print(f"    static let {name} = hex(\n" + " +\n".join(f'        "{line}"' for line in lines) + ")")
-print("}")
+golden.write("make-golden-policy.py", "GoldenPolicy", packets)

@@ -4,6 +4,7 @@
     /usr/bin/python3 scripts/make-golden-services.py dataplane > Tests/DataplaneTests/Pipeline/GoldenServices.swift
     /usr/bin/python3 scripts/make-golden-services.py agent > Tests/AgentTests/Services/GoldenServices.swift
 """
+import golden
 import sys
 
 from scapy.all import (BOOTP, DHCP, DNS, DNSQR, DNSRR, DNSRROPT, DNSRRSOA, DUID_LL, DUID_LLT, IP, TCP, UDP, DHCP6_Advertise, DHCP6_Confirm,
@@ -168,11 +169,4 @@ if sys.argv[1] == "agent":
         DNSRRSOA(rrname="blue.vrouter.local.", ttl=30, mname="gateway.blue.vrouter.local.", rname="hostmaster.blue.vrouter.local.", serial=1,
                  refresh=3600, retry=600, expire=86400, minimum=30)))
 
-print("// swift-format-ignore-file\n// Made by scripts/make-golden-services.py with scapy. Do not edit.\n")
-print("enum GoldenServices {")
-for name, packet in packets.items():
-    octets = bytes(packet).hex()
-    print(f"    static let {name} = hex(")
-    lines = [octets[at:at + 120] for at in range(0, len(octets), 120)]
-    print(" +\n".join(f'        "{line}"' for line in lines) + ")")
-print("}")
+golden.write("make-golden-services.py", "GoldenServices", packets)

@@ -3,6 +3,7 @@
 
     /usr/bin/python3 scripts/make-golden.py > Tests/DataplaneTests/Pipeline/Golden.swift
 """
+import golden
 from scapy.all import (ARP, ICMP, IP, TCP, UDP, Ether, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr,
                        ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, IPv6, Raw, fragment)
 from scapy.contrib.mpls import MPLS
@@ -90,11 +91,4 @@ packets["fromHost"] = Ether(dst=PEER, src=FABRIC) / IP(src="10.0.0.11", dst="10.
 packets["dhcp"] = Ether(dst="ff:ff:ff:ff:ff:ff", src=A) / IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / Raw(bytes(240))
 packets["toRed"] = Ether(dst=GATEWAY, src=A) / IP(src="10.1.0.11", dst="10.2.0.11", id=3) / ICMP(id=1) / echo
 
-print("// swift-format-ignore-file\n// Made by scripts/make-golden.py with scapy. Do not edit.\n")
-print("enum Golden {")
-for name, packet in packets.items():
-    octets = bytes(packet).hex()
-    print(f"    static let {name} = hex(")
-    lines = [octets[at:at + 120] for at in range(0, len(octets), 120)]
-    print(" +\n".join(f'        "{line}"' for line in lines) + ")")
-print("}")
+golden.write("make-golden.py", "Golden", packets)
