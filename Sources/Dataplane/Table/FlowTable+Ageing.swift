@@ -56,12 +56,12 @@ extension FlowTable {
         let reverse = self.entry(entry.reverse)
         // Another worker's clock may be ahead of ours.
         let idle = UInt32(bitPattern: min(max(0, Int32(bitPattern: now &- entry.lastSeen)), max(0, Int32(bitPattern: now &- reverse.lastSeen))))
-        if pressure.level != 0, idle >= 1000 || pressure.level == 3, vifQuotas.count(entry.owner) > pressure.share,
+        if pressure.level != 0, idle >= 1000 || pressure.level == 3, vifQuotas.count(entry.owner) > pressure.evictionShare,
             !entry.flags.contains(.programmed), isExpendable(entry, reverse, idle, pressure.level)
         {
             return .evicted
         }
-        if entry.action == FlowTable.dropAction { return idle >= timeouts.dropped ? .aged : nil }
+        if entry.action == FlowAction.drop.rawValue { return idle >= timeouts.dropped ? .aged : nil }
         if entry.pointee.proto == 6, !entry.flags.contains(.fat) {
             if FlowTCP.isClosed(entry.tcpState, reverse.tcpState) { return idle >= timeouts.closed ? .closed : nil }
             if FlowTCP.isOpening(entry.tcpState, reverse.tcpState) { return idle >= timeouts.opening ? .aged : nil }

@@ -4,9 +4,9 @@ import Synchronization
 ///
 /// | entries in use | what happens |
 /// |---|---|
-/// | from 13/16 | flows of owners above their fair share go when nobody has answered them and they have been idle for a second |
-/// | from 15/16 | such owners get no new flows; the last sixteenth is for the others |
-/// | from 31/32 | such owners' flows go when nobody has answered them, or after 10 s of idleness |
+/// | from 13/16 | flows of owners near or above their fair share go when nobody has answered them and they have been idle for a second |
+/// | from 15/16 | owners above their share get no new flows; the last sixteenth is for the others |
+/// | from 31/32 | flows of owners near or above it go when nobody has answered them, or after 10 s of idleness |
 ///
 /// The fair share is max-min fair (`FlowQuotas.fairShare`): one workload that floods is alone above it, whatever the others have.
 extension FlowTable {
@@ -15,6 +15,8 @@ extension FlowTable {
         var level: UInt32 = 0
         /// Pairs.
         var share = Int.max
+        /// Owners with more lose flows to make room. A little less than the share, so that who is at its share finds room for new flows in the place of its own old ones.
+        var evictionShare: Int { share - share >> 4 }
     }
 
     var pressure: Pressure {
