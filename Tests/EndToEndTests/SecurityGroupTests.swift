@@ -7,11 +7,6 @@ extension EndToEnd {
         let lab: Lab
         init() throws { lab = try Lab.current }
 
-        private func apply(_ yaml: String) throws {
-            let outcome = try lab.vrctl("node1", "apply", "-f", "-", input: yaml)
-            guard outcome.status == 0 else { throw Failure(outcome.both) }
-        }
-
         private static func port(_ name: String, _ node: String, _ last: Int, groups: String) -> String {
             """
             kind: Port
@@ -48,14 +43,14 @@ extension EndToEnd {
 
         /// blue3 (node2) is the web server; `groups` are blue1's (node1) and blue2's (node1).
         private func configure(ports: String = "8080", blue1: String, blue2: String) throws {
-            try apply(
+            try lab.apply(
                 Self.groups(ports: ports) + Self.port("blue1", "node1", 11, groups: blue1) + "---\n" + Self.port("blue2", "node1", 12, groups: blue2)
                     + "---\n"
                     + Self.port("blue3", "node2", 13, groups: "web"))
         }
 
         private func reset() throws {
-            try apply(
+            try lab.apply(
                 Self.port("blue1", "node1", 11, groups: "") + "---\n" + Self.port("blue2", "node1", 12, groups: "") + "---\n"
                     + Self.port("blue3", "node2", 13, groups: ""))
         }

@@ -94,7 +94,7 @@ extension Worker {
     /// A packet of a flow whose action is odd: it is dropped, or kept.
     @inline(never) func withhold(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32) {
         let entry = flows.entry(index), action = entry.action
-        if action == FlowTable.dropAction { return packet.pointee.settle(.drop(.flowActionDrop)) }
+        if action == FlowAction.drop.rawValue { return packet.pointee.settle(.drop(.flowActionDrop)) }
         entry.retract(bytes: packet.pointee.length)
         var own = 0
         for slot in 0..<waitingCount where waiting[slot].index == index || waiting[slot].index == entry.reverse { own &+= 1 }

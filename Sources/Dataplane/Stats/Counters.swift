@@ -69,18 +69,15 @@ final class VifCounterTable: @unchecked Sendable {
     enum Field: Int { case receivedPackets, receivedBytes, transmittedPackets, transmittedBytes, drops, transmitErrors, spoofed }
     private static let stride = 8
     private let cells: UnsafeMutablePointer<Atomic<UInt64>>
-    private let size: Int
+    private let memory: ReservedMemory
     let capacity: Int
 
     init(capacity: Int) {
         self.capacity = capacity
-        size = capacity * VifCounterTable.stride * 8
-        guard let memory = vr_reserve(size) else { fatalError("no address space for \(capacity) vif counters") }
         // All-zero memory is a valid array of Atomic<UInt64>(0).
-        cells = memory.bindMemory(to: Atomic<UInt64>.self, capacity: capacity * VifCounterTable.stride)
+        memory = ReservedMemory(size: capacity * VifCounterTable.stride * 8)
+        cells = memory.base.bindMemory(to: Atomic<UInt64>.self, capacity: capacity * VifCounterTable.stride)
     }
-
-    deinit { vr_unreserve(cells, size) }
 
     @inline(__always) func add(_ vif: UInt32, _ field: Field, _ amount: UInt64) {
         let cell = cells + (Int(vif) &* VifCounterTable.stride &+ field.rawValue)

@@ -32,8 +32,7 @@ final class FlowQuotas: @unchecked Sendable {
     private static let stride = 64
 
     let capacity: Int
-    private let memory: UnsafeMutableRawPointer
-    private let size: Int
+    private let memory: ReservedMemory
     /// One past the largest id that ever had a flow.
     private let end = Atomic<UInt32>(0)
     /// Records with flows.
@@ -41,16 +40,12 @@ final class FlowQuotas: @unchecked Sendable {
 
     init(capacity: Int) {
         self.capacity = capacity
-        size = max(capacity, 1) * Self.stride
-        guard let memory = vr_reserve(size) else { fatalError("no address space for \(capacity) flow quotas") }
         // All-zero memory is a valid record.
-        self.memory = memory
+        memory = ReservedMemory(size: max(capacity, 1) * Self.stride)
     }
 
-    deinit { vr_unreserve(memory, size) }
-
     @inline(__always) private func record(_ id: UInt32) -> UnsafeMutablePointer<Record>? {
-        Int(id) < capacity ? (memory + Int(id) &* Self.stride).assumingMemoryBound(to: Record.self) : nil
+        Int(id) < capacity ? (memory.base + Int(id) &* Self.stride).assumingMemoryBound(to: Record.self) : nil
     }
 
     // MARK: Counting

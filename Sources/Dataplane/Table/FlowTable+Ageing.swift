@@ -77,9 +77,6 @@ extension FlowTable {
         if entry != reverse, reverse.packets == 0 { return true }
         return level == 3 && idle >= 10_000
     }
-
-    /// `FlowAction.drop.rawValue`.
-    static let dropAction: UInt8 = 1
 }
 
 /// After how long an idle flow goes, by protocol and port.
@@ -89,6 +86,7 @@ extension FlowTable {
 final class FlowAgeingTimes: @unchecked Sendable {
     /// Milliseconds; 0: none. By protocol, then by port of each protocol of `withPorts`.
     private let cells: UnsafeMutablePointer<Atomic<UInt32>>
+    private let memory: ReservedMemory
     /// The shortest time that was set, in milliseconds.
     let shortest = Atomic<UInt32>(.max)
     /// Protocols whose ports may have times of their own: TCP, UDP, DCCP, SCTP, UDP-Lite.
@@ -96,11 +94,9 @@ final class FlowAgeingTimes: @unchecked Sendable {
     private static let size = (256 + withPorts.count * 65_536) * 4
 
     init() {
-        guard let memory = vr_reserve(Self.size) else { fatalError("no address space for ageing times") }
-        cells = memory.assumingMemoryBound(to: Atomic<UInt32>.self)
+        memory = ReservedMemory(size: Self.size)
+        cells = memory.base.assumingMemoryBound(to: Atomic<UInt32>.self)
     }
-
-    deinit { vr_unreserve(cells, Self.size) }
 
     @inline(__always) private static func base(_ proto: UInt8) -> Int? {
         switch proto {

@@ -88,7 +88,7 @@ import Testing
             switch trial.random.below(16) {
             case 0..<4:
                 var forward = likely(&trial.random), reverse = trial.random.hits(50) ? likely(&trial.random) : forward.reversed
-                let lane = trial.random.below(lanes), action: UInt8 = trial.random.hits(5) ? FlowTable.dropAction : 0, cookie = trial.random.next()
+                let lane = trial.random.below(lanes), action: UInt8 = trial.random.hits(5) ? FlowAction.drop.rawValue : 0, cookie = trial.random.next()
                 let existing = slow.index(forward), conflicting = forward == reverse ? FlowTable.none : slow.index(reverse)
                 let result = table.insertPair(
                     lane: lane, forward: &forward, reverse: &reverse, FlowTable.Template(action: action, cookie: cookie, ingressVif: 7, now: now))
@@ -151,7 +151,7 @@ import Testing
                 for number in slow.live {
                     guard let flow = slow.flows[number] else { continue }
                     let idle = min(now &- flow.lastSeen.0, now &- flow.lastSeen.1)
-                    let limit = flow.action == FlowTable.dropAction ? timeouts.dropped : timeouts.idle
+                    let limit = flow.action == FlowAction.drop.rawValue ? timeouts.dropped : timeouts.idle
                     if idle >= limit { slow.remove(number) }
                 }
             default:
