@@ -5,7 +5,9 @@
 // the end of every window, writes down what the window took. Before a port sends a burst, the callback counts it and keeps the first packets.
 // net_null0 is the port that receives; others are given `no-rx=1`.
 //
-// Environment: VRFEED_TRACE, the file to replay (vb_trace), or "none" to count and time only; VRFEED_OUT, where to write (vb_feed, made here); VRFEED_WINDOW, packets of a window.
+// Environment: VRFEED_TRACE, the file to replay (vb_trace), or "none" to count and time only; VRFEED_OUT, where to write (vb_feed, made here); VRFEED_WINDOW, packets of a window;
+// VRFEED_PASSES, how often the trace is replayed, after which nothing is received any more (not set: without end); VRFEED_DELAY, milliseconds from when the ports are there to the
+// first packet of the trace (Open vSwitch drops some while it makes the ports known to itself; until then the program receives net_null's own packets, zeros).
 //
 // Thread-safety: one thread receives from net_null0, one thread sends on each port, which may be the same one. Ports are sampled by whoever comes first.
 #include <fcntl.h>
@@ -19,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "cbench.h"
 
@@ -26,10 +29,21 @@ static const uint8_t *trace;
 static const vb_frame *frames;
 static uint32_t frame_count, next_frame;
 static vb_feed *feed;
-static uint64_t window_start, window_packets;
+static uint64_t window_start, window_packets, window_time;
+// Packets that are still to be received.
+static uint64_t left = UINT64_MAX;
+// Milliseconds.
+static uint64_t delay;
 static vb_counters window_counters;
 static __thread vb_counter_group counters;
 static __thread int counters_tried;
+
+// Nanoseconds that the calling thread has had a core.
+static uint64_t thread_time(void) {
+    struct timespec time = {0, 0};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
 
 static void end_window(void) {
     vb_counters now = {0, 0};
@@ -38,18 +52,20 @@ static void end_window(void) {
         vb_counters_open(&counters);
     }
     feed->has_counters = vb_counters_read(&counters, &now) == 0;
-    uint64_t tsc = rte_rdtsc();
+    uint64_t tsc = rte_rdtsc(), time = thread_time();
     // The very first window began before there was a clock.
     if (window_start) {
         size_t at = feed->window_count % VB_WINDOW_COUNT;
         feed->windows[at].tsc = tsc - window_start;
         feed->windows[at].packets = window_packets;
+        feed->windows[at].thread_ns = time - window_time;
         feed->windows[at].counters.instructions = now.instructions - window_counters.instructions;
         feed->windows[at].counters.cycles = now.cycles - window_counters.cycles;
         __atomic_store_n(&feed->window_count, feed->window_count + 1, __ATOMIC_RELEASE);
     }
     window_packets = 0;
     window_counters = now;
+    window_time = time;
     window_start = rte_rdtsc();
 }
 
@@ -68,6 +84,12 @@ static void fill(struct rte_mbuf *packets[], uint16_t count) {
 
 static uint16_t received(uint16_t port, uint16_t queue, struct rte_mbuf *packets[], uint16_t count, uint16_t limit, void *unused) {
     (void)port, (void)queue, (void)limit, (void)unused;
+    if (count > left) {
+        rte_pktmbuf_free_bulk(packets + left, (unsigned)(count - left));
+        count = (uint16_t)left;
+    }
+    left -= count;
+    if (count == 0) return 0;
     if (frame_count > 0) fill(packets, count);
     feed->received += count;
     window_packets += count;
@@ -99,6 +121,7 @@ static uint16_t transmitted(uint16_t port, uint16_t queue, struct rte_mbuf *pack
 static void *attach(void *unused) {
     (void)unused;
     uint16_t transmit_queues[RTE_MAX_ETHPORTS] = {0};
+    uint64_t ready = 0;
     for (int feeds = 0;; usleep(200)) {
         uint16_t port, input = RTE_MAX_ETHPORTS;
         int counted = 0;
@@ -112,8 +135,10 @@ static void *attach(void *unused) {
             if (strcmp(name, "net_null0") == 0) input = port;
             if (transmit_queues[port] > 0) counted++;
         }
+        if (counted < 2 || input == RTE_MAX_ETHPORTS) continue;
+        if (!ready) ready = rte_rdtsc();
         // Packets come last: not one may be sent uncounted.
-        if (!feeds && counted >= 2 && input < RTE_MAX_ETHPORTS) feeds = rte_eth_add_rx_callback(input, 0, received, NULL) != NULL;
+        if (!feeds && rte_rdtsc() - ready >= delay * (rte_get_tsc_hz() / 1000)) feeds = rte_eth_add_rx_callback(input, 0, received, NULL) != NULL;
     }
     return NULL;
 }
@@ -137,9 +162,11 @@ static void open_trace(const char *path) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-    const char *path = getenv("VRFEED_TRACE"), *out = getenv("VRFEED_OUT"), *window = getenv("VRFEED_WINDOW");
+    const char *path = getenv("VRFEED_TRACE"), *out = getenv("VRFEED_OUT"), *window = getenv("VRFEED_WINDOW"), *passes = getenv("VRFEED_PASSES"), *wait = getenv("VRFEED_DELAY");
     if (!path) return;
     if (strcmp(path, "none") != 0) open_trace(path);
+    if (wait) delay = strtoull(wait, NULL, 10);
+    if (passes && frame_count > 0) left = strtoull(passes, NULL, 10) * frame_count;
     int target = open(out ? out : "", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (target < 0 || ftruncate(target, sizeof(vb_feed)) != 0) refuse("cannot write", out);
     feed = mmap(NULL, sizeof(vb_feed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, target, 0);

@@ -33,12 +33,16 @@ extension Workload {
             labelledEncapsulation("W6+W4", "10k", .mplsOverUDP, small, flows: true, target: 100),
             labelledEncapsulation("W6+W4", many, .mplsOverUDP, large, flows: true),
             translated("10k", Traffic(flows: 10_000, routes: 10_000, checksums: true), target: 54),
+            guarded("10k-policy", small, rules: 1000, groups: 100, id: "W6"),
+            floating("10k-floating", Traffic(flows: 10_000, routes: 10_000, checksums: true)),
+            shared("10k-snat", Traffic(flows: 10_000, routes: 10_000, checksums: true)),
             translated(many, Traffic(flows: million, routes: 250_000, checksums: true), target: 113),
             ecmp(4, small), ecmp(64, small), ecmp(4, small6),
         ]
         if !quick {
             all.append(route("W2", "1M-1Mroutes", Traffic(flows: million, routes: million)))
             all.append(route("W6", "1M-10kroutes", Traffic(flows: million, routes: 10_000), flows: true))
+            all.append(route("W6", "4M", Traffic(flows: 4_000_000, routes: 10_000), flows: true))
         }
         return all
     }
@@ -48,6 +52,11 @@ extension Workload {
         Workload(
             id: id, variant: variant, title: "\(flows ? "stateful" : "route"), \(traffic.description)", keepsFlows: flows, target: target,
             objects: { Program.base(flows: flows) + Program.routes(traffic.prefixes) }, trace: { traffic.frames() })
+    }
+
+    /// W8: every packet of the trace is the first of its flow.
+    public static func firstPackets(_ flows: Int) -> Workload {
+        route("W8", Traffic.short(flows), Traffic(flows: flows, routes: 10_000), flows: true)
     }
 
     /// W7: source address and port of every flow are translated, each to its own, as the API was told before the first packet.

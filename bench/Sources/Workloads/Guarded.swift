@@ -1,14 +1,15 @@
 import Dataplane
-public import NetTypes
+import NetTypes
 
-/// A policy in front of the destination's vif: W8 with rules. Every flow passes, by one rule of the group its source is in; nothing of that is special to the compiled form.
+/// A policy in front of the destination's vif: W8 with rules, and W6 with flows that rules have let in. Every flow passes, by one rule of the group its source is in; nothing of that is special to the compiled form.
 extension Workload {
     /// Groups of clients share out 10.1.0.0/16, from which the trace's packets come; besides, each has as many members more from elsewhere in it, so that groups overlap.
-    public static func guarded(_ variant: String, _ traffic: Traffic, rules: Int, groups: Int) -> Workload {
+    public static func guarded(_ variant: String, _ traffic: Traffic, rules: Int, groups: Int, id: String = "W8") -> Workload {
         let addresses = 65_536
         @Sendable func prefix(_ number: Int) -> IPPrefix { IPPrefix(host: .v4(IPv4Address(rawValue: 0x0A01_0000 | UInt32(number & 0xFFFF)))) }
         return Workload(
-            id: "W8", variant: variant, title: "\(rules) rules over \(groups) groups, \(traffic.description)", keepsFlows: true,
+            id: id, variant: variant, title: "\(id == "W8" ? "" : "stateful behind ")\(rules) rules over \(groups) groups, \(traffic.description)",
+            keepsFlows: true,
             objects: {
                 var random = Sequence64(seed: 20_261_121)
                 var objects = Program.base(flows: true)

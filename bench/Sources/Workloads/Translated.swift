@@ -1,5 +1,5 @@
 import Dataplane
-public import NetTypes
+import NetTypes
 
 /// W8 with translation: every packet leaves the workloads' VRF by another one, under an address that is shared and with a port that is found for it.
 extension Workload {

@@ -17,6 +17,10 @@ struct Figure: Encodable {
     var coreCycles: Double?
     var ratioToFloor = 0.0
     var targetCycles: Double?
+    /// The workload that does the same without what this one is about, measured in the same call, and how much of it this one takes: 1.1 is a tenth more.
+    var base: String?
+    var cyclesToBase: Double?
+    var instructionsToBase: Double?
     /// Objects applied before the packets, and how many a second.
     var objects = 0
     var objectsPerSecond = 0.0
@@ -43,6 +47,7 @@ struct Figure: Encodable {
         case cycles = "cycles_per_packet", median = "cycles_per_packet_median", nanoseconds = "ns_per_packet"
         case instructions = "instructions_per_packet", coreCycles = "core_cycles_per_packet", ratioToFloor = "ratio_to_floor"
         case targetCycles = "target_cycles", objectsPerSecond = "objects_per_second", bytesPerEntry = "bytes_per_entry"
+        case base, cyclesToBase = "cycles_to_base", instructionsToBase = "instructions_to_base"
         case memory = "memory_bytes", residentBytes = "rss_bytes", perSecond = "per_second"
     }
 
@@ -62,6 +67,9 @@ struct Figure: Encodable {
         try out.encode(rounded(coreCycles), forKey: .coreCycles)
         try out.encode(ratioToFloor > 0 ? rounded(ratioToFloor) : nil, forKey: .ratioToFloor)
         try out.encode(targetCycles, forKey: .targetCycles)
+        try out.encodeIfPresent(base, forKey: .base)
+        try out.encodeIfPresent(rounded(cyclesToBase), forKey: .cyclesToBase)
+        try out.encodeIfPresent(rounded(instructionsToBase), forKey: .instructionsToBase)
         try out.encode(objects, forKey: .objects)
         try out.encode(objectsPerSecond.rounded(), forKey: .objectsPerSecond)
         try out.encode(rounded(bytesPerEntry), forKey: .bytesPerEntry)
@@ -70,6 +78,12 @@ struct Figure: Encodable {
         try out.encode(residentBytes, forKey: .residentBytes)
         try out.encode(perSecond?.rounded(), forKey: .perSecond)
         try out.encode(peers, forKey: .peers)
+    }
+
+    mutating func compare(with other: Figure) {
+        base = other.name
+        if other.cycles > 0 { cyclesToBase = cycles / other.cycles }
+        if let instructions, let plain = other.instructions, plain > 0 { instructionsToBase = instructions / plain }
     }
 
     // MARK: - Lines
@@ -87,6 +101,10 @@ struct Figure: Encodable {
             + title
         if let bytesPerEntry { text += String(format: "; %.1f B/\(entry ?? "entry")", bytesPerEntry) }
         if let perSecond { text += String(format: "; %.2f M/s", perSecond / 1e6) }
+        if let base, let cyclesToBase {
+            text += "; over \(base): cycles " + String(format: "%+.1f %%", (cyclesToBase - 1) * 100)
+            if let instructionsToBase { text += ", instructions " + String(format: "%+.1f %%", (instructionsToBase - 1) * 100) }
+        }
         return text
     }
 
@@ -113,10 +131,13 @@ struct PeerFigure: Encodable {
     var pairs: Int
     /// Pairs that were thrown away.
     var discarded: Int
+    /// W8: flows a second.
+    var perSecond: Double?
 
     enum CodingKeys: String, CodingKey {
         case program, scenario, origin, pairs, discarded, ratio
         case cycles = "cycles_per_packet", instructions = "instructions_per_packet", ratioLow = "ratio_low", ratioHigh = "ratio_high"
+        case perSecond = "per_second"
     }
 }
 

@@ -15,8 +15,10 @@ enum NewFlows {
     static func variants(quick: Bool) -> [Variant] {
         let million = quick ? 250_000 : 1_000_000, short = Traffic.short(million)
         let plain = Traffic(flows: million, routes: 10_000), ipv6 = Traffic(flows: million, routes: 10_000, family: .ipv6)
+        let millions = Traffic(flows: 4_000_000, routes: 10_000)
+        let large = [Variant(workload: .route("W8", "4M", millions, flows: true), title: "new flows, \(millions.description)", target: 0)]
         return [
-            Variant(workload: .route("W8", short, plain, flows: true), title: "new flows, \(plain.description)", target: 4e6),
+            Variant(workload: .firstPackets(million), title: "new flows, \(plain.description)", target: 4e6),
             Variant(workload: .route("W8", "\(short)-v6", ipv6, flows: true), title: "new flows, \(ipv6.description)", target: 4e6),
             Variant(
                 workload: .translated("\(short)-nat", plain, services: 1000), title: "new flows, shared external address and 1,000 services",
@@ -27,14 +29,14 @@ enum NewFlows {
             Variant(
                 workload: .guarded("\(short)-10k-rules", plain, rules: 10_000, groups: 1000), title: "new flows, 10,000 rules over 1,000 groups",
                 target: 0),
-        ]
+        ] + (quick ? [] : large)
     }
 
     static func measure(_ variant: Variant, floor: Double?) throws -> Figure {
         let workload = variant.workload
         var figure = Figure(id: "W8", variant: workload.variant, title: variant.title), watch = Stopwatch()
         var seconds = 0.0, packets = 0
-        for round in 0..<3 {
+        for round in 0..<(variant.workload.variant == "4M" ? 1 : 3) {
             let bench = try Bench(workload)
             if round == 0 { watch.begin() } else { watch.pause() }
             let begun = threadSeconds()

@@ -8,6 +8,8 @@ struct Suite {
         var title: String
         /// The floor that it is set against.
         var floor: String
+        /// The workload that does the same without what this one is about.
+        var base: String?
         var figure: (Effort, Double?) throws -> Figure
     }
 
@@ -30,8 +32,14 @@ struct Suite {
                 })
         }
         for workload in Workload.catalogue(quick: quick) {
-            let floor = workload.variant.contains("imix") ? "W0-10k-imix" : workload.variant.contains(many) ? "W0-\(many)" : "W0-10k"
-            items.append(Item(name: workload.name, title: workload.title, floor: floor) { try measure(workload, $0, floor: $1) })
+            let isLarge = workload.variant.contains(many) || workload.variant.contains("4M")
+            let floor = workload.variant.contains("imix") ? "W0-10k-imix" : isLarge ? "W0-\(many)" : "W0-10k"
+            // Translation, and policies, over plain stateful forwarding of the same flows.
+            var base: String?
+            if workload.id == "W7" || workload.variant.contains("policy") {
+                base = "W6-" + (workload.variant.split(separator: "-").first.map(String.init) ?? "")
+            }
+            items.append(Item(name: workload.name, title: workload.title, floor: floor, base: base) { try measure(workload, $0, floor: $1) })
         }
         for variant in NewFlows.variants(quick: quick) {
             items.append(Item(name: variant.workload.name, title: variant.title, floor: "W0-\(many)") { try NewFlows.measure(variant, floor: $1) })
@@ -51,11 +59,12 @@ struct Suite {
         say("TSC \(vr_tsc_hz() / 1_000_000) MHz, \(effort.windows) windows of \(effort.window) packets; cycles: tenth percentile")
         say(Figure.heading)
         let chosen = items.filter { wants($0.name) }
-        let needed = Set(chosen.map(\.floor) + ["W0-10k"])
+        let needed = Set(chosen.map(\.floor) + chosen.compactMap(\.base) + ["W0-10k"])
         var floors: [String: Double] = [:]
         var figures: [Figure] = []
         for item in items where wants(item.name) || needed.contains(item.name) {
-            let figure = try item.figure(effort, floors[item.floor])
+            var figure = try item.figure(effort, floors[item.floor])
+            if let base = figures.first(where: { $0.name == item.base }) { figure.compare(with: base) }
             if item.name.hasPrefix("W0") { floors[item.name] = figure.cycles }
             say(figure.line)
             figures.append(figure)

@@ -44,11 +44,12 @@ typedef struct vb_frame {
     uint32_t offset, length;    // offset in units of 64 octets from the start of the file
 } vb_frame;
 
-// One window: TSC cycles, the processor's counters, packets received.
+// One window: TSC cycles, the processor's counters, packets received, time.
 typedef struct vb_window {
     uint64_t tsc;
     vb_counters counters;
     uint64_t packets;
+    uint64_t thread_ns;     // that the receiving thread had a core
 } vb_window;
 
 // What `feed` writes while it runs, in a file that it maps: who reads it sees it grow.

@@ -40,6 +40,18 @@ struct Comparison {
         if !quick {
             ovs("W6-1M-10kroutes", "connection tracking, 1M connections, 10k rules", .tracked(small.prefixes))
         }
+        let first = Workload.firstPackets(quick ? 250_000 : 1_000_000)
+        matches.append(
+            Match(
+                workload: first,
+                peers: [
+                    OpenVSwitch(
+                        scenario: "connection tracking of first packets, looked up, then committed: three rules, as many flows of the datapath",
+                        pipeline: .committed(looksFirst: true), workload: first),
+                    OpenVSwitch(
+                        scenario: "the same, ct(commit) at once: one rule, one flow of the datapath", pipeline: .committed(looksFirst: false),
+                        workload: first),
+                ]))
         // Those for which there is only a recorded figure: ours from the same device.
         for entry in Recorded.vpp where !matches.contains(where: { $0.workload.name == entry.workload }) && !(quick && entry.workload.contains("1M"))
         {
@@ -85,6 +97,7 @@ struct Comparison {
                 peer.program, peer.scenario,
                 {
                     try? FileManager.default.removeItem(atPath: site.outPath("peer"))
+                    if match.workload.id == "W8" { return try firstPackets(peer, trace) }
                     let session = try peer.start(site)
                     defer { session.end() }
                     return try watch("peer", trace, peer.added, peer.isRight).run(session.running)
@@ -113,8 +126,33 @@ struct Comparison {
             isRight: { left in early.contains { isRight($0, left) } })
     }
 
+    private var once: Site {
+        var site = site
+        site.replaysOnce = true
+        return site
+    }
+
+    /// A new program, an empty table, one pass; the table must then have a connection for each packet.
+    private func firstPackets(_ peer: any Peer, _ trace: [[UInt8]]) throws -> FeedRun {
+        try MemoryAtHand.prepare()
+        let session = try peer.start(once)
+        defer { session.end() }
+        let run = try watch("peer", trace, peer.added, peer.isRight).runOnce(session.running, packets: trace.count)
+        // It takes what is sent to port 0 for invalid: 15 of a million.
+        try (session as? OpenVSwitchSession)?.prove(connections: trace.count { $0[36] != 0 || $0[37] != 0 })
+        return run
+    }
+
     private func own(_ workload: Workload, _ trace: [[UInt8]]) throws -> FeedRun {
         try? FileManager.default.removeItem(atPath: site.outPath("ours"))
+        if workload.id == "W8" {
+            try MemoryAtHand.prepare()
+            let running = try Ours.start(workload.name, once, firstPackets: trace.count)
+            defer { running.end() }
+            let run = try watch("ours", trace, workload.added) { $1 == workload.expected($0, $1) }.runOnce(running, packets: trace.count)
+            try Ours.prove(running, flows: trace.count)
+            return run
+        }
         let running = try Ours.start(workload.name, site)
         defer { running.end() }
         return try watch("ours", trace, workload.added) { $1 == workload.expected($0, $1) }.run(running)
@@ -156,20 +194,27 @@ struct Comparison {
         let own = middle(kept.map { ours[$0].cycles }), other = middle(kept.map { theirs[$0].cycles })
         let result = PeerFigure(
             program: program, scenario: scenario, origin: "measured", cycles: other, instructions: theirs[kept[0]].instructions,
-            ratio: middle(ratios), ratioLow: ratios.first, ratioHigh: ratios.last, pairs: kept.count, discarded: ours.count - kept.count)
+            ratio: middle(ratios), ratioLow: ratios.first, ratioHigh: ratios.last, pairs: kept.count, discarded: ours.count - kept.count,
+            perSecond: theirs[kept[0]].perSecond.map { _ in middle(kept.compactMap { theirs[$0].perSecond }) })
         figure.peers.append(result)
         figure.cycles = own
         figure.median = own
         figure.instructions = ours[kept[0]].instructions
         figure.packets = kept.reduce(0) { $0 + ours[$1].packets }
         figure.nanoseconds = own / Double(vr_tsc_hz()) * 1e9
+        var rates = ""
+        if let perSecond = result.perSecond {
+            let own = middle(kept.compactMap { ours[$0].perSecond })
+            figure.perSecond = own
+            rates = String(format: "; new flows a second: %.2f M and %.2f M", own / 1e6, perSecond / 1e6)
+        }
         func count(_ value: Double?) -> String { (value.map { String(format: "%.0f", $0) } ?? "-").leading(7) }
         say(
             workload.name.trailing(16) + String(format: "%7.1f", own) + count(figure.instructions) + String(format: "%8.1f", other)
                 + count(result.instructions)
                 + String(format: "   %.2f (%.2f–%.2f)", middle(ratios), ratios.first ?? 0, ratios.last ?? 0)
                 + "   \(kept.count) of \(ours.count)".leading(12)
-                + "  \(program): \(scenario)")
+                + "  \(program): \(scenario)\(rates)")
     }
 
     private func steady(_ runs: [FeedRun], _ at: Int) -> Bool { abs(runs[at].cycles / runs[at - 1].cycles - 1) <= 0.05 }

@@ -55,6 +55,8 @@ struct FeedRun {
     var cycles: Double
     var instructions: Double?
     var packets: Int
+    /// Of first packets: flows.
+    var perSecond: Double?
 }
 
 /// Waits for a running program to be warm, times it for a second, and checks what it sent.
@@ -71,7 +73,7 @@ struct FeedWatch {
     var isRight: ([UInt8]) -> Bool
 
     func run(_ program: Running) throws -> FeedRun {
-        let reader = try wait(program)
+        let reader = try wait(program, until: warmUp)
         defer { reader.close() }
         let begun = reader.totals
         // Longer where the machine gives the program too little time.
@@ -85,15 +87,7 @@ struct FeedWatch {
         guard received > 0, abs(sent / received - 1) < 0.001 else {
             throw MeasureError(description: "\(program.name): \(Int(received)) packets received and \(Int(sent)) sent")
         }
-        let size = Double(ended.transmitted_bytes - begun.transmitted_bytes) / sent
-        guard abs(size / octets - 1) < 0.001 else {
-            throw MeasureError(description: "\(program.name): packets of \(size) octets left, not of \(octets)")
-        }
-        let samples = reader.samples
-        guard samples.count >= self.samples else { throw MeasureError(description: "\(program.name): only \(samples.count) packets were looked at") }
-        if let wrong = samples.first(where: { !isRight($0) }) {
-            throw MeasureError(description: "\(program.name): a packet left that is none of those expected: \(hexadecimal(wrong))")
-        }
+        try checkPackets(program, reader, size: Double(ended.transmitted_bytes - begun.transmitted_bytes) / sent)
         let first = max(begun.window_count + 1, ended.window_count - min(ended.window_count, UInt64(VB_WINDOW_COUNT) - 256))
         let windows = reader.windows(min(first, ended.window_count)..<ended.window_count).filter { $0.packets > 0 }
         guard windows.count >= 50 else { throw MeasureError(description: "\(program.name): got through \(windows.count) windows of packets only") }
@@ -104,14 +98,26 @@ struct FeedWatch {
             packets: windows.reduce(0) { $0 + Int($1.packets) })
     }
 
-    private func wait(_ program: Running) throws -> FeedReader {
+    /// Of the size that is expected, and right to the octet where they are looked at.
+    func checkPackets(_ program: Running, _ reader: FeedReader, size: Double) throws {
+        guard abs(size / octets - 1) < 0.001 else {
+            throw MeasureError(description: "\(program.name): packets of \(size) octets left, not of \(octets)")
+        }
+        let samples = reader.samples
+        guard samples.count >= self.samples else { throw MeasureError(description: "\(program.name): only \(samples.count) packets were looked at") }
+        if let wrong = samples.first(where: { !isRight($0) }) {
+            throw MeasureError(description: "\(program.name): a packet left that is none of those expected: \(hexadecimal(wrong))")
+        }
+    }
+
+    func wait(_ program: Running, until packets: Int) throws -> FeedReader {
         let deadline = vr_monotonic_ns() + 120_000_000_000
         var reader: FeedReader?
         while vr_monotonic_ns() < deadline {
             try program.check()
             reader = reader ?? FeedReader(path: path)
             // Sent, not received: testpmd throws away what it receives before it forwards.
-            if let reader, reader.totals.transmitted >= UInt64(warmUp), reader.totals.window_count > 8 { return reader }
+            if let reader, reader.totals.transmitted >= UInt64(packets), reader.totals.window_count > 8 { return reader }
             Thread.sleep(forTimeInterval: 0.02)
         }
         let seen = reader?.totals.received ?? 0, sent = reader?.totals.transmitted ?? 0

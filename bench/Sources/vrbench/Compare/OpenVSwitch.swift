@@ -12,7 +12,9 @@ struct OpenVSwitch: Peer {
         case route([IPPrefix])
         /// the same behind connection tracking, new connections committed
         case tracked([IPPrefix])
-        /// the same with source address and port translated, from 100.64.0.0/16
+        /// connection tracking and hardly a rule besides: new connections are committed at once, or, as it is usually done, when they have been looked up
+        case committed(looksFirst: Bool)
+        /// the same as `tracked` with source address and port translated, from 100.64.0.0/16
         case translated([IPPrefix])
         /// a select group of so many buckets
         case ecmp(Int)
@@ -42,7 +44,7 @@ struct OpenVSwitch: Peer {
             guard left.count == came.count, left.count >= 42, left[26] == 100, left[27] == 64 else { return false }
             return left == Frames.ethernet(Program.workload, .gateway, 0x0800)
                 + Frames.translated(Frames.lowered(came), source: Array(left[26..<30]), port: UInt16(left[34]) << 8 | UInt16(left[35]))
-        case .route, .tracked, .ecmp, .pop: return left == workload.expected(came, left)
+        case .route, .tracked, .committed, .ecmp, .pop: return left == workload.expected(came, left)
         }
     }
 
@@ -65,6 +67,14 @@ struct OpenVSwitch: Peer {
                 ]
                     + route(prefixes, table: 2), []
             )
+        case .committed(let looksFirst):
+            guard looksFirst else { return (["in_port=1,ip,actions=ct(commit),\(rewrite)"], []) }
+            return (
+                [
+                    "table=0,in_port=1,ip,actions=ct(table=1)", "table=1,ip,ct_state=+trk+new,actions=ct(commit),\(rewrite)",
+                    "table=1,ip,ct_state=+trk-new,actions=\(rewrite)",
+                ], []
+            )
         case .translated(let prefixes):
             return (
                 ["table=0,in_port=1,ip,actions=ct(commit,nat(src=100.64.0.1-100.64.255.254),table=2)"] + route(prefixes, table: 2), []
@@ -78,7 +88,7 @@ struct OpenVSwitch: Peer {
     }
 }
 
-private final class OpenVSwitchSession: Session {
+final class OpenVSwitchSession: Session {
     private let database: Running
     let running: Running
     private let site: Site
@@ -126,7 +136,6 @@ private final class OpenVSwitchSession: Session {
             return FileManager.default.fileExists(atPath: "\(folder)/vswitchd.ctl")
         }
         func vsctl(_ words: [String]) throws { try command(["ovs-vsctl", "--db=\(socket)", "--timeout=60"] + words, environment: environment) }
-        func control(_ words: [String]) throws { try command(["ovs-appctl", "-t", "\(folder)/vswitchd.ctl"] + words, environment: environment) }
         func bridge(_ name: String) throws {
             try vsctl([
                 "--", "add-br", name, "--", "set", "bridge", name, "datapath_type=netdev", "fail_mode=secure",
@@ -160,8 +169,13 @@ private final class OpenVSwitchSession: Session {
         }
         let rules = peer.rules
         try openFlow(rules.flows, rules.groups, "vrb-int", folder)
+        if case .committed = peer.pipeline { try makeRoom(connections: 4_000_000) }
         try port(outside, "p1", 2, Site.output)
         try port(inside, "p0", 1, Site.input)
+    }
+
+    @discardableResult func control(_ words: [String]) throws -> String {
+        try command(["ovs-appctl", "-t", "\(site.folder)/ovs/vswitchd.ctl"] + words, environment: environment)
     }
 
     private func openFlow(_ flows: [String], _ groups: [String], _ bridge: String, _ folder: String) throws {

@@ -15,8 +15,13 @@ struct Site {
     var tracePath: String { folder + "/trace" }
     func outPath(_ side: String) -> String { "\(folder)/\(side).out" }
 
+    /// The trace is replayed without end, or once.
+    var replaysOnce = false
+
     func environment(_ side: String) -> [String: String] {
-        ["VRFEED_TRACE": tracePath, "VRFEED_OUT": outPath(side), "VRFEED_WINDOW": "16384"]
+        ["VRFEED_TRACE": tracePath, "VRFEED_OUT": outPath(side), "VRFEED_WINDOW": "16384"].merging(
+            replaysOnce ? ["VRFEED_PASSES": "1", "VRFEED_DELAY": "500"] : [:]
+        ) { $1 }
     }
 
     /// Without hugepages, a buffer of less than a page gets a page of its own, all buffers begin at the same offset in a page, and a burst of them does not
@@ -102,13 +107,14 @@ struct Testpmd: Peer {
 
 /// Ours: `vrbench-dpdk` with the same plugin, devices and buffer size.
 enum Ours {
-    static func start(_ workload: String, _ site: Site) throws -> Running {
+    /// `firstPackets`: after so many, the program says how many entries its flow table has.
+    static func start(_ workload: String, _ site: Site, firstPackets: Int? = nil) throws -> Running {
         try Running(
             "vrbench-dpdk", site.products + "/vrbench-dpdk",
             [
-                workload, "--core", "\(site.core)", "--buffer-size", "\(Site.bufferSize)", "--input", Site.input, "--output", Site.output, "--eal",
-                "-d",
-                site.plugin, "--no-huge", "-m", "1024", "--no-pci", "--log-level", "warning",
+                workload, "--core", "\(site.core)", "--buffer-size", "\(Site.bufferSize)", "--input", Site.input, "--output", Site.output,
+            ] + (firstPackets.map { ["--first-packets", "\($0)"] } ?? []) + [
+                "--eal", "-d", site.plugin, "--no-huge", "-m", "1024", "--no-pci", "--log-level", "warning",
             ], environment: site.environment("ours"), folder: site.folder)
     }
 }

@@ -1,0 +1,71 @@
+import Dataplane
+import NetTypes
+
+// W7 as a node has it: translations that the worker finds in rules for each flow's first packet, not flows that a control program has made. Every packet leaves the workloads' VRF by
+// another one.
+extension Workload {
+    private static let outside = VRFID(2)
+
+    /// The routes are the outside's, so what the workloads send has none of its own and is translated.
+    private static func routed(_ traffic: Traffic, _ rules: [RouterObject]) -> [RouterObject] {
+        var objects = Program.base(flows: true) + [.vrf(VRFSpec(id: outside, name: "outside"))] + rules
+        for case .route(var route) in Program.routes(traffic.prefixes) {
+            route.vrf = outside
+            objects.append(.route(route))
+        }
+        return objects
+    }
+
+    private static func workload(_ number: Int) -> IPv4Address { IPv4Address(rawValue: 0x0A01_0000 | UInt32(number & 0xFFFF)) }
+
+    /// Every workload has a floating IP, 1:1: of 10.1.x.y it is 100.64.x.y, with two rules, one for each way.
+    static func floating(_ variant: String, _ traffic: Traffic) -> Workload {
+        @Sendable func external(_ number: Int) -> IPv4Address { IPv4Address(rawValue: 0x6440_0000 | UInt32(number & 0xFFFF)) }
+        let workloads = min(traffic.flows, 65_536)
+        return Workload(
+            id: "W7", variant: variant, title: "\(Traffic.short(workloads)) floating IPs 1:1 by rules, \(traffic.description)", keepsFlows: true,
+            objects: {
+                routed(
+                    traffic,
+                    (0..<workloads).flatMap { number -> [RouterObject] in
+                        let inside = IPAddress.v4(workload(number)), address = IPAddress.v4(external(number))
+                        return [
+                            .natRule(
+                                NATRuleSpec(
+                                    id: NATRuleID(UInt32(number * 2 + 1)), name: "in",
+                                    kind: .destination(.init(vrf: outside, address: address, backends: [.init(address: inside, vrf: Program.vrf)])))),
+                            .natRule(
+                                NATRuleSpec(
+                                    id: NATRuleID(UInt32(number * 2 + 2)), name: "out",
+                                    kind: .source(
+                                        .init(vrf: Program.vrf, prefix: IPPrefix(host: inside), outside: outside, address: address)))),
+                        ]
+                    })
+            }, trace: { traffic.frames() },
+            expected: { came, _ in
+                Frames.ethernet(Program.workload, .gateway, 0x0800)
+                    + Frames.translated(
+                        Frames.lowered(came), source: external(Int(came[28]) << 8 | Int(came[29])).bytes,
+                        port: UInt16(came[34]) << 8 | UInt16(came[35])
+                    )
+            })
+    }
+
+    /// All workloads share one external address; each flow is given a port of it.
+    static func shared(_ variant: String, _ traffic: Traffic) -> Workload {
+        let address = IPv4Address(203, 0, 113, 1)
+        return Workload(
+            id: "W7", variant: variant, title: "source NAT with ports of one address by a rule, \(traffic.description)", keepsFlows: true,
+            objects: {
+                guard let inside = IPPrefix(masking: .v4(workload(0)), length: 16) else { return [] }
+                let source = NATRuleSpec.Source(vrf: Program.vrf, prefix: inside, outside: outside, address: .v4(address), ports: 1024...65535)
+                return routed(traffic, [.natRule(NATRuleSpec(id: NATRuleID(1), name: "out", kind: .source(source)))])
+            }, trace: { traffic.frames() },
+            expected: { came, left in
+                // Any of the ports is right, as no other is where one is to stand.
+                let port = left.count > 35 ? UInt16(left[34]) << 8 | UInt16(left[35]) : 0
+                return Frames.ethernet(Program.workload, .gateway, 0x0800)
+                    + Frames.translated(Frames.lowered(came), source: address.bytes, port: max(port, 1024))
+            })
+    }
+}
