@@ -58,6 +58,12 @@ struct rte_eth_dev_info;
 struct rte_eth_conf;
 typedef struct vr_dpdk_offload {
     int cuts, hands_uncut;
+    // The IPv4 header's checksum is the device's, too.
+    int finishes_ipv4;
+    // What net_tap's software can cut; 0: whatever the driver's rte_eth_tx_prepare lets pass.
+    uint32_t longest_segment;
+    // Frames that were left to the device to cut.
+    uint64_t uncut;
     // Of net_vhost: whether the guest that is there takes them, which may change at every connection.
     int is_guests, is_watched, is_agreed;
     int (*get_vid)(uint16_t);
@@ -68,10 +74,12 @@ void vr_dpdk_offload_ask(
     const char *driver, const struct rte_eth_dev_info *info, int room, int wants_segments, struct rte_eth_conf *conf, vr_dpdk_offload *offload);
 void vr_dpdk_offload_watch(uint16_t port, vr_dpdk_offload *offload);
 void vr_dpdk_offload_forget(uint16_t port, vr_dpdk_offload *offload);
-// Says in the mbuf that it is to be cut into segments of `size` octets of data. 0: it is no TCP packet that can be.
-int vr_dpdk_offload_describe(struct rte_mbuf *m, uint32_t size);
+// Once the MTU is known.
+void vr_dpdk_offload_settle(uint16_t port, const char *driver, vr_dpdk_offload *offload);
+// Says in the mbuf that it is to be cut into segments of `size` octets of data, or less. 0: it is no TCP packet that this device can cut.
+int vr_dpdk_offload_describe(const vr_dpdk_offload *offload, struct rte_mbuf *m, uint32_t size);
 
-// What keeps bursts away from a device while it is stopped and started (memif.c).
+// What keeps bursts away from a device while it is stopped and started (memif.c), and for good once it is closed.
 typedef struct vr_dpdk_gate {
     uint16_t id;
     int is_there, is_started, turns;

@@ -105,6 +105,7 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
     port->wants_own = conf.txmode.offloads != 0;
     vr_dpdk_offload_ask(facts->driver, &info, room, request->wants_segments, &conf, &port->offload);
     facts->cuts = port->offload.cuts;
+    facts->gains_by_joining = port->offload.cuts && !port->offload.finishes_ipv4;
     facts->hands_uncut = port->offload.hands_uncut;
     *what = "the device cannot be configured";
     result = rte_eth_dev_configure(port->id, queues, queues, &conf);
@@ -145,6 +146,7 @@ static int configure(vr_dpdk_port *port, const vr_dpdk_request *request, vr_dpdk
     rte_eth_allmulticast_enable(port->id);
     uint16_t mtu = 0;
     facts->mtu = rte_eth_dev_get_mtu(port->id, &mtu) == 0 ? mtu : 0;
+    vr_dpdk_offload_settle(port->id, facts->driver, &port->offload);
     return 0;
 }
 
@@ -267,12 +269,43 @@ int vr_dpdk_receive(vr_dpdk_port *port, int queue, vr_frame *frames, int count) 
     return filled;
 }
 
-// A frame the driver must not be given as it is: too long for the device, not to be cut by it, or in a buffer of another pool. NULL: it is not sent.
-static struct rte_mbuf *make_sendable(vr_dpdk_port *port, struct rte_mbuf *m, int is_segmented) {
-    struct rte_mbuf *copy = m->pkt_len > port->longest || is_segmented ? NULL : rte_pktmbuf_copy(m, port->pool, 0, UINT32_MAX);
+// A frame the driver must not be given as it is: too long for the device, or in a buffer of another pool. NULL: it is not sent.
+static struct rte_mbuf *make_sendable(vr_dpdk_port *port, struct rte_mbuf *m) {
+    struct rte_mbuf *copy = m->pkt_len > port->longest ? NULL : rte_pktmbuf_copy(m, port->pool, 0, UINT32_MAX);
     rte_pktmbuf_free(m);
     if (!copy) __atomic_fetch_add(&port->refused, 1, __ATOMIC_RELAXED);
     return copy;
+}
+
+static inline struct rte_mbuf *take(const vr_frame *frame) {
+    struct rte_mbuf *m = frame->buffer;
+    m->data_off = (uint16_t)(frame->data - (uint8_t *)m->buf_addr);
+    m->data_len = (uint16_t)frame->length;
+    m->pkt_len = frame->length;
+    m->ol_flags = 0;
+    return m;
+}
+
+static inline int is_sendable(const vr_dpdk_port *port, const struct rte_mbuf *m) {
+    return m->pkt_len <= port->longest && (!port->wants_own || m->pool == port->pool);
+}
+
+static inline int send_burst(vr_dpdk_port *port, int queue, struct rte_mbuf **mbufs, int count) {
+    int sent = 0;
+    if (__builtin_expect(port->gate.is_there, 0)) {
+        if (vr_dpdk_gate_enter(&port->gate)) {
+            sent = rte_eth_tx_burst(port->id, (uint16_t)queue, mbufs, (uint16_t)count);
+            vr_dpdk_gate_leave(&port->gate);
+        }
+    } else if (__builtin_expect(port->queues.is_watched, 0)) {
+        int turned = __atomic_load_n(&port->queues.turned_to[queue], __ATOMIC_RELAXED);
+        while (__atomic_test_and_set(&port->queues.taken[turned], __ATOMIC_ACQUIRE)) rte_pause();
+        sent = rte_eth_tx_burst(port->id, (uint16_t)turned, mbufs, (uint16_t)count);
+        __atomic_clear(&port->queues.taken[turned], __ATOMIC_RELEASE);
+    } else {
+        sent = rte_eth_tx_burst(port->id, (uint16_t)queue, mbufs, (uint16_t)count);
+    }
+    return sent;
 }
 
 int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int count) {
@@ -282,30 +315,11 @@ int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int 
     vr_dpdk_know_thread();
     int ready = 0;
     for (int i = 0; i < count; i++) {
-        struct rte_mbuf *m = frames[i].buffer;
-        m->data_off = (uint16_t)(frames[i].data - (uint8_t *)m->buf_addr);
-        m->data_len = (uint16_t)frames[i].length;
-        m->pkt_len = frames[i].length;
-        m->ol_flags = 0;
-        int is_sendable = m->pkt_len <= port->longest && (!port->wants_own || m->pool == port->pool);
-        if (__builtin_expect(frames[i].tailroom & VR_SEGMENTED, 0)) is_sendable &= vr_dpdk_offload_describe(m, frames[i].tailroom & ~VR_SEGMENTED);
-        if (__builtin_expect(!is_sendable, 0) && !(m = make_sendable(port, m, frames[i].tailroom & VR_SEGMENTED))) continue;
+        struct rte_mbuf *m = take(&frames[i]);
+        if (__builtin_expect(!is_sendable(port, m), 0) && !(m = make_sendable(port, m))) continue;
         mbufs[ready++] = m;
     }
-    int sent = 0;
-    if (__builtin_expect(port->gate.is_there, 0)) {
-        if (vr_dpdk_gate_enter(&port->gate)) {
-            sent = rte_eth_tx_burst(port->id, (uint16_t)queue, mbufs, (uint16_t)ready);
-            vr_dpdk_gate_leave(&port->gate);
-        }
-    } else if (__builtin_expect(port->queues.is_watched, 0)) {
-        int turned = __atomic_load_n(&port->queues.turned_to[queue], __ATOMIC_RELAXED);
-        while (__atomic_test_and_set(&port->queues.taken[turned], __ATOMIC_ACQUIRE)) rte_pause();
-        sent = rte_eth_tx_burst(port->id, (uint16_t)turned, mbufs, (uint16_t)ready);
-        __atomic_clear(&port->queues.taken[turned], __ATOMIC_RELEASE);
-    } else {
-        sent = rte_eth_tx_burst(port->id, (uint16_t)queue, mbufs, (uint16_t)ready);
-    }
+    int sent = send_burst(port, queue, mbufs, ready);
     if (__builtin_expect(ready == count, 1)) return sent;
     // Some are gone already, so the caller's order is lost: what the driver did not take goes, too.
     rte_pktmbuf_free_bulk(mbufs + sent, (unsigned)(ready - sent));
@@ -313,8 +327,37 @@ int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int 
     return count;
 }
 
+int vr_dpdk_transmit_uncut(vr_dpdk_port *port, int queue, const vr_frame *frames, int count, int *is_to_be_cut) {
+    struct rte_mbuf *mbufs[VR_BURST];
+    uint32_t marks = 0;
+    *is_to_be_cut = 0;
+    if (count > VR_BURST) count = VR_BURST;
+    // A port that cuts has a gate once it is closed only.
+    if (__builtin_expect(port->gate.is_there, 0)) return 0;
+    for (int i = 0; i < count; i++) marks |= frames[i].tailroom;
+    if (__builtin_expect(!(marks & VR_SEGMENTED), 1)) return vr_dpdk_transmit(port, queue, frames, count);
+    vr_dpdk_know_thread();
+    int ready = 0;
+    for (; ready < count; ready++) {
+        struct rte_mbuf *m = take(&frames[ready]);
+        if (!is_sendable(port, m)) break;
+        uint32_t mark = frames[ready].tailroom;
+        if ((mark & VR_SEGMENTED) && !vr_dpdk_offload_describe(&port->offload, m, mark & ~VR_SEGMENTED)) break;
+        mbufs[ready] = m;
+    }
+    // net_vhost has nothing to prepare, and its convention is another.
+    if (!port->offload.is_guests && ready > 0) ready = rte_eth_tx_prepare(port->id, (uint16_t)queue, mbufs, (uint16_t)ready);
+    int sent = ready > 0 ? send_burst(port, queue, mbufs, ready) : 0;
+    *is_to_be_cut = sent == ready && ready < count;
+    uint64_t uncut = 0;
+    for (int i = 0; i < sent; i++) uncut += frames[i].tailroom >> 31;
+    __atomic_fetch_add(&port->offload.uncut, uncut, __ATOMIC_RELAXED);
+    return sent;
+}
+
 int vr_dpdk_port_is_to_be_cut_for(const vr_dpdk_port *port) {
-    return port->offload.is_guests && !__atomic_load_n(&port->offload.is_agreed, __ATOMIC_RELAXED);
+    // Once it is closed nobody is there to cut for.
+    return port->offload.is_guests && !port->gate.is_there && !__atomic_load_n(&port->offload.is_agreed, __ATOMIC_RELAXED);
 }
 
 int vr_dpdk_port_link(const vr_dpdk_port *port, vr_dpdk_link *out) {
@@ -333,11 +376,13 @@ void vr_dpdk_port_counters(vr_dpdk_port *port, vr_dpdk_counters *out) {
     uint64_t refused = __atomic_load_n(&port->refused, __ATOMIC_RELAXED);
     out->receive_errors = unusable;
     out->transmit_errors = refused;
+    out->transmitted_uncut = __atomic_load_n(&port->offload.uncut, __ATOMIC_RELAXED);
     if (rte_eth_stats_get(port->id, &stats) != 0) return;
     *out = (vr_dpdk_counters){
         .received_packets = stats.ipackets - unusable, .received_bytes = stats.ibytes,
         .receive_missed = stats.imissed + stats.rx_nombuf, .receive_errors = stats.ierrors + unusable,
         .transmitted_packets = stats.opackets, .transmitted_bytes = stats.obytes, .transmit_errors = stats.oerrors + refused,
+        .transmitted_uncut = out->transmitted_uncut,
     };
 }
 
@@ -359,11 +404,15 @@ void vr_dpdk_port_close(vr_dpdk_port *port) {
         drain(port, info.nb_rx_queues);
     open_ports[port->id] = NULL;
     vr_dpdk_gate_end(&port->gate);
+    // A burst from now on finds the gate shut.
+    port->gate.is_there = 1;
+    __atomic_store_n(&port->gate.is_shut, 1, __ATOMIC_SEQ_CST);
     vr_dpdk_bond_forget(&port->bond);
     vr_dpdk_vhost_forget(port->id, &port->queues);
     vr_dpdk_offload_forget(port->id, &port->offload);
     unplug(port->id);
     unplug_members(port);
-    free(port);
 }
+
+void vr_dpdk_port_free(vr_dpdk_port *port) { free(port); }
 #endif

@@ -11,7 +11,7 @@ static inline uint64_t vr_counted(const uint64_t *counter) { return __atomic_loa
 
 // Receiving and transmitting may be different threads: their counters lie in different cache lines.
 typedef struct counted_side {
-    uint64_t packets, bytes, errors;
+    uint64_t packets, bytes, errors, uncut;
 } __attribute__((aligned(64))) counted_side;
 
 static inline void vr_read_sides(const counted_side *received, const counted_side *transmitted, vr_pcap_counters *out) {
@@ -19,7 +19,7 @@ static inline void vr_read_sides(const counted_side *received, const counted_sid
         .received_packets = vr_counted(&received->packets), .received_bytes = vr_counted(&received->bytes),
         .receive_errors = vr_counted(&received->errors),
         .transmitted_packets = vr_counted(&transmitted->packets), .transmitted_bytes = vr_counted(&transmitted->bytes),
-        .transmit_errors = vr_counted(&transmitted->errors),
+        .transmit_errors = vr_counted(&transmitted->errors), .transmitted_uncut = vr_counted(&transmitted->uncut),
     };
 }
 

@@ -170,10 +170,12 @@ vr_pcap_live *vr_pcap_live_open(const char *interface, vr_pcap_failed *failed) {
     if (live->poll_fd < 0 || live->timer_fd < 0 || live->transmit_fd < 0 || epoll_ctl(live->poll_fd, EPOLL_CTL_ADD, live->timer_fd, &event) != 0) {
         fail(failed, VR_PCAP_OTHER, strerror(errno));
         vr_pcap_live_close(live);
+        vr_pcap_live_free(live);
         return NULL;
     }
     if (attach(live, failed) != 0) {
         vr_pcap_live_close(live);
+        vr_pcap_live_free(live);
         return NULL;
     }
     return live;
@@ -261,7 +263,7 @@ static int receive_burst(vr_pcap_live *live, vr_frame *frames, int count) {
 // A poll that finds nothing is the most frequent of all calls. (System calls directly: the library's are cancellation points, which costs a tenth.)
 int vr_pcap_live_has_frames(vr_pcap_live *live) {
     if (live->first_waiting < live->last_waiting) return 1;
-    if (live->fd < 0 || live->watching) look_again(live);
+    if ((live->fd < 0 || live->watching) && live->timer_fd >= 0) look_again(live);
     if (live->fd < 0) return 0;
     vr_segment_header header;
     if (syscall(SYS_recvfrom, live->fd, &header, sizeof header, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC, NULL, NULL) >= 0) return 1;
@@ -339,6 +341,7 @@ int vr_pcap_live_transmit(vr_pcap_live *live, vr_frame *frames, int count) {
     struct iovec parts[VR_BURST][2];
     vr_segment_header headers[VR_BURST];
     if (count > VR_BURST) count = VR_BURST;
+    if (live->transmit_fd < 0) return 0;
     memset(messages, 0, sizeof messages[0] * (size_t)(count > 0 ? count : 0));
     for (int i = 0; i < count; i++) {
         vr_segment_describe(&frames[i], &headers[i]);
@@ -348,11 +351,14 @@ int vr_pcap_live_transmit(vr_pcap_live *live, vr_frame *frames, int count) {
         messages[i].msg_hdr.msg_iovlen = 2;
     }
     int taken = 0, yields = 0;
-    uint64_t sent = 0, bytes = 0;
+    uint64_t sent = 0, bytes = 0, uncut = 0;
     while (taken < count) {
         long done = syscall(SYS_sendmmsg, live->transmit_fd, messages + taken, (unsigned)(count - taken), MSG_DONTWAIT);
         if (done > 0) {
-            for (int i = taken; i < taken + done; i++) bytes += frames[i].length;
+            for (int i = taken; i < taken + done; i++) {
+                bytes += frames[i].length;
+                uncut += headers[i].gso_type != VIRTIO_NET_HDR_GSO_NONE;
+            }
             sent += (uint64_t)done;
             taken += (int)done;
             continue;
@@ -369,6 +375,7 @@ int vr_pcap_live_transmit(vr_pcap_live *live, vr_frame *frames, int count) {
     }
     vr_count(&live->transmitted.packets, sent);
     vr_count(&live->transmitted.bytes, bytes);
+    if (uncut) vr_count(&live->transmitted.uncut, uncut);
     if ((uint64_t)taken > sent) vr_count(&live->transmitted.errors, (uint64_t)taken - sent);
     return taken;
 }
@@ -388,6 +395,10 @@ void vr_pcap_live_close(vr_pcap_live *live) {
     if (live->transmit_fd >= 0) close(live->transmit_fd);
     if (live->timer_fd >= 0) close(live->timer_fd);
     if (live->poll_fd >= 0) close(live->poll_fd);
+    live->transmit_fd = live->timer_fd = live->poll_fd = -1;
+}
+
+void vr_pcap_live_free(vr_pcap_live *live) {
     pthread_mutex_destroy(&live->lock);
     free(live);
 }

@@ -16,9 +16,10 @@ import Synchronization
 /// An outer VLAN tag that the kernel took out is put back with TPID 0x8100, whatever it was: that driver does not look.
 /// net_af_xdp has buffers of a page, so an MTU of about 3500 at most, and carries no GSO frames.
 ///
-/// TCP packets above the MTU: net_virtio_user takes them from the pipeline and gives them to it where the host's side agrees and, to receive them,
-/// buffers have the default size; net_vhost does with `tso=1`, and cuts them itself for a guest that has not agreed. Nobody ever cuts them on a way that
-/// ends on this machine. The other drivers are given segments: what net_tap offers is cut in software as well.
+/// TCP packets above the MTU: a device that offers to cut them (TCP_TSO, with the checksums of IPv4 and TCP) is given them whole; what it then cannot cut after
+/// all is cut here. net_virtio_user takes them from the pipeline and gives them to it where the host's side agrees and, to receive them, buffers have the default
+/// size; net_vhost does with `tso=1`, and cuts them itself for a guest that has not agreed: on a way that ends on this machine nobody ever does. No device is
+/// asked to join what it receives (LRO), nor to check checksums: the pipeline checks the one that it goes by.
 ///
 /// net_bonding joins `members`, which are plugged in before it and unplugged after it.
 ///
@@ -28,6 +29,7 @@ import Synchronization
 /// Thread-safety: as `Port`.
 public final class DPDKPort: Port, @unchecked Sendable {
     private let port: OpaquePointer
+    private let cuts: Bool
     /// Whether the other side cuts TCP packets has to be asked at every burst.
     private let isToBeCutFor: Bool
     /// The kernel interface that tells the link in the driver's place.
@@ -76,14 +78,17 @@ public final class DPDKPort: Port, @unchecked Sendable {
         if !interface.isEmpty {
             do { actual = try DPDKPort.settle(interface, driver: driver, mtu: mtu, limit: Int(facts.mtu)) } catch {
                 vr_dpdk_port_close(opened)
+                vr_dpdk_port_free(opened)
                 throw PortError("DPDK device \(device): \(error)")
             }
         }
         var traits: PortTraits = facts.hashes != 0 ? .receiveHash : []
         for part in [arguments] + joined { traits.formUnion(DPDKPort.traits(part)) }
         if facts.cuts != 0 { traits.insert(.cutsSegments) }
+        if facts.gains_by_joining != 0 { traits.insert(.gainsByJoining) }
         if facts.hands_uncut != 0 { traits.insert(.oversizedSegments) }
         port = opened
+        cuts = facts.cuts != 0
         isToBeCutFor = driver == "net_vhost" && facts.cuts != 0
         watchedInterface = (driver == "net_af_packet" || driver == "net_af_xdp") && !interface.isEmpty ? interface : nil
         tapDescriptor = driver == "net_tap" ? vr_dpdk_tap_descriptor(interface) : -1
@@ -138,11 +143,15 @@ public final class DPDKPort: Port, @unchecked Sendable {
     }
 
     public override func transmit(queue: Int, pool: BufferPool, lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, count: Int) -> Int {
+        guard cuts else { return Int(vr_dpdk_transmit(port, Int32(truncatingIfNeeded: queue), frames, Int32(truncatingIfNeeded: count))) }
         if isToBeCutFor, vr_dpdk_port_is_to_be_cut_for(port) != 0 { return transmitCut(queue, pool, lane, frames, count) }
-        return Int(vr_dpdk_transmit(port, Int32(truncatingIfNeeded: queue), frames, Int32(truncatingIfNeeded: count)))
+        var isToBeCut: Int32 = 0
+        let taken = Int(
+            vr_dpdk_transmit_uncut(port, Int32(truncatingIfNeeded: queue), frames, Int32(truncatingIfNeeded: count), &isToBeCut))
+        return isToBeCut == 0 ? taken : taken + transmitCut(queue, pool, lane, frames + taken, count - taken)
     }
 
-    /// Cuts first what was left to the port to cut: to a guest that does not take it. The port has taken everything then.
+    /// Cuts first what was left to the port to cut: for a guest or a device that does not take it. The port has taken everything then.
     private func transmitCut(
         _ queue: Int, _ pool: BufferPool, _ lane: Int, _ frames: UnsafeMutablePointer<vr_frame>, _ count: Int
     ) -> Int {
@@ -202,6 +211,7 @@ public final class DPDKPort: Port, @unchecked Sendable {
         statistics.transmittedPackets = counters.transmitted_packets
         statistics.transmittedBytes = counters.transmitted_bytes
         statistics.transmitErrors = counters.transmit_errors + lost.load(ordering: .relaxed)
+        statistics.transmittedUncut = counters.transmitted_uncut
         return statistics
     }
 
@@ -213,6 +223,9 @@ public final class DPDKPort: Port, @unchecked Sendable {
         }
     }
 
-    deinit { close() }
+    deinit {
+        close()
+        vr_dpdk_port_free(port)
+    }
 }
 #endif

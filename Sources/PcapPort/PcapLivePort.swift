@@ -34,6 +34,7 @@ public final class PcapLivePort: Port, @unchecked Sendable {
             let result = vr_interface_set_mtu(interface, Int32(truncatingIfNeeded: mtu))
             if result < 0 {
                 vr_pcap_live_close(live)
+                vr_pcap_live_free(live)
                 let reason = "the interface has \(own) and refuses more (error \(-result))"
                 throw PortError("the MTU of \(interface) cannot be set to \(mtu): \(reason); lower the port's MTU or set it to 0")
             }
@@ -42,8 +43,8 @@ public final class PcapLivePort: Port, @unchecked Sendable {
         super.init(
             name: name, driver: "libpcap", device: interface, mtu: mtu > 0 ? mtu : (own > 0 ? min(own, 65535) : 1500),
             traits: vr_pcap_cuts_datagrams() != 0
-                ? [.unfinishedChecksums, .oversizedSegments, .cutsSegments, .cutsDatagrams]
-                : [.unfinishedChecksums, .oversizedSegments, .cutsSegments])
+                ? [.unfinishedChecksums, .oversizedSegments, .cutsSegments, .gainsByJoining, .cutsDatagrams]
+                : [.unfinishedChecksums, .oversizedSegments, .cutsSegments, .gainsByJoining])
     }
 
     private static func error(_ failed: vr_pcap_failed, interface: String) -> PortError {
@@ -109,6 +110,7 @@ public final class PcapLivePort: Port, @unchecked Sendable {
 
     deinit {
         close()
+        vr_pcap_live_free(live)
         buffers.deallocate()
     }
 }

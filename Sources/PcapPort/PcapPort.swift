@@ -41,6 +41,7 @@ extension PortStatistics {
         transmittedPackets = counters.transmitted_packets
         transmittedBytes = counters.transmitted_bytes
         transmitErrors = counters.transmit_errors
+        transmittedUncut = counters.transmitted_uncut
     }
 }
 

@@ -106,6 +106,43 @@ import Testing
         }
     }
 
+    /// Who asks a port after its end gets nothing, keeps his frames and breaks nothing, not even the device that has its number by then.
+    @Test func aClosedPortMovesNothing() throws {
+        let socket = "/tmp/vr-\(UInt32.random(in: 0 ... .max)).sock"
+        defer { try? FileManager.default.removeItem(atPath: socket) }
+        for device in ["net_ring7", "net_null7,size=64", "net_vhost7,iface=\(socket)", "net_vhost8,iface=\(socket),tso=1", "net_memif7,role=client"] {
+            let port = try open(device)
+            port.close()
+            let other = try open("net_null8,size=64")
+            let frames = make(4, size: 60)
+            defer { frames.deallocate() }
+            #expect(port.receive(queue: 0, pool: pool, lane: 0, into: frames + 4, capacity: 8) == 0, "\(device)")
+            frames[1].tailroom = VR_SEGMENTED | 20
+            #expect(port.transmit(queue: 0, pool: pool, lane: 0, frames, count: 4) == 0, "\(device)")
+            #expect(other.statistics().receivedPackets == 0 && other.statistics().transmittedPackets == 0, "\(device)")
+            #expect(port.link().state == .down)
+            pool.release(lane: 0, frames, count: 4)
+            port.close()
+            other.close()
+        }
+        #expect(pool.inUse == 0)
+    }
+
+    /// A router that was stopped has closed its ports.
+    @Test func aStoppedRouterMovesNothing() throws {
+        let router = Router(RouterConfiguration(cores: [nil]), pool: pool) { spec throws(PortError) in try DPDKPort.open(spec) }
+        let port = PortSpec(name: "noise", driver: .dpdk(device: "net_null9,size=64"))
+        #expect(router.apply([.upsert(.port(port))]) == [.ok])
+        router.start()
+        for _ in 0..<5000 where router.status().totals.received == 0 { usleep(1000) }
+        router.stop()
+        let before = router.status().totals.received
+        #expect(before > 0)
+        router.run(turns: 3)
+        #expect(router.status().totals.received == before)
+        #expect(router.apply([.delete(.port("noise"))]) == [.ok])
+    }
+
     @Test func nullSwallowsAndMakesFrames() throws {
         let port = try open("net_null0,size=512", mtu: 9000, queues: 2)
         defer { port.close() }

@@ -37,6 +37,14 @@ import Foundation
         }
     }
 
+    @Test func offloadsOfAPort() {
+        #expect(Dataplane_V1_PortOffload.list([]) == [])
+        #expect(Dataplane_V1_PortOffload.list([.receiveHash, .gainsByJoining, .cutsSegments]) == [.txTcpSegmentation, .rxHash])
+        #expect(
+            Dataplane_V1_PortOffload.list([.unfinishedChecksums, .oversizedSegments, .cutsDatagrams, .cutsSegments])
+                == [.txTcpSegmentation, .txUdpSegmentation, .rxUncutTcp, .rxUnfinishedChecksums])
+    }
+
     @Test(arguments: sampleObjects) func everyObjectSurvivesTheWire(_ object: RouterObject) throws {
         let octets: Data = try Self.message(object).serializedData()
         let decoded = try RouterOperation(.with { $0.upsert = try Dataplane_V1_Object(serializedBytes: octets) })

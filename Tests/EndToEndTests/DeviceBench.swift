@@ -70,7 +70,8 @@ final class DeviceBench {
     func list(_ router: String) throws -> String { try Shell.succeed(vrctl(router, ["vif", "--list"])) }
 
     struct Vif: Decodable {
-        var id: Int, link: String?, receiveQueues: Int, transmitQueues: Int, statistics: VifView.Statistics, portStatistics: VifView.PortStatistics
+        var id: Int, link: String?, offloads: [String], receiveQueues: Int, transmitQueues: Int, statistics: VifView.Statistics,
+            portStatistics: VifView.PortStatistics
     }
     func vif(_ router: String, _ id: Int) throws -> Vif {
         struct Vifs: Decodable { var vifs: [Vif] }

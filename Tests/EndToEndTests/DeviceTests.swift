@@ -267,6 +267,74 @@ extension EndToEnd {
             try bench.expectSound("a")
         }
 
+        /// A device that cuts (net_tap does, in the driver): what the sender's kernel left uncut reaches it whole. Every segment that comes out at the other end is
+        /// right, says tshark, and so says the receiver's kernel, which checks: a segment that is damaged on purpose counts there.
+        @Test func aDeviceThatCuts() throws {
+            let bench = try DeviceBench("tso", "r", "w1", "w2")
+            try Shell.succeed([
+                "ip", "link", "add", "v1", "netns", bench.full("r"), "type", "veth", "peer", "name", "eth0", "netns", bench.full("w1"),
+            ])
+            try bench.settle(1, "eth0", in: "w1")
+            try bench.start("r", in: "r", ports: ("pcap: {interface: v1}", "dpdk: {device: \"net_tap0,iface=t2\"}"))
+            try bench.adopt(2, "t2", from: "r", to: "w2")
+            #expect(try bench.vif("r", 2).offloads == ["tx-tcp-segmentation", "rx-unfinished-checksums"])
+            try bench.expectPing(from: "w1", to: 2)
+            func damaged() throws -> Int {
+                let snmp = try Shell.succeed(bench.inside("w2", ["cat", "/proc/net/snmp"])).split(separator: "\n").filter { $0.hasPrefix("Tcp:") }
+                let (names, values) = (snmp[0].split(separator: " "), snmp[1].split(separator: " "))
+                return try Int(values[#require(names.firstIndex(of: "InCsumErrors"))]) ?? -1
+            }
+            func uncut() throws -> Int { try bench.vif("r", 2).portStatistics.txUncut }
+
+            let capture = try Background(
+                bench.inside("w2", ["tcpdump", "-i", "t2", "-U", "-B", "65536", "-w", bench.path("out.pcap"), "tcp and src 10.9.0.1"]))
+            try eventually("tcpdump") { capture.errors.contains("listening on") }
+            try bench.expectTraffic("w1", "w2", mebibytes: 16)
+            #expect(try uncut() > 100)
+            #expect(try damaged() == 0)
+            let statistics = try bench.vif("r", 2)
+            #expect(statistics.statistics.txErrors == 0 && statistics.portStatistics.txErrors == 0, "\(statistics)")
+            capture.end()
+            func frames(_ filter: String) throws -> [Substring] {
+                try Shell.succeed(
+                    ["tshark", "-r", bench.path("out.pcap"), "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-Y", filter],
+                    limit: 120
+                ).split(separator: "\n")
+            }
+            // Where the sum comes to 0 this driver writes 0xFFFF, as for UDP. Receivers find it right; tshark objects to the spelling.
+            let wrong = try frames("(tcp.checksum.status != 1 && tcp.checksum != 0xffff) || ip.checksum.status != 1") + frames("frame.len > 1514")
+            #expect(wrong.isEmpty, "\(wrong.prefix(5))")
+            // Of 16 MiB, in segments of 1434 octets: the driver takes no larger ones.
+            #expect(try frames("tcp.len > 1000 && tcp.len <= 1448").count > 10_000)
+
+            // What the driver cannot cut, the router cuts.
+            for (namespace, number, interface) in [("w1", 1, "eth0"), ("w2", 2, "t2")] {
+                try Shell.succeed(bench.inside(namespace, ["sysctl", "-qw", "net.ipv6.conf.\(interface).disable_ipv6=0"]))
+                try bench.ip(namespace, "address add fd09::\(number)/64 dev \(interface) nodad")
+                try bench.ip(namespace, "neigh replace fd09::\(3 - number) lladdr \(DeviceBench.mac(3 - number)) dev \(interface) nud permanent")
+            }
+            let before = try uncut()
+            try transfer(from: bench.inside("w1", []), to: bench.inside("w2", []), "fd09::2", 8, 5003, #_sourceLocation)
+            #expect(try uncut() == before)
+            #expect(try damaged() == 0)
+            #expect(try bench.vif("r", 2).portStatistics.txErrors == 0)
+
+            // A SYN with a wrong checksum.
+            try Shell.succeed(
+                bench.inside(
+                    "w1",
+                    [
+                        Place.python, "-c",
+                        """
+                        import socket, struct
+                        s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+                        s.sendto(struct.pack("!HHIIBBHHH", 4000, 5001, 1, 0, 5 << 4, 2, 1000, 0x1234, 0), ("10.9.0.2", 0))
+                        """,
+                    ]))
+            try eventually("the receiver's kernel to notice") { try damaged() == 1 }
+            try bench.expectSound("r")
+        }
+
         /// A guest whose driver is our own: net_virtio_user in a second router.
         @Test func aRouterAsGuest() throws {
             let bench = try DeviceBench("guest", "a", "b", "w1", "w2")

@@ -30,7 +30,7 @@ struct DataplaneView: Decodable {
 
 struct VifView: Decodable {
     struct Statistics: Decodable { var rxPackets: Int, rxBytes: Int, txPackets: Int, txBytes: Int, drops: Int, txErrors: Int }
-    struct PortStatistics: Decodable { var rxPackets: Int, rxMissed: Int, txPackets: Int }
+    struct PortStatistics: Decodable { var rxPackets: Int, rxMissed: Int, txPackets: Int, txErrors: Int, txUncut: Int }
     var id: Int, name: String, kind: String, vrf: Int, mac: String, statistics: Statistics, portStatistics: PortStatistics?
 }
 

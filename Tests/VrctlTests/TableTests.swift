@@ -23,6 +23,8 @@ import Testing
         port.stats.rxMissed = 2
         port.stats.txPackets = 7
         port.stats.txBytes = 700
+        port.stats.txUncut = 5
+        port.offloads = [.txTcpSegmentation, .rxUnfinishedChecksums]
         return port
     }
     private static var dpdk: API.Port {
@@ -72,13 +74,14 @@ import Testing
                             Type:Virtual HWaddr:00:00:5e:00:01:00 IPaddr:1.1.1.4 IP6addr:fd00::4
                             Vrf:2 Mcast Vrf:2 Flags:PL3L2DDpdk QOS:-1
                             Port:w Driver:net_tap net_tap0,iface=tap0 MTU:1500 Link:Up Speed:10000 Queues:2
+                            Offloads:tx-tcp-segmentation,rx-unfinished-checksums
                             RX device packets:11  bytes:1100 errors:0 missed:2
                             RX packets:10  bytes:1000
                             TX packets:6  bytes:600 errors:0
                             Drops:1
                             Flows:7 Limit:20 Rate:5/s Over limit:2 Over rate:1 Evicted:3
                             FatFlow rules: 17:53 - Remote IP ignored
-                            TX device packets:7  bytes:700 errors:0
+                            TX device packets:7  bytes:700 errors:0 uncut:5
 
 
                 """)
@@ -172,6 +175,10 @@ import Testing
                       "transmitQueues": 1,
                       "spread": null,
                       "isSpread": false,
+                      "offloads": [
+                        "tx-tcp-segmentation",
+                        "rx-unfinished-checksums"
+                      ],
                       "vrf": 2,
                       "mac": "00:00:5e:00:01:00",
                       "mtu": 1500,
@@ -223,7 +230,8 @@ import Testing
                         "rxErrors": 0,
                         "txPackets": 7,
                         "txBytes": 700,
-                        "txErrors": 0
+                        "txErrors": 0,
+                        "txUncut": 5
                       }
                     }
                   ]

@@ -54,7 +54,8 @@ typedef struct vr_dpdk_facts {
     char driver[VR_DPDK_NAME_SIZE];       // "net_tap", "net_ixgbe"
     char interface[VR_DPDK_NAME_SIZE];    // kernel interface behind it; empty: none
     int mtu, queues, hashes;
-    int cuts;           // frames with VR_SEGMENTED may be transmitted, unless vr_dpdk_port_is_to_be_cut_for
+    int cuts;           // frames with VR_SEGMENTED may be transmitted, by vr_dpdk_transmit_uncut, unless vr_dpdk_port_is_to_be_cut_for
+    int gains_by_joining;    // what it cuts may never have to be cut: segments are worth being joined for it
     int hands_uncut;    // received TCP packets may be longer than the MTU
     int failed_member;    // on failure: the member that could not be plugged in; -1: it was another reason
 } vr_dpdk_facts;
@@ -67,6 +68,7 @@ typedef struct vr_dpdk_link {
 typedef struct vr_dpdk_counters {
     uint64_t received_packets, received_bytes, receive_missed, receive_errors;
     uint64_t transmitted_packets, transmitted_bytes, transmit_errors;
+    uint64_t transmitted_uncut;    // frames that were left to the device to cut
 } vr_dpdk_counters;
 
 // Plugs the device in (unless EAL found it at start), configures and starts it, promiscuous. NULL on failure, with the reason.
@@ -74,6 +76,9 @@ vr_dpdk_port *vr_dpdk_port_open(const vr_dpdk_request *request, vr_dpdk_facts *f
 int vr_dpdk_receive(vr_dpdk_port *port, int queue, vr_frame *frames, int count);
 // Returns how many were taken, from the front; of these, frames that the device cannot carry are counted as errors.
 int vr_dpdk_transmit(vr_dpdk_port *port, int queue, const vr_frame *frames, int count);
+// The same for a port that cuts: frames may have VR_SEGMENTED. `is_to_be_cut`: the first frame that was not taken is one that the device does not take as it is;
+// it, cut, and those behind it may be sent at once.
+int vr_dpdk_transmit_uncut(vr_dpdk_port *port, int queue, const vr_frame *frames, int count, int *is_to_be_cut);
 // Of a port that cuts: whether at this moment the other side does not, so that frames are to be cut before they are transmitted.
 int vr_dpdk_port_is_to_be_cut_for(const vr_dpdk_port *port);
 // The link as the driver sees it; for net_vhost and net_memif: whether the other side is connected. 0 or a negative errno value.
@@ -82,7 +87,9 @@ void vr_dpdk_port_counters(vr_dpdk_port *port, vr_dpdk_counters *out);
 // The descriptor behind an interface that net_tap made, the driver's own; -1: there is none. And whether the interface is up.
 int vr_dpdk_tap_descriptor(const char *interface);
 int vr_dpdk_tap_is_up(int descriptor);
-// Stops and unplugs the device; it can be opened again.
+// Stops and unplugs the device; it can be opened again. Bursts of this port move nothing from then on. Every other call but vr_dpdk_port_free is over.
 void vr_dpdk_port_close(vr_dpdk_port *port);
+// After closing.
+void vr_dpdk_port_free(vr_dpdk_port *port);
 
 #endif

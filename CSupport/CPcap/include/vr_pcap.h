@@ -26,6 +26,7 @@ typedef struct vr_pcap_failed {
 typedef struct vr_pcap_counters {
     uint64_t received_packets, received_bytes, receive_missed, receive_errors;
     uint64_t transmitted_packets, transmitted_bytes, transmit_errors;
+    uint64_t transmitted_uncut;    // frames that were left to the kernel to cut
 } vr_pcap_counters;
 
 // Capture files. Reading takes what libpcap reads (pcap, nanosecond pcap, pcapng) of link type Ethernet; writing makes a
@@ -70,7 +71,10 @@ int vr_pcap_live_transmit(vr_pcap_live *live, vr_frame *frames, int count);
 int vr_pcap_live_descriptor(const vr_pcap_live *live);
 // From any thread.
 void vr_pcap_live_counters(vr_pcap_live *live, vr_pcap_counters *out);
+// Receiving finds nothing from then on, and transmitting takes nothing; the descriptor is -1.
 void vr_pcap_live_close(vr_pcap_live *live);
+// After closing.
+void vr_pcap_live_free(vr_pcap_live *live);
 
 // tcpdump's filter language for Ethernet frames, compiled: how many instructions were written, or a negative number with the reason in `error`
 // (VR_PCAP_ERROR_SIZE). A name in the text may ask the resolver and so take long.

@@ -118,7 +118,7 @@ extension Router {
                 let queue = owners.isEmpty ? worker.id : owners.firstIndex(of: worker.id) ?? worker.id % owners.count
                 return WorkerPlan.TransmitQueue(
                     port: .passUnretained(port), queue: queue, owner: owners.isEmpty ? worker.id : owners[queue],
-                    cutsSegments: port.traits.contains(.cutsSegments))
+                    gainsByJoining: port.traits.contains(.gainsByJoining))
             }
             return WorkerPlan(receive: receive[worker.id], transmit: transmit, ports: ports, loads: loads)
         }

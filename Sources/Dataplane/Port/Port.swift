@@ -7,7 +7,8 @@ public import CPlatform
 ///
 /// # Thread-safety
 /// One worker at a time uses a given receive queue, and one a given transmit queue; different queues are used concurrently.
-/// `statistics` may be read from any thread. `close` is called once, after every worker has let go of the port.
+/// `statistics` may be read from any thread. `close` is called once, after every worker has let go of the port; who asks a closed port to receive or
+/// transmit all the same gets nothing, and keeps what it has.
 open class Port: @unchecked Sendable {
     /// The name by which vifs refer to the port.
     public let name: String
@@ -93,6 +94,8 @@ public struct PortTraits: OptionSet, Sendable {
     public static let cutsSegments = PortTraits(rawValue: 1 << 3)
     /// The same for UDP frames that stand for several datagrams of one size.
     public static let cutsDatagrams = PortTraits(rawValue: 1 << 4)
+    /// What the port cuts it may never have to cut, or cuts late: TCP segments that follow each other are worth being joined for it. Only with `cutsSegments`.
+    public static let gainsByJoining = PortTraits(rawValue: 1 << 5)
 }
 
 /// Counters kept by a driver.
@@ -105,6 +108,8 @@ public struct PortStatistics: Sendable, Equatable {
     public var transmittedPackets: UInt64 = 0
     public var transmittedBytes: UInt64 = 0
     public var transmitErrors: UInt64 = 0
+    /// Frames that were left to the device, the kernel or the guest to cut, with their checksums.
+    public var transmittedUncut: UInt64 = 0
     public init() {}
 }
 

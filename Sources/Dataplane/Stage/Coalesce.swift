@@ -2,7 +2,7 @@ import CPlatform
 import NetTypes
 
 /// Joins TCP segments of one connection, which follow each other in what a port is about to be given, into one packet that the port may cut again
-/// (`PortTraits.cutsSegments`): towards a local workload it never is, and its kernel is called once for 44 segments.
+/// (`PortTraits.gainsByJoining`): towards a local workload it never is, and its kernel is called once for 44 segments. A NIC would have to cut at once.
 ///
 /// Two segments are joined only if cutting the result gives exactly those two again: whole, unfragmented IPv4 packets without options and with Don't
 /// Fragment (their identification then means nothing, RFC 6864), or IPv6 packets without extension headers; equal in every header field but length,
@@ -151,7 +151,7 @@ struct Coalescer {
 }
 
 extension Worker {
-    /// Before a port that cuts is given `count` frames: how many it is to be given.
+    /// Before a port that gains by it is given `count` frames: how many it is to be given.
     @inline(never) func coalesce(_ buffer: UnsafeMutablePointer<TransmitBuffer>, _ count: Int) -> Int {
         let left = Coalescer(buffer.pointee.frames).join(count, buffer.pointee.vifs) { release($0) }
         if left < count { counters.add(.consumed, count &- left) }

@@ -167,7 +167,7 @@ extension Worker {
             return
         }
         if queue.owner != id { return handOver(port, to: queue.owner, frames, buffer.pointee.vifs, count) }
-        if queue.cutsSegments, count > 1 { count = coalesce(buffer, count) }
+        if queue.gainsByJoining, count > 1 { count = coalesce(buffer, count) }
         if let set = tables.observation.load(ordering: .acquiring) { observeSent(set, frames, buffer.pointee.vifs, count) }
         let taken = queue.port._withUnsafeGuaranteedRef { $0.transmit(queue: queue.queue, pool: pool, lane: id, frames, count: count) }
         counters.add(.forwarded, taken)

@@ -23,7 +23,7 @@ final class WorkerPlan: @unchecked Sendable {
         var queue: Int
         /// The only worker that sends on the queue. Another hands its frames to it.
         var owner: Int
-        var cutsSegments: Bool
+        var gainsByJoining: Bool
     }
     static let noVif: UInt32 = .max
 

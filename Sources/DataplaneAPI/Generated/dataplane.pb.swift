@@ -127,6 +127,67 @@ public nonisolated enum Dataplane_V1_Table: SwiftProtobuf.Enum, Swift.CaseIterab
 
 }
 
+/// What a port leaves to its device (or to the kernel or guest that is behind it), and what that leaves to the router. All else is done in software, here.
+public nonisolated enum Dataplane_V1_PortOffload: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case unspecified // = 0
+
+  /// TCP packets above the MTU are cut there, and the checksums of the segments computed
+  case txTcpSegmentation // = 1
+
+  /// the same for packets of several UDP datagrams
+  case txUdpSegmentation // = 2
+
+  /// TCP packets of up to 64 KiB come uncut
+  case rxUncutTcp // = 3
+
+  /// TCP and UDP checksums may be left to the router
+  case rxUnfinishedChecksums // = 4
+
+  /// received packets come with a hash
+  case rxHash // = 5
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .txTcpSegmentation
+    case 2: self = .txUdpSegmentation
+    case 3: self = .rxUncutTcp
+    case 4: self = .rxUnfinishedChecksums
+    case 5: self = .rxHash
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .txTcpSegmentation: return 1
+    case .txUdpSegmentation: return 2
+    case .rxUncutTcp: return 3
+    case .rxUnfinishedChecksums: return 4
+    case .rxHash: return 5
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_PortOffload] = [
+    .unspecified,
+    .txTcpSegmentation,
+    .txUdpSegmentation,
+    .rxUncutTcp,
+    .rxUnfinishedChecksums,
+    .rxHash,
+  ]
+
+}
+
 public nonisolated enum Dataplane_V1_LinkState: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
 
@@ -1130,6 +1191,12 @@ public nonisolated struct Dataplane_V1_Port: @unchecked Sendable {
     set {_uniqueStorage()._isSpread = newValue}
   }
 
+  /// in the order of their numbers
+  public var offloads: [Dataplane_V1_PortOffload] {
+    get {_storage._offloads}
+    set {_uniqueStorage()._offloads = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Driver: Equatable, Sendable {
@@ -1241,6 +1308,9 @@ public nonisolated struct Dataplane_V1_PortStats: Sendable {
   public var txBytes: UInt64 = 0
 
   public var txErrors: UInt64 = 0
+
+  /// frames that were left to the device to cut
+  public var txUncut: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4210,6 +4280,10 @@ nonisolated extension Dataplane_V1_Table: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TABLE_UNSPECIFIED\0\u{1}TABLE_PORT\0\u{1}TABLE_VIF\0\u{1}TABLE_VRF\0\u{1}TABLE_NEXT_HOP\0\u{1}TABLE_ROUTE\0\u{1}TABLE_BRIDGE\0\u{1}TABLE_LABEL\0\u{1}TABLE_VNI\0\u{1}TABLE_FLOW\0\u{2}\u{b}TABLE_FORWARDING_CLASS\0\u{1}TABLE_QOS_MAP\0\u{2}\u{9}TABLE_MIRROR\0\u{2}\u{a}TABLE_POLICY\0\u{1}TABLE_ADDRESS_GROUP\0\u{2}\u{9}TABLE_NAT_RULE\0\u{1}TABLE_FLOW_AGEING\0")
 }
 
+nonisolated extension Dataplane_V1_PortOffload: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PORT_OFFLOAD_UNSPECIFIED\0\u{1}PORT_OFFLOAD_TX_TCP_SEGMENTATION\0\u{1}PORT_OFFLOAD_TX_UDP_SEGMENTATION\0\u{1}PORT_OFFLOAD_RX_UNCUT_TCP\0\u{1}PORT_OFFLOAD_RX_UNFINISHED_CHECKSUMS\0\u{1}PORT_OFFLOAD_RX_HASH\0")
+}
+
 nonisolated extension Dataplane_V1_LinkState: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0LINK_STATE_UNSPECIFIED\0\u{1}LINK_STATE_UP\0\u{1}LINK_STATE_DOWN\0\u{1}LINK_STATE_ABSENT\0")
 }
@@ -4573,7 +4647,7 @@ nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Port"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}pcap\0\u{3}pcap_file\0\u{1}dpdk\0\u{1}loopback\0\u{1}mtu\0\u{1}queues\0\u{1}cookie\0\u{1}stats\0\u{3}device_driver\0\u{3}device_name\0\u{3}effective_mtu\0\u{1}replay\0\u{1}sink\0\u{1}link\0\u{3}link_speed_mbps\0\u{3}receive_queues\0\u{3}transmit_queues\0\u{1}spread\0\u{3}is_spread\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}pcap\0\u{3}pcap_file\0\u{1}dpdk\0\u{1}loopback\0\u{1}mtu\0\u{1}queues\0\u{1}cookie\0\u{1}stats\0\u{3}device_driver\0\u{3}device_name\0\u{3}effective_mtu\0\u{1}replay\0\u{1}sink\0\u{1}link\0\u{3}link_speed_mbps\0\u{3}receive_queues\0\u{3}transmit_queues\0\u{1}spread\0\u{3}is_spread\0\u{1}offloads\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -4591,6 +4665,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
     var _receiveQueues: UInt32 = 0
     var _transmitQueues: UInt32 = 0
     var _isSpread: Bool = false
+    var _offloads: [Dataplane_V1_PortOffload] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4616,6 +4691,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
       _receiveQueues = source._receiveQueues
       _transmitQueues = source._transmitQueues
       _isSpread = source._isSpread
+      _offloads = source._offloads
     }
   }
 
@@ -4726,6 +4802,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
         case 18: try { try decoder.decodeSingularUInt32Field(value: &_storage._transmitQueues) }()
         case 19: try { try decoder.decodeSingularBoolField(value: &_storage._spread) }()
         case 20: try { try decoder.decodeSingularBoolField(value: &_storage._isSpread) }()
+        case 21: try { try decoder.decodeRepeatedEnumField(value: &_storage._offloads) }()
         default: break
         }
       }
@@ -4810,6 +4887,9 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._isSpread != false {
         try visitor.visitSingularBoolField(value: _storage._isSpread, fieldNumber: 20)
       }
+      if !_storage._offloads.isEmpty {
+        try visitor.visitPackedEnumField(value: _storage._offloads, fieldNumber: 21)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4834,6 +4914,7 @@ nonisolated extension Dataplane_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._receiveQueues != rhs_storage._receiveQueues {return false}
         if _storage._transmitQueues != rhs_storage._transmitQueues {return false}
         if _storage._isSpread != rhs_storage._isSpread {return false}
+        if _storage._offloads != rhs_storage._offloads {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -5018,7 +5099,7 @@ nonisolated extension Dataplane_V1_SinkDriver: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".PortStats"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}rx_packets\0\u{3}rx_bytes\0\u{3}rx_missed\0\u{3}rx_errors\0\u{3}tx_packets\0\u{3}tx_bytes\0\u{3}tx_errors\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}rx_packets\0\u{3}rx_bytes\0\u{3}rx_missed\0\u{3}rx_errors\0\u{3}tx_packets\0\u{3}tx_bytes\0\u{3}tx_errors\0\u{3}tx_uncut\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5033,6 +5114,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.txPackets) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.txBytes) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.txErrors) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.txUncut) }()
       default: break
       }
     }
@@ -5060,6 +5142,9 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
     if self.txErrors != 0 {
       try visitor.visitSingularUInt64Field(value: self.txErrors, fieldNumber: 7)
     }
+    if self.txUncut != 0 {
+      try visitor.visitSingularUInt64Field(value: self.txUncut, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5071,6 +5156,7 @@ nonisolated extension Dataplane_V1_PortStats: SwiftProtobuf.Message, SwiftProtob
     if lhs.txPackets != rhs.txPackets {return false}
     if lhs.txBytes != rhs.txBytes {return false}
     if lhs.txErrors != rhs.txErrors {return false}
+    if lhs.txUncut != rhs.txUncut {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

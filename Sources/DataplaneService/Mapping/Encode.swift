@@ -47,6 +47,7 @@ extension Dataplane_V1_Port {
         receiveQueues = UInt32(clamping: reading.receiveQueues)
         transmitQueues = UInt32(clamping: reading.transmitQueues)
         isSpread = reading.isSpread
+        offloads = Dataplane_V1_PortOffload.list(reading.traits)
         stats = .with {
             $0.rxPackets = reading.statistics.receivedPackets
             $0.rxBytes = reading.statistics.receivedBytes
@@ -55,7 +56,18 @@ extension Dataplane_V1_Port {
             $0.txPackets = reading.statistics.transmittedPackets
             $0.txBytes = reading.statistics.transmittedBytes
             $0.txErrors = reading.statistics.transmitErrors
+            $0.txUncut = reading.statistics.transmittedUncut
         }
+    }
+}
+
+extension Dataplane_V1_PortOffload {
+    static func list(_ traits: PortTraits) -> [Dataplane_V1_PortOffload] {
+        let all: KeyValuePairs<PortTraits, Dataplane_V1_PortOffload> = [
+            .cutsSegments: .txTcpSegmentation, .cutsDatagrams: .txUdpSegmentation, .oversizedSegments: .rxUncutTcp,
+            .unfinishedChecksums: .rxUnfinishedChecksums, .receiveHash: .rxHash,
+        ]
+        return all.filter { traits.contains($0.key) }.map(\.value)
     }
 }
 

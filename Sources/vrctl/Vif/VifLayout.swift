@@ -34,6 +34,7 @@ struct VifLayout {
         if let port {
             add("Port:\(printable(port.name)) Driver:\(printable(driver(port)))\(mtu(vif) > 0 ? " MTU:\(mtu(vif))" : "")\(link(port))")
             let stats = port.stats
+            if !port.offloads.isEmpty { add("Offloads:\(port.offloads.map(offload).joined(separator: ","))") }
             add("RX device packets:\(stats.rxPackets)  bytes:\(stats.rxBytes) errors:\(stats.rxErrors) missed:\(stats.rxMissed)")
         }
         add("RX packets:\(vif.stats.rxPackets)  bytes:\(vif.stats.rxBytes)")
@@ -41,7 +42,10 @@ struct VifLayout {
         add("Drops:\(vif.stats.drops)" + (vif.stats.spoofed > 0 ? " Invalid Source:\(vif.stats.spoofed)" : ""))
         if vif.keepsFlows { add(flows(vif)) }
         if !vif.fatFlows.isEmpty { add("FatFlow rules: " + vif.fatFlows.map(fatFlow).joined(separator: ", ")) }
-        if let port { add("TX device packets:\(port.stats.txPackets)  bytes:\(port.stats.txBytes) errors:\(port.stats.txErrors)") }
+        if let stats = port?.stats {
+            let uncut = stats.txUncut > 0 ? " uncut:\(stats.txUncut)" : ""
+            add("TX device packets:\(stats.txPackets)  bytes:\(stats.txBytes) errors:\(stats.txErrors)\(uncut)")
+        }
         if let rates {
             add("RX rate   packets/s:\(rates.receivedPackets)  bits/s:\(rates.receivedBits)")
             add("TX rate   packets/s:\(rates.transmittedPackets)  bits/s:\(rates.transmittedBits)")
@@ -175,6 +179,19 @@ struct VifLayout {
         }
     }
 
+    /// What the port leaves to its device (tx), and what that leaves to the router or tells it (rx).
+    private func offload(_ offload: Dataplane_V1_PortOffload) -> String {
+        switch offload {
+        case .txTcpSegmentation: "tx-tcp-segmentation"
+        case .txUdpSegmentation: "tx-udp-segmentation"
+        case .rxUncutTcp: "rx-uncut-tcp"
+        case .rxUnfinishedChecksums: "rx-unfinished-checksums"
+        case .rxHash: "rx-hash"
+        case .unspecified: "unspecified"
+        case .UNRECOGNIZED(let value): "unknown(\(value))"
+        }
+    }
+
     /// The workload's addresses where there is a workload, else our own.
     private func addresses(_ vif: API.Vif) -> String {
         let own = vif.kind == .virtual || vif.kind == .vlan ? vif.workloadAddresses : vif.addresses
@@ -197,6 +214,7 @@ struct VifLayout {
         add("transmitQueues", port.map { JSON($0.transmitQueues) } ?? .null)
         add("spread", port.map { $0.hasSpread ? JSON($0.spread) : .null } ?? .null)
         add("isSpread", port.map { JSON($0.isSpread) } ?? .null)
+        add("offloads", port.map { JSON(texts: $0.offloads.map(offload)) } ?? .null)
         add("vrf", JSON(vif.vrf))
         add("mac", JSON(macText(vif.mac)))
         add("mtu", JSON(mtu(vif)))
@@ -245,6 +263,7 @@ struct VifLayout {
                     "rxPackets": JSON(stats.rxPackets), "rxBytes": JSON(stats.rxBytes), "rxMissed": JSON(stats.rxMissed),
                     "rxErrors": JSON(stats.rxErrors),
                     "txPackets": JSON(stats.txPackets), "txBytes": JSON(stats.txBytes), "txErrors": JSON(stats.txErrors),
+                    "txUncut": JSON(stats.txUncut),
                 ])
         }
         if let rates {

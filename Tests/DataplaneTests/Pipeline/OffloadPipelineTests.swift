@@ -62,7 +62,12 @@ import Testing
             outer += [0xC0, 0, 0x12, 0xB5, UInt8((total - 20) >> 8), UInt8((total - 20) & 255), 0, 0, 8, 0, 0, 0, 0, 0x13, 0x89, 0]
             return outer + segment
         }
-        let router = TestRouter(blue2Traits: .cutsSegments)
+        let nic = TestRouter(blue2Traits: .cutsSegments)
+        nic.fabric.input += tunneled
+        nic.run()
+        #expect(nic.blue2.sizes.isEmpty && nic.blue2.take() == segments)
+
+        let router = TestRouter(blue2Traits: [.cutsSegments, .gainsByJoining])
         router.fabric.input += tunneled
         router.run()
         let joined = router.blue2.take()

@@ -23,9 +23,9 @@ final class Topology {
         let pool = pool
         let kernel: PortTraits = [.unfinishedChecksums, .oversizedSegments]
         let ports = [
-            FuzzPort("fabric", pool: pool, mtu: 1500, traits: hasHost ? kernel.union([.cutsSegments, .cutsDatagrams]) : []),
+            FuzzPort("fabric", pool: pool, mtu: 1500, traits: hasHost ? kernel.union([.cutsSegments, .gainsByJoining, .cutsDatagrams]) : []),
             FuzzPort("host", pool: pool, mtu: 9000, traits: kernel), FuzzPort("blue1", pool: pool, mtu: 9000, traits: kernel),
-            FuzzPort("blue2", pool: pool, mtu: 600, traits: hasHost ? [.cutsSegments] : []), FuzzPort("red1", pool: pool, mtu: 1500),
+            FuzzPort("blue2", pool: pool, mtu: 600, traits: hasHost ? [.cutsSegments, .gainsByJoining] : []), FuzzPort("red1", pool: pool, mtu: 1500),
             FuzzPort("trunk", pool: pool, mtu: 1496, traits: kernel), FuzzPort("analyser", pool: pool, mtu: 65_535),
         ]
         self.ports = ports
