@@ -124,3 +124,13 @@ int vr_wait_readable(const int *descriptors, int count, uint64_t timeout_ns) {
     int ready = ppoll(polled, (nfds_t)count, &timeout, NULL);
     return ready < 0 ? 0 : ready;
 }
+
+const char *vr_processor_wanted(void) {
+#if defined(__x86_64__) && defined(VR_PROCESSOR)
+    const char *wanted = VR_PROCESSOR;
+    if (strcmp(wanted, "x86-64-v2") == 0) return __builtin_cpu_supports("x86-64-v2") ? NULL : wanted;
+    if (strcmp(wanted, "x86-64-v3") == 0) return __builtin_cpu_supports("x86-64-v3") ? NULL : wanted;
+    if (strcmp(wanted, "x86-64-v4") == 0) return __builtin_cpu_supports("x86-64-v4") ? NULL : wanted;
+#endif
+    return NULL;
+}

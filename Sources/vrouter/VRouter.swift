@@ -1,4 +1,5 @@
 import ArgumentParser
+import CPlatform
 import Daemon
 import Dataplane
 import DataplaneService
@@ -50,6 +51,11 @@ struct VRouter: DaemonCommand {
     }
 
     func run() async throws {
+        if let wanted = vr_processor_wanted() {
+            throw DaemonFailure.failed(
+                "this build is for processors of level \(String(cString: wanted)) or later, which this one is not; "
+                    + "build it for this one: VROUTER_CPU=native ./run build")
+        }
         let logger = Self.startLogging(logLevel)
         let configuration: VRouterConfiguration
         do { configuration = try read() } catch { throw DaemonFailure.badConfiguration("\(error)") }

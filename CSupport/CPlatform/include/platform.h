@@ -36,6 +36,8 @@ uint64_t vr_wall_ns(void);
 size_t vr_image_text_length(uintptr_t address);
 // CLOCK_MONOTONIC in nanoseconds.
 uint64_t vr_monotonic_ns(void);
+// NULL when this processor has what the packet path was compiled for; else the name of that level (x86-64-v3). Compiled itself for any processor.
+const char *vr_processor_wanted(void);
 // Let the calling thread rest.
 void vr_nap(uint64_t nanoseconds);
 // Reserve `size` octets of zeroed address space that costs memory only where touched. NULL on failure.

@@ -8,12 +8,10 @@ struct Packet {
     /// The vif it came in on (for a decapsulated packet: the fabric vif). Valid until the worker quiesces.
     var ingress: UnsafePointer<Vif>
     var vrf: UInt32
-    /// Next hop id, once `next` is `.nextHop`; the vif, once it is `.crossConnect` or `.forward`.
-    var nextHop: UInt32
-    /// MPLS label or VNI towards the next hop; `noLabel` when there is none.
-    var label: UInt32
     /// Index of its flow entry; `noFlow` when it has none.
     var flow: UInt32
+    /// `nextHop` and, in the upper half, `label`.
+    var target: UInt64
     /// Offset of the transport header from `frame.data`; 0 when there is none in this packet (other protocol, later fragment).
     var l4: UInt16
     /// IP protocol of the transport header (after IPv6 extension headers).
@@ -26,6 +24,8 @@ struct Packet {
 
     static let noLabel: UInt32 = .max
     static let noFlow: UInt32 = .max
+    /// Next hop 0, no label.
+    private static let noTarget = UInt64(noLabel) << 32
 
     /// What the network header is.
     enum Family: UInt8 { case none = 0, ipv4 = 4, ipv6 = 6 }
@@ -69,9 +69,8 @@ struct Packet {
         self.frame = frame
         self.ingress = ingress
         vrf = ingress.pointee.vrf
-        nextHop = 0
-        label = Packet.noLabel
         flow = Packet.noFlow
+        target = Packet.noTarget
         l4 = 0
         proto = 0
         family = .none
@@ -84,12 +83,23 @@ struct Packet {
     @inline(__always) mutating func begin(ingress: UnsafePointer<Vif>, vrf: UInt32, next: Next, flags: Flags) {
         self.ingress = ingress
         self.vrf = vrf
-        nextHop = 0
-        label = Packet.noLabel
         flow = Packet.noFlow
+        target = Packet.noTarget
         self.next = next
         reason = DropReason.misc.rawValue
         self.flags = flags
+    }
+
+    /// Next hop id, once `next` is `.nextHop`; the vif, once it is `.crossConnect` or `.forward`.
+    var nextHop: UInt32 {
+        @inline(__always) get { UInt32(truncatingIfNeeded: target) }
+        @inline(__always) set { target = target & ~0xFFFF_FFFF | UInt64(newValue) }
+    }
+
+    /// MPLS label or VNI towards the next hop; `noLabel` when there is none.
+    var label: UInt32 {
+        @inline(__always) get { UInt32(truncatingIfNeeded: target &>> 32) }
+        @inline(__always) set { target = target & 0xFFFF_FFFF | UInt64(newValue) &<< 32 }
     }
 
     /// Hash of the 5-tuple: from the flow lookup, else from the port; 0 until computed.

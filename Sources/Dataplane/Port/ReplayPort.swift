@@ -8,10 +8,11 @@ public final class ReplayPort: Port, @unchecked Sendable {
     /// Offset and length of each frame.
     private let index: UnsafeMutablePointer<(offset: UInt32, length: UInt32)>
     private let frameCount: Int
-    private var next = 0
-    private var left: Int
+    // One thread polls the port: nothing to check.
+    @exclusivity(unchecked) private var next = 0
+    @exclusivity(unchecked) private var left: Int
     /// Packets received so far; read it from the thread that polls the port.
-    public private(set) var receivedCount = 0
+    @exclusivity(unchecked) public private(set) var receivedCount = 0
 
     /// `count`: how many packets are received in all; `.max` for no end. Frames longer than a buffer are cut by the buffer's room.
     public init(name: String, frames: [[UInt8]], count: Int = .max, mtu: Int = 1500, traits: PortTraits = []) {
@@ -67,9 +68,9 @@ public final class CountingPort: Port, @unchecked Sendable {
     private let packets = Atomic<UInt64>(0)
     private let bytes = Atomic<UInt64>(0)
     /// The last frame sent, up to 256 octets: proof of what was done to it.
-    public private(set) var sample: [UInt8] = []
+    @exclusivity(unchecked) public private(set) var sample: [UInt8] = []
     /// Whether `sample` is taken; it costs an allocation per burst.
-    public var keepsSample = false
+    @exclusivity(unchecked) public var keepsSample = false
 
     public init(name: String, mtu: Int = 1500) { super.init(name: name, driver: "counting", device: "", mtu: mtu) }
 

@@ -75,9 +75,7 @@ extension Worker {
 
     @inline(__always) private func assign(_ packet: UnsafeMutablePointer<Packet>, _ leaf: UInt32, _ leaves: RouteLeaves.Reader) {
         guard leaf != 0 else { return packet.pointee.settle(.drop(.noRoute)) }
-        let target = leaves.target(leaf)
-        packet.pointee.nextHop = target.nextHop
-        packet.pointee.label = target.label
+        packet.pointee.target = leaves.target(leaf)
         packet.pointee.next = .nextHop
     }
 
@@ -123,8 +121,7 @@ extension Worker {
                 unknownUnicast(&packet.pointee)
                 continue
             }
-            packet.pointee.nextHop = lookup.results[slot]
-            packet.pointee.label = lookup.labels[slot]
+            packet.pointee.target = UInt64(lookup.labels[slot]) &<< 32 | UInt64(lookup.results[slot])
             packet.pointee.next = .nextHop
         }
     }

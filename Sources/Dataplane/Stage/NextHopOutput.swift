@@ -23,14 +23,15 @@ extension Worker {
                 continue
             }
             let flags = packet.pointee.flags
-            if flags.contains(.learnsRoute), !remember(packet, generation) {
+            if !flags.isDisjoint(with: [.learnsRoute, .mayBeSegmented]) {
+                if !flags.contains(.learnsRoute) || remember(packet, generation) { run(&packet.pointee, found) }
                 conclude(packet)
                 continue
             }
             var nextHop = found
             if found.pointee.kind == .ecmp, let member = chooseMember(&packet.pointee, found) { nextHop = member }
             // What nearly every packet is, at once; everything else one by one in `run`.
-            if let vif = vifs.load(nextHop.pointee.vif), !flags.contains(.mayBeSegmented) {
+            if let vif = vifs.load(nextHop.pointee.vif) {
                 switch nextHop.pointee.kind {
                 case .encap:
                     guard packet.pointee.networkLength <= Int(vif.pointee.mtu) else { break }

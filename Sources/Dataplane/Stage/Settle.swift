@@ -112,6 +112,7 @@ extension Worker {
     @inline(never) private func transmitBuffer(_ vif: UnsafePointer<Vif>) -> UnsafeMutablePointer<TransmitBuffer> {
         let port = Int(vif.pointee.port), buffer = transmitBuffers + port
         if vif.pointee.flags.contains(.tagged) { buffer.pointee.isTagged = true }
+        if buffer.pointee.count > 0, buffer.pointee.vifs[0] != vif.pointee.id { buffer.pointee.isMixed = true }
         if !buffer.pointee.isPending {
             buffer.pointee.isPending = true
             pendingPorts[pendingCount] = UInt32(truncatingIfNeeded: port)
@@ -120,10 +121,15 @@ extension Worker {
         return buffer
     }
 
-    /// Frames of one vif mostly lie side by side: its counters are touched once for each run of them.
-    private func countTransmitted(_ vifs: UnsafeMutablePointer<UInt32>, _ frames: UnsafeMutablePointer<vr_frame>, _ count: Int) {
+    /// Mostly the frames are of one vif; where not, its counters are touched once for each run of them.
+    private func countTransmitted(_ buffer: UnsafeMutablePointer<TransmitBuffer>, _ count: Int) {
         guard count > 0 else { return }
+        let vifs = buffer.pointee.vifs, frames = buffer.pointee.frames
         var vif = vifs[0], first = 0, bytes: UInt64 = 0
+        if !buffer.pointee.isMixed {
+            for index in 0..<count { bytes &+= UInt64(frames[index].length) }
+            return countTransmitted(vif, count, bytes)
+        }
         for index in 0..<count {
             if vifs[index] != vif {
                 countTransmitted(vif, index &- first, bytes)
@@ -158,6 +164,7 @@ extension Worker {
         var count = buffer.pointee.count
         let frames = buffer.pointee.frames
         buffer.pointee.count = 0
+        defer { buffer.pointee.isMixed = false }
         if buffer.pointee.isTagged { count = pushTags(buffer, count) }
         guard count > 0 else { return }
         guard let current = plan.load(ordering: .acquiring) else { return }
@@ -171,7 +178,7 @@ extension Worker {
         if let set = tables.observation.load(ordering: .acquiring) { observeSent(set, frames, buffer.pointee.vifs, count) }
         let taken = queue.port._withUnsafeGuaranteedRef { $0.transmit(queue: queue.queue, pool: pool, lane: id, frames, count: count) }
         counters.add(.forwarded, taken)
-        countTransmitted(buffer.pointee.vifs, frames, taken)
+        countTransmitted(buffer, taken)
         for index in taken..<max(taken, count) {
             vifCounters.add(buffer.pointee.vifs[index], .transmitErrors, 1)
             drop(frames[index], .transmitQueueFull, vif: buffer.pointee.vifs[index])

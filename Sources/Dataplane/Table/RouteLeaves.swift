@@ -57,11 +57,8 @@ final class RouteLeaves: @unchecked Sendable {
 
         @inline(__always) func nextHop(_ index: UInt32) -> UInt32 { entry(index).load32(Offset.nextHop) }
         @inline(__always) func label(_ index: UInt32) -> UInt32 { entry(index).load32(Offset.label) }
-        /// Next hop and label in one load.
-        @inline(__always) func target(_ index: UInt32) -> (nextHop: UInt32, label: UInt32) {
-            let word = entry(index).load64(Offset.nextHop)
-            return (UInt32(truncatingIfNeeded: word), UInt32(truncatingIfNeeded: word &>> 32))
-        }
+        /// Next hop and, in the upper half, label: as `Packet.target`.
+        @inline(__always) func target(_ index: UInt32) -> UInt64 { UInt64(littleEndian: entry(index).load64(Offset.nextHop)) }
         @inline(__always) func mac(_ index: UInt32) -> UInt64 { entry(index).load64(Offset.mac) & 0xFFFF_FFFF_FFFF }
         @inline(__always) func flags(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: entry(index).load64(Offset.mac) >> 48) }
     }

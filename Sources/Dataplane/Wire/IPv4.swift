@@ -151,8 +151,9 @@ struct IPv4 {
     /// its lowest octet, the TTL, is 1 more in its upper half, the checksum.
     @inline(__always) func decrementTimeToLive() {
         let word = UInt32(littleEndian: p.loadUnaligned(fromByteOffset: Offset.timeToLive, as: UInt32.self))
-        let carry: UInt32 = word >= 0xFFFE_0000 ? 0x1_0000 : 0
-        p.storeBytes(of: (word &+ 0xFFFF &+ carry).littleEndian, toByteOffset: Offset.timeToLive, as: UInt32.self)
+        var lowered = word &+ 0xFFFF
+        if _slowPath(word >= 0xFFFE_0000) { lowered &+= 0x1_0000 }
+        p.storeBytes(of: lowered.littleEndian, toByteOffset: Offset.timeToLive, as: UInt32.self)
     }
     /// Multicast (224/4).
     @inline(__always) static func isMulticast(_ address: UInt32) -> Bool { address >> 28 == 0xE }

@@ -11,6 +11,8 @@ struct TransmitBuffer: ~Copyable {
     var count = 0
     /// The port is in the worker's list of those to serve at the end of the turn.
     var isPending = false
+    /// The frames leave by more than one vif.
+    var isMixed = false
     /// Some of the frames leave by a VLAN sub-interface and have no tags yet.
     var isTagged = false
 
