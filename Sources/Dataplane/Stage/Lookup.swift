@@ -42,27 +42,29 @@ extension Worker {
         var vrf = packets.pointee.vrf
         let start = lookup.start
         begin(vrf, start)
-        var left = 0, ipv6 = 0, bridged = 0
+        var step = steps
+        /// One bit for each `next` of the others.
+        var others: UInt32 = 0
         for index in 0..<count {
             let packet = packets + index
             guard packet.pointee.next == .route, packet.pointee.family == .ipv4 else {
-                if packet.pointee.next == .route { ipv6 &+= 1 } else if packet.pointee.next == .bridge { bridged &+= 1 }
+                others |= 1 &<< UInt32(packet.pointee.next.rawValue)
                 continue
             }
             if packet.pointee.vrf != vrf {
                 vrf = packet.pointee.vrf
                 begin(vrf, start)
             }
-            let leaf = routes.begin(start.pointee, IPv4(packet.pointee.network).destination, packet: index, steps + left)
-            if leaf != 0 { assign(packet, leaf, leaves) } else { left &+= 1 }
+            let leaf = routes.begin(start.pointee, IPv4(packet.pointee.network).destination, packet: index, step)
+            if leaf != 0 { assign(packet, leaf, leaves) } else { step += 1 }
         }
-        if left > 0 {
+        if step > steps {
             routes.walk(
-                steps, left, restart: { (tables.roots(packets[$0].vrf).ipv4, IPv4(packets[$0].network).destination) },
+                steps, step - steps, restart: { (tables.roots(packets[$0].vrf).ipv4, IPv4(packets[$0].network).destination) },
                 finish: { assign(packets + $0, $1, leaves) })
         }
-        if ipv6 > 0 { routeIPv6(packets, count) }
-        if bridged > 0 { bridge(packets, count) }
+        if others & 1 &<< UInt32(Packet.Next.route.rawValue) != 0 { routeIPv6(packets, count) }
+        if others & 1 &<< UInt32(Packet.Next.bridge.rawValue) != 0 { bridge(packets, count) }
     }
 
     // In memory, and out of the loops, which have no register to spare.

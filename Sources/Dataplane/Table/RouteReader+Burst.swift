@@ -74,11 +74,12 @@ extension RouteReader {
         _ steps: UnsafeMutablePointer<Step>, _ count: Int, restart: (Int) -> (root: UInt32, address: UInt32), finish: (Int, UInt32) -> Void
     ) {
         let nodes = nodes
-        var left = count
-        while left > 0 {
-            var kept = 0
-            for index in 0..<left {
-                var step = steps[index]
+        var end = steps + count
+        while end > steps {
+            var at = steps, kept = steps
+            while at < end {
+                var step = at.pointee
+                at += 1
                 let memory = nodes + Int(step.node & Self.indexMask) &* RouteNode.unit
                 var value: UInt32 = 0
                 if step.node >= RouteBag.first {
@@ -98,8 +99,8 @@ extension RouteReader {
                 if value >= RouteNode.childBit {
                     prefetch(value)
                     step.node = value
-                    steps[kept] = step
-                    kept &+= 1
+                    kept.pointee = step
+                    kept += 1
                     continue
                 }
                 let packet = Int(step.packet & ~Step.fromFront)
@@ -110,7 +111,7 @@ extension RouteReader {
                 }
                 finish(packet, leaf)
             }
-            left = kept
+            end = kept
         }
     }
 
@@ -187,11 +188,12 @@ extension RouteReader {
         _ steps: UnsafeMutablePointer<StepIPv6>, _ count: Int, restart: (Int) -> (root: UInt32, address: (high: UInt64, low: UInt64)),
         finish: (Int, UInt32) -> Void
     ) {
-        var left = count
-        while left > 0 {
-            var kept = 0
-            for index in 0..<left {
-                var step = steps[index]
+        var end = steps + count
+        while end > steps {
+            var at = steps, kept = steps
+            while at < end {
+                var step = at.pointee
+                at += 1
                 var value: UInt32 = 0
                 if step.node >= RouteBag.first {
                     let bag = self.bag(step.node)
@@ -212,8 +214,8 @@ extension RouteReader {
                 if value >= RouteNode.childBit {
                     prefetch(value)
                     step.node = value
-                    steps[kept] = step
-                    kept &+= 1
+                    kept.pointee = step
+                    kept += 1
                     continue
                 }
                 let packet = Int(step.packet & ~Step.fromFront)
@@ -224,7 +226,7 @@ extension RouteReader {
                 }
                 finish(packet, leaf)
             }
-            left = kept
+            end = kept
         }
     }
 
