@@ -54,6 +54,7 @@ extension AgentCore {
                 }
             }
             group.addTask { try await self.synchronise(client, outgoing) }
+            group.addTask { try await client.policyLog(follow: true) { await self.tell($0) } }
             defer { group.cancelAll() }
             try await group.next()
         }
@@ -118,7 +119,7 @@ extension AgentCore {
     private func audit(_ client: DataplaneClient) async throws {
         let status = try await client.status()
         var objects: [TableObject] = []
-        for table: Dataplane_V1_Table in [.port, .vrf, .addressGroup, .policy, .vif, .nextHop, .label, .vni, .natRule, .flowAgeing] {
+        for table: Dataplane_V1_Table in [.port, .vrf, .addressGroup, .policy, .vif, .nextHop, .label, .vni, .natRule, .flowAgeing, .mirror] {
             objects += try await client.readAll(table)
         }
         for object in objects {

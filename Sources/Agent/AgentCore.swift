@@ -64,6 +64,7 @@ actor AgentCore {
     var configSince: Duration?
     var malformed = 0
     var dataplane = Dataplane()
+    var policyLog = PolicyLogGate()
     /// Answers DHCP and the like; has its own copy of what it needs.
     let services: WorkloadServices
     /// That copy is out of date.

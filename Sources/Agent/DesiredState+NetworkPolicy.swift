@@ -27,20 +27,34 @@ extension DesiredState {
                 let name = "\(given)/rules[\(index)]"
                 var ends = [(source: rule.source, sourcePorts: rule.sourcePorts, destination: rule.destination, ports: rule.ports)]
                 if rule.direction == .both { ends.append((rule.destination, rule.ports, rule.source, rule.sourcePorts)) }
+                let mirror = rule.mirror.map { self.mirror($0, inputs, &allocator) } ?? 0
                 for end in ends {
                     guard let local = Self.addresses(isIngress ? end.destination : end.source, near: network),
                         let remote = Self.addresses(isIngress ? end.source : end.destination, network, peers)
                     else { continue }
-                    policy.rules.append(
-                        .with {
-                            $0.name = name
-                            $0.action = rule.action == .pass ? .pass : .deny
-                            if let local = Dataplane_V1_PolicyAddresses(local) { $0.local = local }
-                            if let remote = Dataplane_V1_PolicyAddresses(remote) { $0.remote = remote }
-                            guard let proto = rule.proto else { return }
-                            $0.service = Dataplane_V1_PolicyService(
-                                proto, ports: end.ports, sourcePorts: end.sourcePorts, icmpType: rule.icmpType, icmpCode: rule.icmpCode)
-                        })
+                    let message = Dataplane_V1_PolicyRule.with {
+                        $0.name = name
+                        $0.action = rule.action == .pass ? .pass : .deny
+                        $0.mirror = mirror
+                        $0.log = rule.log
+                        if let local = Dataplane_V1_PolicyAddresses(local) { $0.local = local }
+                        if let remote = Dataplane_V1_PolicyAddresses(remote) { $0.remote = remote }
+                        guard let proto = rule.proto else { return }
+                        $0.service = Dataplane_V1_PolicyService(
+                            proto, ports: end.ports, sourcePorts: end.sourcePorts, icmpType: rule.icmpType, icmpCode: rule.icmpCode)
+                    }
+                    // A connection is copied in one place: where it begins, if that is a port with this policy.
+                    let copied =
+                        isIngress && mirror != 0 ? Self.common(remote, network.subnets.map(\.prefix) + Self.prefixes(peers, with: given)) : []
+                    if !copied.isEmpty {
+                        policy.rules.append(
+                            message.with {
+                                $0.mirror = 0
+                                $0.remote.prefixes.prefixes = copied.map { Dataplane_V1_Prefix($0) }
+                            })
+                        if !remote.isEmpty, copied.count == remote.count, Set(copied) == Set(remote) { continue }
+                    }
+                    policy.rules.append(message)
                 }
             }
         }
@@ -70,6 +84,16 @@ extension DesiredState {
         case .network(let name): peers.first { $0.name == name }?.prefixes
         case .prefixes(let list): list.isEmpty ? nil : list
         }
+    }
+
+    private static func prefixes(_ peers: [NetworkPeers.Network], with policy: String) -> [IPPrefix] {
+        peers.filter { $0.policies.contains(policy) }.flatMap(\.prefixes)
+    }
+
+    /// What both lists hold; `list` empty: any.
+    private static func common(_ list: [IPPrefix], _ others: [IPPrefix]) -> [IPPrefix] {
+        if list.isEmpty { return others }
+        return list.flatMap { one in others.compactMap { other in other.contains(one) ? one : one.contains(other) ? other : nil } }
     }
 
     // MARK: - Routes
@@ -128,6 +152,12 @@ extension Dataplane_V1_PolicyService {
 }
 
 extension Dataplane_V1_PolicyRule {
+    fileprivate func with(_ change: (inout Self) -> Void) -> Self {
+        var copy = self
+        change(&copy)
+        return copy
+    }
+
     fileprivate static func network(_ name: String, _ action: Dataplane_V1_PolicyAction, _ prefixes: [IPPrefix]) -> Self {
         .with {
             $0.name = name

@@ -312,32 +312,40 @@ struct DesiredState: Sendable {
                     ? (1...VNI.maximum).contains(nextHop.label) : (Label.firstUnreserved...Label.maximum).contains(nextHop.label)
             else { continue }
             endpoints.insert(endpoint)
-            guard let mac = inputs.resolve(endpoint) else { unresolvedRoutes += 1; return nil }
+            guard inputs.resolve(endpoint) != nil else { unresolvedRoutes += 1; return nil }
             let kind: Dataplane_V1_Encapsulation =
                 switch encapsulation {
                 case .vxlan: .vxlan
                 case .mplsOverUDP: .mplsOverUdp
                 case .mplsOverGRE: .mplsOverGre
                 }
-            guard let id = allocator.nextHop(.tunnel(.v4(endpoint), kind)) else { return nil }
-            if objects[.nextHop(id)] == nil {
-                add(
-                    .nextHop(
-                        id,
-                        .tunnel(
-                            .with {
-                                $0.encapsulation = kind
-                                $0.sourceAddress = .v4(own)
-                                $0.destinationAddress = .v4(endpoint)
-                                $0.vif = Self.fabricVif.rawValue
-                                $0.destinationMac = mac.octets
-                                $0.sourceMac = inputs.fabricMAC.octets
-                                $0.routerMac = MACAddress.gateway.octets
-                            })))
-            }
-            return ((id, encapsulation), nextHop.label)
+            return tunnel(to: endpoint, kind, inputs, &allocator).map { (($0, encapsulation), nextHop.label) }
         }
         unusableRoutes += 1
         return nil
+    }
+
+    /// Nil: the endpoint is not resolved yet, or there is no free number.
+    mutating func tunnel(
+        to endpoint: IPv4Address, _ kind: Dataplane_V1_Encapsulation, _ inputs: Inputs, _ allocator: inout IdentifierAllocator
+    ) -> NextHopID? {
+        endpoints.insert(endpoint)
+        guard let mac = inputs.resolve(endpoint), let id = allocator.nextHop(.tunnel(.v4(endpoint), kind)) else { return nil }
+        if objects[.nextHop(id)] == nil {
+            add(
+                .nextHop(
+                    id,
+                    .tunnel(
+                        .with {
+                            $0.encapsulation = kind
+                            $0.sourceAddress = .v4(inputs.configuration.fabric.address)
+                            $0.destinationAddress = .v4(endpoint)
+                            $0.vif = Self.fabricVif.rawValue
+                            $0.destinationMac = mac.octets
+                            $0.sourceMac = inputs.fabricMAC.octets
+                            $0.routerMac = MACAddress.gateway.octets
+                        })))
+        }
+        return id
     }
 }

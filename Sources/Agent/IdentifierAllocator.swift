@@ -1,5 +1,6 @@
 import DataplaneAPI
 import NetTypes
+import Overlay
 
 /// What makes a next hop the same next hop while its contents change: a tunnel stays itself when its neighbour's MAC changes, so the
 /// routes through it are not touched.
@@ -106,10 +107,13 @@ struct IdentifierAllocator: Sendable {
     private var policies = Pool<String>(1...65_535)
     private var addressGroups = Pool<String>(1...0xFFFF_FFFE)
     private var natRules = Pool<String>(1...0xFFFF_FFFE)
+    /// An entry of a flow holds one octet of it.
+    private var mirrors = Pool<NetworkPolicy.Mirror>(1...255)
 
     mutating func policy(_ name: String) -> PolicyID? { policies.number(for: name).map { PolicyID($0) } }
     mutating func addressGroup(_ name: String) -> AddressGroupID? { addressGroups.number(for: name).map { AddressGroupID($0) } }
     mutating func natRule(_ name: String) -> NATRuleID? { natRules.number(for: name).map { NATRuleID($0) } }
+    mutating func mirror(_ mirror: NetworkPolicy.Mirror) -> UInt32? { mirrors.number(for: mirror) }
     mutating func vrf(_ name: String) -> VRFID? { vrfs.number(for: name).map { VRFID($0) } }
     mutating func vif(_ name: String) -> VifID? { vifs.number(for: name).map { VifID($0) } }
     mutating func nextHop(_ identity: NextHopIdentity) -> NextHopID? { nextHops.number(for: identity).map { NextHopID($0) } }
@@ -125,6 +129,7 @@ struct IdentifierAllocator: Sendable {
         policies.forgetReserved()
         addressGroups.forgetReserved()
         natRules.forgetReserved()
+        mirrors.forgetReserved()
         var identities: [UInt32: NextHopIdentity] = [:]
         // In number order, so that of two claims to one name the lower number wins, every time.
         for case .nextHop(let x)? in objects.map(\.object).sorted(by: Self.numberOrder) {
@@ -145,7 +150,13 @@ struct IdentifierAllocator: Sendable {
             case .policy(let x): if x.cookie == agentCookie { policies.recover(x.id, for: x.name) } else { policies.reserve(x.id) }
             case .addressGroup(let x): if x.cookie == agentCookie { addressGroups.recover(x.id, for: x.name) } else { addressGroups.reserve(x.id) }
             case .natRule(let x): if x.cookie == agentCookie { natRules.recover(x.id, for: x.name) } else { natRules.reserve(x.id) }
-            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .flowAgeing, .forwardingClass, .qosMap, .mirror, nil: break
+            case .mirror(let x):
+                if x.cookie == agentCookie, let mirror = NetworkPolicy.Mirror(x, identities) {
+                    mirrors.recover(x.id, for: mirror)
+                } else {
+                    mirrors.reserve(x.id)
+                }
+            case .port, .nextHop, .route, .bridgeEntry, .vni, .flow, .flowAgeing, .forwardingClass, .qosMap, nil: break
             }
         }
     }
@@ -163,6 +174,7 @@ struct IdentifierAllocator: Sendable {
         policies.beginRound()
         addressGroups.beginRound()
         natRules.beginRound()
+        mirrors.beginRound()
     }
     mutating func endRound(held: (TableKey) -> Bool) {
         vrfs.endRound { held(.vrf(VRFID($0))) }
@@ -171,6 +183,7 @@ struct IdentifierAllocator: Sendable {
         labels.endRound { held(.label(Label($0))) }
         policies.endRound { held(.policy(PolicyID($0))) }
         natRules.endRound { held(.natRule(NATRuleID($0))) }
+        mirrors.endRound { held(.mirror($0)) }
         addressGroups.endRound { held(.addressGroup(AddressGroupID($0))) }
     }
 }

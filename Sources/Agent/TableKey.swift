@@ -16,6 +16,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
     case natRule(NATRuleID)
     /// Protocol and port.
     case flowAgeing(UInt8, UInt16)
+    case mirror(UInt32)
 
     /// The order in which objects are made: each kind refers only to kinds of a lower rank. They are deleted in the reverse order.
     var rank: Int {
@@ -32,6 +33,8 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case .bridge: 9
         case .natRule: 10
         case .flowAgeing: 11
+        // A policy may name one before it is there.
+        case .mirror: 12
         }
     }
 
@@ -50,6 +53,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case .bridge(let vrf, let mac): "bridge \(vrf) \(mac)"
         case .natRule(let id): "nat rule \(id)"
         case .flowAgeing(let proto, let port): "flow ageing \(proto)/\(port)"
+        case .mirror(let id): "mirror \(id)"
         }
     }
 
@@ -67,6 +71,7 @@ public enum TableKey: Hashable, Sendable, CustomStringConvertible {
         case (.bridge(let v, let x), .bridge(let w, let y)): v != w ? v < w : x < y
         case (.natRule(let x), .natRule(let y)): x < y
         case (.flowAgeing(let p, let x), .flowAgeing(let q, let y)): (p, x) < (q, y)
+        case (.mirror(let x), .mirror(let y)): x < y
         default: a.rank < b.rank
         }
     }
@@ -94,7 +99,8 @@ extension TableKey {
         case .addressGroup(let group): self = .addressGroup(AddressGroupID(group.id))
         case .natRule(let rule): self = .natRule(NATRuleID(rule.id))
         case .flowAgeing(let ageing): self = .flowAgeing(UInt8(clamping: ageing.protocol), UInt16(clamping: ageing.port))
-        case .flow, .forwardingClass, .qosMap, .mirror, nil: return nil
+        case .mirror(let mirror): self = .mirror(mirror.id)
+        case .flow, .forwardingClass, .qosMap, nil: return nil
         }
     }
 
@@ -115,6 +121,7 @@ extension TableKey {
         case .flowAgeing(let proto, let port):
             key.flowAgeing.protocol = UInt32(proto)
             key.flowAgeing.port = UInt32(port)
+        case .mirror(let id): key.mirror = id
         }
         return key
     }

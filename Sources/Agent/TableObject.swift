@@ -52,7 +52,13 @@ extension Dataplane_V1_Object {
                     $0.id = x.id; $0.kind = x.kind; $0.cookie = x.cookie
                 }
             }
-        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .mirror, .policy, .addressGroup, .natRule, .flowAgeing,
+        case .mirror(let x):
+            .with {
+                $0.mirror = .with {
+                    $0.id = x.id; $0.sources = x.sources; $0.destination = x.destination; $0.snapLength = x.snapLength; $0.cookie = x.cookie
+                }
+            }
+        case .label, .vni, .route, .bridgeEntry, .flow, .forwardingClass, .qosMap, .policy, .addressGroup, .natRule, .flowAgeing,
             nil:
             self
         }
@@ -107,7 +113,15 @@ extension Dataplane_V1_Object {
             case .source(let y): return [vrf(y.vrf), vrf(y.outsideVrf)]
             case nil: return []
             }
-        case .port, .vrf, .flow, .forwardingClass, .qosMap, .mirror, .addressGroup, .flowAgeing, nil: return []
+        case .mirror(let x):
+            let sources = x.sources.map { vif($0.vif) }
+            switch x.destination {
+            case .vxlan(let y): return sources + [nextHop(y.nextHop)]
+            case .erspan(let y): return sources + [nextHop(y.nextHop)]
+            case .vif(let id): return sources + [vif(id)]
+            case .file, nil: return sources
+            }
+        case .port, .vrf, .flow, .forwardingClass, .qosMap, .addressGroup, .flowAgeing, nil: return []
         }
     }
 }

@@ -35,7 +35,9 @@ extension ConfigModel {
         return NetworkPeers(
             metadata: ObjectMetadata(name: network.name),
             networks: named.sorted().compactMap(virtualNetwork).map {
-                .init(name: $0.name, prefixes: $0.subnets.map(\.prefix), isConnected: connected.contains($0.name))
+                .init(
+                    name: $0.name, prefixes: $0.subnets.map(\.prefix), isConnected: connected.contains($0.name),
+                    policies: network.policies.filter(Set($0.policies).contains))
             })
     }
 

@@ -26,8 +26,9 @@ public struct ConfigModel: Sendable {
     private var portsByGroup: [String: Set<String>] = [:]
     /// By group: the groups whose rules name it.
     private var groupsByPeer: [String: Set<String>] = [:]
-    /// By NetworkPolicy: the networks that have it.
+    /// By NetworkPolicy: the networks that have it. By network: the NetworkPolicies whose rules name it.
     private var networksByPolicy: [String: Set<String>] = [:]
+    private var policiesByNetwork: [String: Set<String>] = [:]
     private var portsByNamespace: [String: Set<String>] = [:]
     private var policiesByNamespace: [String: Set<String>] = [:]
     var nat = NATIndex()
@@ -154,8 +155,24 @@ extension ConfigModel {
         }
     }
 
-    public mutating func delete(_ key: ObjectKey) throws(DeleteError) -> Change {
-        guard let object = objects[key] else { throw .notFound(key) }
+    public mutating func delete(_ key: ObjectKey) throws(DeleteError) -> Change { try delete([key])[0] }
+
+    /// All of these objects, or none: what names only each other can go together.
+    public mutating func delete(_ keys: [ObjectKey]) throws(DeleteError) -> [Change] {
+        var next = self
+        var changes: [Change] = []
+        for key in keys {
+            guard let object = next.objects[key] else { throw .notFound(key) }
+            next.remove(object)
+            changes.append(Change(key: key, action: .deleted, old: object, new: nil))
+        }
+        for key in keys { if let reason = next.need(of: key) { throw reason } }
+        self = next
+        return changes
+    }
+
+    /// Why an object that is not there any more is needed.
+    private func need(of key: ObjectKey) -> DeleteError? {
         let users =
             switch key.kind {
             case .virtualNetwork: portsByNetwork[key.name] ?? []
@@ -165,12 +182,11 @@ extension ConfigModel {
                 .service, .router, .linkLocalService:
                 Set<String>()
             }
-        guard users.isEmpty else { throw .inUse(key, by: users.sorted()) }
-        if key.kind == .securityGroup, let user = (groupsByPeer[key.name] ?? []).subtracting([key.name]).min() { throw .named(key, by: user) }
-        if key.kind == .networkPolicy, let networks = networksByPolicy[key.name] { throw .attached(key, to: networks.sorted()) }
-        if let user = nat.user(of: key) { throw .needed(key, by: user) }
-        remove(object)
-        return Change(key: key, action: .deleted, old: object, new: nil)
+        if !users.isEmpty { return .inUse(key, by: users.sorted()) }
+        if key.kind == .securityGroup, let user = groupsByPeer[key.name]?.min() { return .named(key, by: user) }
+        if key.kind == .networkPolicy, let networks = networksByPolicy[key.name] { return .attached(key, to: networks.sorted()) }
+        if key.kind == .virtualNetwork, let user = policiesByNetwork[key.name]?.min() { return .needed(key, by: ObjectKey(.networkPolicy, user)) }
+        return nat.user(of: key).map { .needed(key, by: $0) }
     }
 
     /// Stores the object, checked later. A network without a VNI keeps the one it has.
@@ -224,8 +240,8 @@ extension ConfigModel {
         case .computeNode(let node): update(&nodeAddresses, node.address, node.name)
         case .securityGroup(let group): for peer in group.peers { update(&groupsByPeer, peer, group.name) }
         case .kubernetesPolicy(let policy): update(&policiesByNamespace, policy.namespace, policy.name)
-        case .securityGroupMembers, .networkPolicy, .networkPeers, .namespace, .firewallPolicy, .floatingIP, .service, .router, .linkLocalService:
-            break
+        case .networkPolicy(let policy): for network in policy.networks { update(&policiesByNetwork, network, policy.name) }
+        case .securityGroupMembers, .networkPeers, .namespace, .firewallPolicy, .floatingIP, .service, .router, .linkLocalService: break
         case .port(let port):
             update(&portsByNode, port.node, port.name)
             update(&portsByNetwork, port.network, port.name)

@@ -67,12 +67,15 @@ public final class ConfigStore {
         case store(StoreError)
     }
 
-    public func delete(_ key: ObjectKey) throws(DeleteError) -> ConfigModel.Change {
+    public func delete(_ key: ObjectKey) throws(DeleteError) -> ConfigModel.Change { try delete([key])[0] }
+
+    /// All of them, or none.
+    public func delete(_ keys: [ObjectKey]) throws(DeleteError) -> [ConfigModel.Change] {
         var next = model
-        let change: ConfigModel.Change
-        do { change = try next.delete(key) } catch { throw .refused(error) }
-        do { try write([change], next) } catch { throw .store(error) }
-        return change
+        let changes: [ConfigModel.Change]
+        do { changes = try next.delete(keys) } catch { throw .refused(error) }
+        do { try write(changes, next) } catch { throw .store(error) }
+        return changes
     }
 
     // MARK: - Disk

@@ -85,16 +85,17 @@ public actor ControlPlane {
         return changes
     }
 
-    public func delete(_ key: ObjectKey) throws {
-        let change: ConfigModel.Change
-        do { change = try store.delete(key) } catch {
+    /// All of them, or none.
+    public func delete(_ keys: [ObjectKey]) throws {
+        let changes: [ConfigModel.Change]
+        do { changes = try store.delete(keys) } catch {
             switch error {
             case .refused(let error): throw error;
             case .store(let error): throw error
             }
         }
-        distribute([change])
-        logger.info("deleted", metadata: ["object": "\(key)"])
+        distribute(changes)
+        for key in keys { logger.info("deleted", metadata: ["object": "\(key)"]) }
     }
 
     public func object(_ key: ObjectKey) -> ConfigObject? { store.model.object(key) }

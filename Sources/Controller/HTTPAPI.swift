@@ -12,6 +12,7 @@ import StrictYAML
 ///     GET    /v1/objects?kind=Port         objects, in the shape of their YAML
 ///     GET    /v1/objects/{kind}/{name}
 ///     DELETE /v1/objects/{kind}/{name}
+///     POST   /v1/delete                   a JSON list of {kind, name}: all of them, or none
 ///     GET    /v1/status
 ///     GET    /v1/routes?vrf=blue
 ///
@@ -66,10 +67,28 @@ public enum HTTPAPI {
         router.delete("/v1/objects/{kind}/{name}") { _, context in
             try await answer(logger) {
                 let key = try key(context)
-                try await control.delete(key)
+                try await control.delete([key])
                 return .map([
                     .init("kind", .string(key.kind.rawValue)), .init("name", .string(key.name)),
                     .init("action", .string(ConfigModel.Action.deleted.rawValue)),
+                ])
+            }
+        }
+        router.post("/v1/delete") { request, _ in
+            try await answer(logger) {
+                let (text, source) = try await body(request)
+                let keys = try keys(ConfigNode.document(text: text, source: source))
+                try await control.delete(keys)
+                return .map([
+                    .init(
+                        "results",
+                        .list(
+                            keys.map {
+                                .map([
+                                    .init("kind", .string($0.kind.rawValue)), .init("name", .string($0.name)),
+                                    .init("action", .string(ConfigModel.Action.deleted.rawValue)),
+                                ])
+                            }))
                 ])
             }
         }
@@ -116,6 +135,17 @@ public enum HTTPAPI {
             return text.removingPercentEncoding ?? text
         }
         return ObjectKey(try kind(part("kind")), part("name"))
+    }
+
+    /// `[{"kind": "Port", "name": "a"}, …]`, each once.
+    private static func keys(_ node: ConfigNode) throws -> [ObjectKey] {
+        var keys: [ObjectKey] = []
+        for item in try node.list() {
+            let fields = try item.mapping(keys: ["kind", "name"])
+            let key = ObjectKey(try kind(fields.required("kind").string()), try fields.required("name").string())
+            if !keys.contains(key) { keys.append(key) }
+        }
+        return keys
     }
 
     // MARK: - Replies

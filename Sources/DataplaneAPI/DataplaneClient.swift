@@ -161,6 +161,17 @@ public final class DataplaneClient: Sendable {
         }
     }
 
+    /// What rules that log decide, batch by batch; with `follow`, until the task is cancelled or `handler` throws.
+    public func policyLog(
+        follow: Bool = false, handler: @escaping @Sendable ([Dataplane_V1_LoggedDecision]) async throws -> Void
+    ) async throws(DataplaneError) {
+        try await call { stub in
+            try await stub.policyLog(Dataplane_V1_PolicyLogRequest.with { $0.follow = follow }, options: Self.options) { response in
+                for try await batch in response.messages { try await handler(batch.decisions) }
+            }
+        }
+    }
+
     public func clearDropLog() async throws(DataplaneError) {
         _ = try await call { try await $0.clearCounters(Dataplane_V1_ClearCountersRequest.with { $0.dropLog = true }) }
     }

@@ -23,6 +23,20 @@ public struct NetworkPolicy: Hashable, Sendable {
         }
     }
 
+    /// Where copies of packets go: an analyser on the fabric. Frames as the workloads send them, in VXLAN with this VNI, or in ERSPAN type II over GRE with this session.
+    public struct Mirror: Hashable, Sendable {
+        public enum Format: Hashable, Sendable {
+            case vxlan(VNI)
+            case erspan(session: UInt32)
+        }
+        public var analyser: IPv4Address
+        public var format: Format
+        public init(analyser: IPv4Address, _ format: Format) {
+            self.analyser = analyser
+            self.format = format
+        }
+    }
+
     public struct Rule: Hashable, Sendable {
         public var action: Action
         public var direction: Direction
@@ -36,6 +50,10 @@ public struct NetworkPolicy: Hashable, Sendable {
         /// Of ICMP and ICMPv6; nil: all.
         public var icmpType: UInt8?
         public var icmpCode: UInt8?
+        /// Of what the rule passes, both directions, the packets are copied there.
+        public var mirror: Mirror?
+        /// Each connection that the rule decides is told in the agent's log.
+        public var log = false
         public init(
             _ action: Action = .pass, direction: Direction = .both, proto: UInt8? = nil, source: End = .any, destination: End = .any,
             sourcePorts: [ClosedRange<UInt16>] = [], ports: [ClosedRange<UInt16>] = [], icmpType: UInt8? = nil, icmpCode: UInt8? = nil
@@ -98,7 +116,7 @@ public struct NetworkPolicy: Hashable, Sendable {
 extension NetworkPolicy.Rule {
     init(_ node: ConfigNode) throws(ConfigError) {
         let fields = try node.mapping(
-            keys: ["action", "direction", "protocol", "source", "sourcePorts", "destination", "ports", "icmpType", "icmpCode"])
+            keys: ["action", "direction", "protocol", "source", "sourcePorts", "destination", "ports", "icmpType", "icmpCode", "mirror", "log"])
         self.init(
             try fields.required("action").choice(NetworkPolicy.Action.self),
             direction: try fields["direction"]?.choice(NetworkPolicy.Direction.self) ?? .both, proto: try fields["protocol"]?.ipProtocol(),
@@ -114,6 +132,10 @@ extension NetworkPolicy.Rule {
             if let given = fields[key], proto != 1, proto != 58 { throw given.error("is of icmp and icmpv6: give the protocol") }
         }
         if icmpType == nil, let code = fields["icmpCode"] { throw code.error("a code needs a type: give icmpType") }
+        log = try fields["log"]?.boolean() ?? false
+        guard let given = fields["mirror"] else { return }
+        guard action == .pass else { throw given.error("only what passes is mirrored; give the rule the action pass") }
+        mirror = try NetworkPolicy.Mirror(given)
     }
 
     var value: ConfigValue {
@@ -127,7 +149,32 @@ extension NetworkPolicy.Rule {
         if !ports.isEmpty { fields.append(.init("ports", ConfigValue(ports: ports))) }
         if let icmpType { fields.append(.init("icmpType", .integer(Int(icmpType)))) }
         if let icmpCode { fields.append(.init("icmpCode", .integer(Int(icmpCode)))) }
+        if let mirror { fields.append(.init("mirror", mirror.value)) }
+        if log { fields.append(.init("log", .boolean(true))) }
         return .map(fields)
+    }
+}
+
+extension NetworkPolicy.Mirror {
+    init(_ node: ConfigNode) throws(ConfigError) {
+        let fields = try node.mapping(keys: ["analyser", "vni", "session"])
+        let given = try fields.required("analyser")
+        guard case .v4(let address) = try given.address() else { throw given.error("an analyser has an IPv4 address: tunnels are over IPv4") }
+        guard address != .any, !address.isMulticast, address.rawValue != .max else { throw given.error("\(address) is no address of a host") }
+        let (key, details) = try fields.one(of: ["vni", "session"])
+        self.init(
+            analyser: address,
+            key == "vni"
+                ? .vxlan(VNI(UInt32(try details.integer(in: 1...Int(VNI.maximum)) as Int))) : .erspan(session: try details.integer(in: 0...1023)))
+    }
+
+    var value: ConfigValue {
+        let format: ConfigValue.Field =
+            switch format {
+            case .vxlan(let vni): .init("vni", .integer(Int(vni.rawValue)))
+            case .erspan(let session): .init("session", .integer(Int(session)))
+            }
+        return .map([.init("analyser", .string(analyser.description)), format])
     }
 }
 
@@ -155,10 +202,13 @@ public struct NetworkPeers: Hashable, Sendable {
         public var prefixes: [IPPrefix]
         /// They know each other's routes.
         public var isConnected: Bool
-        public init(name: String, prefixes: [IPPrefix], isConnected: Bool) {
+        /// Those of the network's policies that it has, too.
+        public var policies: [String]
+        public init(name: String, prefixes: [IPPrefix], isConnected: Bool, policies: [String] = []) {
             self.name = name
             self.prefixes = prefixes
             self.isConnected = isConnected
+            self.policies = policies
         }
     }
     /// The name is the network's whose peers they are.
@@ -175,11 +225,13 @@ public struct NetworkPeers: Hashable, Sendable {
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
         var networks: [Network] = []
         for item in try node.mapping(keys: ["networks"])["networks"]?.list() ?? [] {
-            let fields = try item.mapping(keys: ["name", "prefixes", "connected"])
+            let fields = try item.mapping(keys: ["name", "prefixes", "connected", "policies"])
+            var policies: [String] = []
+            for policy in try fields["policies"]?.list() ?? [] { policies.append(try policy.objectName(.networkPolicy)) }
             networks.append(
                 Network(
                     name: try fields.required("name").objectName(.virtualNetwork), prefixes: try fields["prefixes"]?.prefixes() ?? [],
-                    isConnected: try fields["connected"]?.boolean() ?? false))
+                    isConnected: try fields["connected"]?.boolean() ?? false, policies: policies))
         }
         self.init(metadata: metadata, networks: networks)
     }
@@ -192,7 +244,7 @@ public struct NetworkPeers: Hashable, Sendable {
                     networks.map {
                         .map([
                             .init("name", .string($0.name)), .init("prefixes", .list($0.prefixes.map { .string($0.description) })),
-                            .init("connected", .boolean($0.isConnected)),
+                            .init("connected", .boolean($0.isConnected)), .init("policies", .list($0.policies.map { .string($0) })),
                         ])
                     }))
         ])

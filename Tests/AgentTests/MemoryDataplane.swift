@@ -55,7 +55,7 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
                 response.objects = state.objects.sorted { $0.key < $1.key }.filter { key, _ in
                     switch (request.table, key) {
                     case (.port, .port), (.vrf, .vrf), (.vif, .vif), (.nextHop, .nextHop), (.label, .label), (.vni, .vni),
-                        (.flowAgeing, .flowAgeing), (.policy, .policy), (.addressGroup, .addressGroup), (.natRule, .natRule):
+                        (.flowAgeing, .flowAgeing), (.policy, .policy), (.addressGroup, .addressGroup), (.natRule, .natRule), (.mirror, .mirror):
                         true
                     case (.route, .route(let vrf, _)), (.bridge, .bridge(let vrf, _)): !request.hasVrf || request.vrf == vrf.rawValue
                     default: false
@@ -72,6 +72,7 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
                         object.port.effectiveMtu = 1500
                     }
                     if case .nextHop = key { object.nextHop.references = 1 }
+                    if case .mirror = key { object.mirror.copies = 7 }
                     return object
                 }
             }
@@ -110,6 +111,13 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
                     }
                 })
         }
+    }
+
+    func policyLog(
+        request: Dataplane_V1_PolicyLogRequest, response: RPCWriter<Dataplane_V1_PolicyLogBatch>, context: ServerContext
+    ) async throws {
+        // The agent follows it for as long as it is connected.
+        while request.follow { try await Task.sleep(for: .milliseconds(100)) }
     }
 
     /// What no agent asks for.

@@ -81,6 +81,106 @@ import Testing
             ])
     }
 
+    static let mirror = NetworkPolicy.Mirror(analyser: Fixture.peer, .vxlan(VNI(77)))
+    static func mirrored(_ rule: NetworkPolicy.Rule, _ other: NetworkPolicy.Mirror? = nil) -> NetworkPolicy.Rule {
+        var rule = rule
+        rule.mirror = other ?? mirror
+        rule.log = true
+        return rule
+    }
+    /// Of the rules for the policy: remote, mirror, whether it logs.
+    static func copies(_ state: DesiredState, _ interface: String, ingress: Bool) throws -> [String] {
+        let vif = try #require(state.objects.values.first { if case .vif(let vif)? = $0.object { vif.name == interface } else { false } }).vif
+        let policy = try #require(state.objects[.policy(PolicyID((ingress ? vif.ingressPolicies : vif.egressPolicies)[0]))]).policy
+        return policy.rules.filter { $0.name.hasPrefix("p/") }.map { rule in
+            let prefixes = rule.remote.prefixes.prefixes.map { "\(IPAddress(bytes: $0.address)!)/\($0.length)" }
+            return "\(prefixes.isEmpty ? "any" : prefixes.joined(separator: ",")) \(rule.mirror) \(rule.log)"
+        }
+    }
+
+    /// A connection is copied where it begins; one that begins elsewhere is copied where it ends.
+    @Test func mirrorsAndLogs() throws {
+        let both = Self.mirrored(.init(direction: .forward, source: .network("blue"), destination: .network("red")))
+        var inputs = Self.inputs([both])
+        inputs.networkPeers["red"]?.networks[0].policies = ["p"]
+        let state = Self.desired(inputs)
+        #expect(try Self.copies(state, "tap-blue-a", ingress: false) == ["10.2.0.0/24 1 true"])
+        #expect(try Self.copies(state, "tap-red-a", ingress: true) == ["10.1.0.0/24,fd00:1::/64 0 true"])
+        let mirror = try #require(state.objects[.mirror(1)]).mirror
+        #expect(mirror.vxlan.vni == 77 && mirror.sources.isEmpty && mirror.cookie == agentCookie)
+        guard case .tunnel(let tunnel)? = state.objects.nextHop(mirror.vxlan.nextHop) else {
+            Issue.record("no tunnel")
+            return
+        }
+        #expect(tunnel.destinationAddress == .v4(Fixture.peer) && tunnel.encapsulation == .vxlan)
+        // Blue does not have the policy: nobody copies there.
+        inputs.networkPeers["red"]?.networks[0].policies = []
+        #expect(try Self.copies(Self.desired(inputs), "tap-red-a", ingress: true) == ["10.1.0.0/24,fd00:1::/64 1 true"])
+        // From anywhere: from ports with the policy it is copied there, from others here.
+        inputs.networkPolicies["p"]?.rules = [Self.mirrored(.init(direction: .forward, source: .any, destination: .network("red")))]
+        inputs.networkPeers["red"]?.networks[0].policies = ["p"]
+        #expect(
+            try Self.copies(Self.desired(inputs), "tap-red-a", ingress: true) == ["10.2.0.0/24,10.1.0.0/24,fd00:1::/64 0 true", "any 1 true"])
+        inputs.networkPolicies["p"]?.rules = [
+            Self.mirrored(
+                .init(direction: .forward, source: .prefixes([IPPrefix("10.1.0.64/26")!, IPPrefix("192.0.2.0/24")!]), destination: .network("red")))
+        ]
+        #expect(
+            try Self.copies(Self.desired(inputs), "tap-red-a", ingress: true) == ["10.1.0.64/26 0 true", "10.1.0.64/26,192.0.2.0/24 1 true"])
+    }
+
+    /// An analyser that has not been found yet: the rule holds, and the agent looks for it. Two rules to one analyser are one mirror.
+    @Test func analysers() throws {
+        let rule = NetworkPolicy.Rule(source: .network("blue"), destination: .network("red"))
+        let away = NetworkPolicy.Mirror(analyser: IPv4Address(10, 0, 0, 99), .erspan(session: 5))
+        var inputs = Self.inputs([Self.mirrored(rule), Self.mirrored(rule), Self.mirrored(rule, away)])
+        let state = Self.desired(inputs)
+        #expect(try Self.copies(state, "tap-blue-a", ingress: false) == ["10.2.0.0/24 1 true", "10.2.0.0/24 1 true", "10.2.0.0/24 2 true"])
+        #expect(state.objects[.mirror(1)] != nil && state.objects[.mirror(2)] == nil && state.endpoints.contains(IPv4Address(10, 0, 0, 99)))
+        inputs.resolve = { _ in Fixture.peerMAC }
+        var allocator = IdentifierAllocator()
+        let found = DesiredState(inputs, allocator: &allocator)
+        #expect(found.objects[.mirror(2)]?.mirror.erspan.session == 5)
+        // A restarted agent wants what is there.
+        var actual = Array(found.objects.values)
+        for index in actual.indices { if case .mirror? = actual[index].object { actual[index].mirror.copies = 9 } }
+        var second = IdentifierAllocator()
+        second.recover(from: actual.map(\.withoutOutput))
+        let again = DesiredState(inputs, allocator: &second)
+        #expect(Difference.operations(desired: again.objects, actual: found.objects, sweeps: true).isEmpty)
+        // The node itself is no analyser.
+        inputs.networkPolicies["p"]?.rules = [Self.mirrored(rule, .init(analyser: Fixture.configuration.fabric.address, .vxlan(VNI(7))))]
+        #expect(!Self.desired(inputs).objects.keys.contains { if case .mirror = $0 { true } else { false } })
+    }
+
+    /// A hundred a second are written; how many were not is said with the next one.
+    @Test func theLogIsLimited() {
+        var gate = PolicyLogGate()
+        let open = (0..<150).filter { _ in gate.open(now: .zero).isOpen }.count
+        #expect(open == 100)
+        let next = gate.open(now: .milliseconds(15))
+        #expect(next.isOpen && next.suppressed == 50)
+        #expect(gate.open(now: .milliseconds(15)).isOpen == false)
+        #expect(gate.open(now: .milliseconds(30)) == (true, 1))
+    }
+
+    @Test func flowsInTheLog() {
+        var decision = Dataplane_V1_LoggedDecision()
+        decision.protocol = 6
+        decision.source = IPAddress("10.1.0.11")!.octets
+        decision.destination = IPAddress("10.2.0.11")!.octets
+        (decision.sourcePort, decision.destinationPort) = (4321, 80)
+        #expect(decision.flowText == "tcp 10.1.0.11:4321 > 10.2.0.11:80")
+        decision.source = IPAddress("fd00:1::11")!.octets
+        decision.destination = IPAddress("fd00:2::11")!.octets
+        #expect(decision.flowText == "tcp [fd00:1::11]:4321 > [fd00:2::11]:80")
+        decision.protocol = 58
+        decision.icmpType = 128
+        #expect(decision.flowText == "icmpv6 fd00:1::11 > fd00:2::11 128/0")
+        decision.protocol = 47
+        #expect(decision.flowText == "47 fd00:1::11 > fd00:2::11")
+    }
+
     @Test func routesOfConnectedNetworks() throws {
         let rule = NetworkPolicy.Rule(source: .network("blue"), destination: .network("red"))
         let state = Self.desired(Self.inputs([rule]))

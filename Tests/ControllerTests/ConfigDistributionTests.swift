@@ -120,6 +120,12 @@ import Testing
             distribution.update([change], model: model).map { names($0.updates) }
                 == [["-Port/web1", "-SecurityGroup/web", "-SecurityGroupMembers/clients"], ["-Port/web1"]])
         _ = try model.delete(ObjectKey(.securityGroup, "web"))
+        // Groups that name each other go together.
+        try model.apply(
+            "kind: SecurityGroup\nmetadata: {name: a}\nspec: {ingress: [{from: {group: b}}]}\n---\nkind: SecurityGroup\nmetadata: {name: b}\nspec: {ingress: [{from: {group: a}}]}\n"
+        )
+        #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.securityGroup, "a")) }
+        #expect(try model.delete([ObjectKey(.securityGroup, "a"), ObjectKey(.securityGroup, "b")]).count == 2)
         let written = "kind: SecurityGroupMembers\nmetadata: {name: clients}\nspec: {networks: []}\n"
         #expect(throws: ConfigError.self) { try model.apply(written) }
     }

@@ -46,6 +46,17 @@ import Testing
             #expect(try await controller.json("DELETE", "/v1/objects/VirtualNetwork/blue").status == 409)
             #expect(try await controller.json("DELETE", "/v1/objects/Port/blue%31").status == 200)
             #expect(try await controller.json("DELETE", "/v1/objects/Port/blue1").status == 404)
+            // All or none: blue has a port that stays.
+            let both = #"[{"kind":"VirtualNetwork","name":"grey"},{"kind":"VirtualNetwork","name":"blue"}]"#
+            _ = try await controller.json(
+                "POST", "/v1/apply", body: "kind: VirtualNetwork\nmetadata: {name: grey}\nspec: {subnets: [{prefix: 10.9.0.0/24}]}\n")
+            #expect(try await controller.json("POST", "/v1/delete", body: both).status == 409)
+            #expect(try await controller.json("GET", "/v1/objects/VirtualNetwork/grey").status == 200)
+            reply = try await controller.json("POST", "/v1/delete", body: #"[{"kind":"VirtualNetwork","name":"grey"}]"#)
+            #expect(reply.status == 200 && reply.value["results"]?[0]?["action"] == .string("deleted"))
+            #expect(try await controller.json("GET", "/v1/objects/VirtualNetwork/grey").status == 404)
+            #expect(try await controller.json("POST", "/v1/delete", body: #"[{"kind":"Prt","name":"x"}]"#).status == 404)
+            #expect(try await controller.json("POST", "/v1/delete", body: #"[{"name":"x"}]"#).status == 422)
             reply = try await controller.json("GET", "/v1/objects/Prt/blue1")
             #expect(
                 reply.status == 404

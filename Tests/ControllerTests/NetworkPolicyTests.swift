@@ -27,6 +27,7 @@ import Testing
                 == [.init(name: "red", prefixes: [IPPrefix("10.2.0.0/24")!], isConnected: false)])
         try model.apply(Self.network("red", "10.2.0.0/24", "join"))
         #expect(connections(model, "blue") == ["red"] && connections(model, "red") == ["blue"])
+        #expect(model.virtualNetwork("blue").flatMap(model.peers)?.networks.map(\.policies) == [["join"]])
         // Any network that agrees; one without policies does not.
         try model.apply(Self.policy("open", "{action: pass}") + "---\n" + Self.network("red", "10.2.0.0/24", "open"))
         #expect(connections(model, "blue") == ["red"] && connections(model, "red") == ["blue"])
@@ -65,6 +66,21 @@ import Testing
         #expect(refusal(third.replacing("10.1.0.128/25", with: "10.3.0.0/25")) == nil)
         let error = #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.networkPolicy, "join")) }
         #expect("\(error!)" == "NetworkPolicy/join is a policy of VirtualNetwork blue, red; take it out of spec.policies first")
+        // A network that rules name stays, though it has no ports and no policy: else the rules would be about nobody, and nobody would notice.
+        try model.apply(Self.network("yellow", "10.4.0.0/24", "") + "---\n" + Self.policy("named", "{action: deny, source: {network: yellow}}"))
+        let named = #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.virtualNetwork, "yellow")) }
+        #expect("\(named!)" == "VirtualNetwork/yellow is named by NetworkPolicy/named; change or delete that first")
+        #expect(model.virtualNetwork("yellow") != nil)
+        // Both together may go, in any order; not with something that somebody else needs.
+        var copy = model
+        #expect(throws: ConfigModel.DeleteError.self) {
+            try copy.delete([ObjectKey(.virtualNetwork, "yellow"), ObjectKey(.networkPolicy, "named"), ObjectKey(.networkPolicy, "join")])
+        }
+        #expect(copy.objects == model.objects)
+        #expect(try copy.delete([ObjectKey(.virtualNetwork, "yellow"), ObjectKey(.networkPolicy, "named")]).count == 2)
+        #expect(copy.virtualNetwork("yellow") == nil && copy.networkPolicy("named") == nil)
+        try model.apply(Self.policy("named", "{action: deny}"))
+        #expect(try model.delete(ObjectKey(.virtualNetwork, "yellow")).action == .deleted)
         #expect(refusal("kind: NetworkPeers\nmetadata: {name: blue}\nspec: {networks: []}\n")?.contains("made by the controller") == true)
     }
 

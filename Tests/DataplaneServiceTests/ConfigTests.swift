@@ -115,8 +115,8 @@ import Testing
                     - {action: deny, remote: {prefixes: [10.0.0.0/8]}, local: {prefixes: [10.1.0.10]}, protocol: 6, sourcePorts: [1-1023]}
                     - {protocol: icmp, icmpType: 3, icmpCode: 4}
                     - {protocol: icmpv6, icmpType: 128}
-                    - {protocol: 47}
-                    - {action: deny}
+                    - {protocol: 47, mirror: 9, log: true}
+                    - {action: deny, log: true}
                 - {id: 2, name: none, origin: firewall}
               natRules:
                 - {id: 1, name: in, destination: {vrf: 2, address: 10.2.0.101, backends: [{address: 10.1.0.10, vrf: 1}]}, cookie: 3}
@@ -178,6 +178,10 @@ import Testing
         (
             "objects: {natRules: [{id: 1, name: a, destination: {vrf: 1, address: 10.0.0.1, protocol: tcp}}]}",
             "f:1:90: objects.natRules[0].destination.protocol: a protocol goes with one port: give ports, one number"
+        ),
+        (
+            "objects: {policies: [{id: 1, name: a, rules: [{mirror: 256}]}]}",
+            "f:1:56: objects.policies[0].rules[0].mirror: expected a number from 1 to 255, found '256'"
         ),
         ("objects: {natRules: [{id: 1, name: a}]}", "f:1:22: objects.natRules[0]: give one of destination, source"),
         (

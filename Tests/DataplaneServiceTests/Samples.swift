@@ -67,7 +67,7 @@ let sampleObjects: [RouterObject] = [
                     action: .deny, remote: .prefixes([prefix("10.0.0.0/8")]), local: .prefixes([prefix("10.1.0.10/32")]),
                     service: .ports(proto: 6, destination: [], source: [1...1023])),
                 PolicyRule(service: .icmp(proto: 1, type: 3, code: 4)), PolicyRule(service: .icmp(proto: 58, type: 128, code: nil)),
-                PolicyRule(service: .proto(47)), PolicyRule(action: .deny),
+                PolicyRule(service: .proto(47), mirror: 9, logs: true), PolicyRule(action: .deny, logs: true),
             ], defaultAction: .pass, cookie: 12)),
     .policy(PolicySpec(id: PolicyID(2), name: "none", origin: .firewall)),
     .vif(

@@ -104,5 +104,66 @@ extension EndToEnd {
             try eventually("all are silent") { talk.isSilent(1) && talk.isSilent(3) }
             try lab.expectSoundDataplane()
         }
+
+        /// An analyser on the fabric (where the controller is) gets what a rule passes, each packet once, across the fabric and within a node; the agents' logs say which rule decided
+        /// which connection.
+        @Test func aRuleMirrorsAndTells() throws {
+            try routes()
+            defer { try? reset() }
+            let servers = try [("blue1", 11), ("blue3", 13)].map {
+                try lab.echoServer(in: $0.0, ["10.1.0.\($0.1)", "fd00:1::\($0.1)"], [8080, 8081])
+            }
+            defer { for process in servers { process.end() } }
+            try lab.shell(
+                """
+                ip -n $LAB-controller link add analyser mtu 9000 type vxlan id 7000 local 10.0.0.1 dstport 4789 nolearning dev eth0
+                ip -n $LAB-controller link set analyser up
+                """)
+            defer { _ = try? lab.shell("ip -n $LAB-controller link delete analyser") }
+            let scratch = try TemporaryDirectory(), file = "\(scratch.path)/copies.pcap"
+            let watcher = try lab.start(in: "controller", ["tcpdump", "-i", "analyser", "-U", "-s", "0", "-w", file])
+            defer { watcher.end(SIGINT) }
+            try eventually("tcpdump") { watcher.errors.contains("listening") }
+            try configure(
+                """
+                {action: pass, protocol: tcp, ports: [8080], \(Self.ends), mirror: {analyser: 10.0.0.1, vni: 7000}, log: true},
+                {action: deny, protocol: tcp, ports: [8081], \(Self.ends), log: true}, {action: pass, protocol: udp, \(Self.ends)}
+                """)
+            // Packets until the analyser is found on the fabric are not copied.
+            for node in ["node1", "node2"] {
+                try eventually("\(node) has the mirror") { try lab.vrctl(node, "mirror", "--dump").output.contains("7000") }
+            }
+            try eventually("red1 reaches blue3") { try lab.answers("red1", "udp", "10.1.0.13", 8080) }
+            #expect(try lab.answers("red1", "tcp", "10.1.0.13", 8080) && lab.answers("red1", "tcp", "fd00:1::11", 8080))
+            #expect(try !lab.answers("red1", "tcp", "10.1.0.11", 8081) && lab.answers("red1", "udp", "10.1.0.11", 8081))
+            func copies(_ filter: String) throws -> [[String]] {
+                let fields = ["frame.number", "tcp.srcport", "tcp.dstport", "tcp.seq", "tcp.ack", "tcp.flags"]
+                let text = try Shell.succeed(["tshark", "-r", file, "-Y", filter, "-T", "fields"] + fields.flatMap { ["-e", $0] })
+                return text.split(separator: "\n").map { $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init) }
+            }
+            for address in ["ip.addr == 10.1.0.13", "ipv6.addr == fd00:1::11"] {
+                let synchronising = { try copies("\(address) && tcp.flags.syn == 1") }
+                try eventually("the copies for \(address)") { try synchronising().count >= 2 && copies("\(address) && tcp.len == 5").count >= 2 }
+                // Question and answer, each once.
+                let seen = try (synchronising().count, copies("\(address) && tcp.len == 5").count)
+                #expect(seen == (2, 2), "\(address): \(seen)")
+            }
+            #expect(try copies("udp || tcp.port == 8081").isEmpty)
+            func log(_ node: String) -> [Substring] { textOfFile("\(lab.directory)/log/\(node)-agent.log").split(separator: "\n") }
+            func tells(_ node: String, _ words: String...) -> Bool { log(node).contains { line in words.allSatisfy { line.contains($0) } } }
+            try eventually("the agents' logs") {
+                tells("node2", "a rule passes a connection", "shop/rules[0]", "> 10.1.0.13:8080", "port=red1", "egress", "forwarded")
+                    && tells("node2", "shop/rules[0]", "> 10.1.0.13:8080", "port=blue3", "ingress", "forwarded")
+                    && tells("node1", "shop/rules[0]", "> [fd00:1::11]:8080", "port=blue1", "ingress")
+                    && tells("node2", "a rule denies a connection", "shop/rules[1]", "> 10.1.0.11:8081", "port=red1", "dropped (Policy)")
+            }
+            let shown = try lab.vrctl("node2", "policy", "log").output
+            #expect(shown.contains("pass tcp 10.2.0.11:") && shown.contains("shop/rules[1]") && shown.contains("dropped (Policy)"), "\(shown)")
+            #expect(!shown.contains("udp"), "\(shown)")
+            // Without the rule nothing is copied any more, and the mirror goes.
+            try reset()
+            try eventually("no mirror is left") { try !lab.vrctl("node2", "mirror", "--dump").output.contains("7000") }
+            try lab.expectSoundDataplane()
+        }
     }
 }

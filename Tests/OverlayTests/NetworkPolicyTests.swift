@@ -30,6 +30,16 @@ import Testing
                 .init(.deny),
             ])
         #expect(policy.networks == ["front", "back"])
+        let mirrored =
+            "kind: NetworkPolicy\nmetadata: {name: m}\nspec: {rules: [{action: pass, mirror: {analyser: 192.0.2.9, vni: 77}, log: true}, "
+            + "{action: pass, mirror: {analyser: 192.0.2.9, session: 5}}, {action: deny, log: true}]}\n"
+        guard case .networkPolicy(let copied)? = try YAMLDocuments.parse(text: mirrored, source: "x").first else { return }
+        #expect(
+            copied.rules.map(\.mirror) == [
+                .init(analyser: IPv4Address(192, 0, 2, 9), .vxlan(VNI(77))), .init(analyser: IPv4Address(192, 0, 2, 9), .erspan(session: 5)), nil,
+            ])
+        #expect(copied.rules.map(\.log) == [true, false, true])
+        #expect(try ConfigObject(element: ConfigObject.networkPolicy(copied).element) == .networkPolicy(copied))
         let object = ConfigObject.networkPolicy(policy)
         #expect(try ConfigObject(element: object.element) == object)
         #expect(try YAMLDocuments.parse(text: object.yaml, source: "x") == [object])
@@ -65,6 +75,14 @@ import Testing
         ("rules: [{action: pass, protocol: icmp, icmpCode: 3}]", "spec.rules[0].icmpCode", "give icmpType"),
         ("rules: [{action: pass, source: {network: a, prefixes: []}}]", "spec.rules[0].source.prefixes", "only one of"),
         ("rules: [{action: pass, source: {group: a}}]", "spec.rules[0].source.group", "unknown field"),
+        ("rules: [{action: deny, mirror: {analyser: 10.0.0.9, vni: 7}}]", "spec.rules[0].mirror", "only what passes is mirrored"),
+        ("rules: [{action: pass, mirror: {vni: 7}}]", "spec.rules[0].mirror.analyser", "is missing"),
+        ("rules: [{action: pass, mirror: {analyser: 10.0.0.9}}]", "spec.rules[0].mirror", "give one of vni, session"),
+        ("rules: [{action: pass, mirror: {analyser: 10.0.0.9, vni: 7, session: 1}}]", "spec.rules[0].mirror.session", "only one of"),
+        ("rules: [{action: pass, mirror: {analyser: \"fd00::9\", vni: 7}}]", "spec.rules[0].mirror.analyser", "IPv4"),
+        ("rules: [{action: pass, mirror: {analyser: 224.0.0.9, vni: 7}}]", "spec.rules[0].mirror.analyser", "no address of a host"),
+        ("rules: [{action: pass, mirror: {analyser: 10.0.0.9, session: 1024}}]", "spec.rules[0].mirror.session", "1023"),
+        ("rules: [{action: pass, log: 3}]", "spec.rules[0].log", ""),
         ("{}", "spec.rules", "is missing"),
     ]) func refused(_ spec: String, _ field: String, _ reason: String) {
         let error = #expect(throws: ConfigError.self) {

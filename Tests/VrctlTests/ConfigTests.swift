@@ -270,12 +270,13 @@ import Testing
     @Test func deleteFromAFileTakesPortsFirst() async {
         let text =
             "kind: ComputeNode\nmetadata: {name: n}\n---\nkind: VirtualNetwork\nmetadata: {name: v}\n---\nkind: Port\nmetadata: {name: a/b}\n---\n"
-        let web = FakeWeb([
-            "DELETE /v1/objects/ComputeNode/n": (200, ""), "DELETE /v1/objects/VirtualNetwork/v": (200, "{}"),
-            "DELETE /v1/objects/Port/a%2Fb": (200, ""),
-        ])
+        let web = FakeWeb(["POST /v1/delete": (200, "{}")])
         let result = await run(["vrctl", "delete", "-f", "f"], web: web, files: ["f": text])
         #expect(result == Run(code: 0, output: "Port/a/b deleted\nVirtualNetwork/v deleted\nComputeNode/n deleted\n", errors: ""))
+        // One request: all of them, or none.
+        #expect(
+            web.requests.map(\.body)
+                == [#"[{"kind":"Port","name":"a/b"},{"kind":"VirtualNetwork","name":"v"},{"kind":"ComputeNode","name":"n"}]"#])
     }
 
     @Test func documentsOfKubernetes() throws {

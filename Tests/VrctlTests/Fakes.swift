@@ -126,6 +126,10 @@ final class FakeRouter: RouterClient {
         questions.withLock { $0.append(request) }
         return explanations.withLock { $0[request.ingress] ?? Dataplane_V1_ExplainPolicyResponse() }
     }
+    let decisions = Mutex<[Dataplane_V1_LoggedDecision]>([])
+    func policyLog(follow: Bool, _ body: @escaping @Sendable ([Dataplane_V1_LoggedDecision]) async throws -> Void) async throws {
+        try await body(decisions.withLock { $0 })
+    }
     func clearDropLog() async throws { dropLogClears.withLock { $0 += 1 } }
     func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws {
         captureRequests.withLock { $0.append(request) }

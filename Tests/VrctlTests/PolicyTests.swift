@@ -27,7 +27,9 @@ import Testing
         policy.name = "web"
         policy.origin = .securityGroup
         policy.defaultAction = .deny
-        policy.rules = [rule]
+        policy.rules = [rule, rule]
+        policy.rules[1].mirror = 7
+        policy.rules[1].log = true
         group.id = 4
         group.name = "clients"
         group.prefixes = [
@@ -46,6 +48,7 @@ import Testing
             await run(["vrctl", "policy", "get", "1"], router: router).output == """
                 Policy 1 web (securityGroup)
                      0  pass  tcp port 443,8000-8999  remote group 4  (web/https)
+                     1  pass  tcp port 443,8000-8999  remote group 4  mirror 7  log  (web/https)
                  else  deny
 
                 """)
@@ -84,6 +87,53 @@ import Testing
         #expect(asked.count == 2 && asked.allSatisfy { $0.vif == 3 && $0.protocol == 6 && $0.sourcePort == 4321 && $0.destinationPort == 443 })
         #expect(await run(["vrctl", "policy", "explain", "--port", "web-2", "tcp 1.1.1.1:1 > 2.2.2.2:2"], router: router).code == 1)
         #expect(await run(["vrctl", "policy", "explain", "--vif", "3", "tcp 1.1.1.1 > 2.2.2.2"], router: router).code == 2)
+    }
+
+    @Test func tellsWhatRulesDecided() async {
+        let router = router
+        router.decisions.withLock {
+            $0 = [
+                .with {
+                    $0.timeNs = 1_700_000_000_123_456_000
+                    $0.policy = 1
+                    $0.policyName = "networkPolicies/blue:egress"
+                    $0.ruleName = "shop/rules[0]"
+                    $0.action = .pass
+                    $0.vif = 3
+                    $0.vrf = 1
+                    $0.source = IPAddress("10.1.0.11")!.octets
+                    $0.destination = IPAddress("10.2.0.11")!.octets
+                    ($0.protocol, $0.sourcePort, $0.destinationPort) = (6, 4321, 80)
+                },
+                .with {
+                    $0.timeNs = 1_700_000_000_123_456_000
+                    $0.policy = 2
+                    $0.rule = 7
+                    $0.action = .deny
+                    $0.dropReason = "OutPolicy"
+                    $0.vif = 4
+                    $0.ingress = true
+                    $0.source = IPAddress("fd00::1")!.octets
+                    $0.destination = IPAddress("fd00::2")!.octets
+                    ($0.protocol, $0.icmpType, $0.icmpCode) = (58, 128, 0)
+                },
+            ]
+        }
+        let lines = await run(["vrctl", "policy", "log"], router: router).output.split(separator: "\n").map {
+            $0.split(separator: " ").dropFirst().joined(separator: " ")
+        }
+        #expect(
+            lines == [
+                "pass tcp 10.1.0.11:4321 > 10.2.0.11:80 egress of vif0/3: shop/rules[0] (networkPolicies/blue:egress); forwarded",
+                "deny icmpv6 fd00::1 > fd00::2 128/0 ingress of vif0/4: rule 7 (policy 2); dropped (OutPolicy)",
+            ])
+        let json = await run(["vrctl", "policy", "log", "-o", "json"], router: router).output
+        for part in [
+            "\"verdict\": \"forwarded\"", "\"dropReason\": \"OutPolicy\"", "\"sourcePort\": 4321", "\"icmpType\": 128", "\"direction\": \"ingress\"",
+        ] {
+            #expect(json.contains(part), "\(json)")
+        }
+        #expect(await run(["vrctl", "policy", "log", "--follow", "-o", "json"], router: router).output.split(separator: "\n").count == 2)
     }
 
     @Test func flowsAsPeopleWriteThem() throws {

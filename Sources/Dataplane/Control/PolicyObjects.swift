@@ -44,14 +44,21 @@ public struct PolicyRule: Hashable, Sendable {
     /// The workload's own end.
     public var local: PolicyAddresses
     public var service: PolicyService
+    /// The mirror (1 to 255) that gets copies of the flows it lets pass, both directions; 0: none. It need not be there: then nothing is copied.
+    public var mirror: UInt8
+    /// Each flow it decides is told (`Router.policyLog`).
+    public var logs: Bool
     public init(
-        name: String = "", action: PolicyAction = .pass, remote: PolicyAddresses = .any, local: PolicyAddresses = .any, service: PolicyService = .any
+        name: String = "", action: PolicyAction = .pass, remote: PolicyAddresses = .any, local: PolicyAddresses = .any, service: PolicyService = .any,
+        mirror: UInt8 = 0, logs: Bool = false
     ) {
         self.name = name
         self.action = action
         self.remote = remote
         self.local = local
         self.service = service
+        self.mirror = mirror
+        self.logs = logs
     }
 }
 

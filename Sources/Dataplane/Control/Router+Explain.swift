@@ -53,6 +53,8 @@ public struct PolicyExplanation: Hashable, Sendable {
     /// What the workers would do.
     public var action: PolicyAction
     public var opinions: [Opinion]
+    /// Of the first packet, whichever direction was asked about.
+    public var outcome: FlowOutcome
 }
 
 extension Router {
@@ -60,16 +62,10 @@ extension Router {
     public func explain(_ question: PolicyQuestion) -> PolicyExplanation? {
         state.withLock { state in
             guard let vif = state.vifs[question.vif] else { return nil }
-            let query = question.query, policies = state.policies
-            var explanation = PolicyExplanation(action: .pass, opinions: [])
+            let query = question.query
+            var explanation = PolicyExplanation(
+                action: .pass, opinions: opinions(of: question.vif, isIngress: question.isIngress, query, state), outcome: outcome(question, state))
             for id in question.isIngress ? vif.ingressPolicies : vif.egressPolicies {
-                guard let spec = policies.specs[id] else { continue }
-                let decision = spec.decide(query) { policies.prefixes($0) }
-                explanation.opinions.append(
-                    .init(
-                        policy: id, name: spec.name, origin: spec.origin, action: decision.action, rule: decision.rule,
-                        ruleName: decision.rule.map { spec.rules[$0].name } ?? ""))
-                // The holder of the lock is who would free it.
                 guard let compiled = tables.policies.load(id.rawValue) else { continue }
                 switch compiled.pointee.evaluate(query) {
                 case .pass: break

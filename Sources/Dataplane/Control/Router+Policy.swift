@@ -1,3 +1,4 @@
+import CPlatform
 public import NetTypes
 import Synchronization
 
@@ -18,6 +19,9 @@ extension Router {
         var oldGroups: [AddressGroupID: AddressGroupSpec?] = [:]
         /// Vifs whose flows are to be decided again.
         var touched: Set<VifID> = []
+        /// Counts compilations.
+        var generation: UInt32 = 0
+        var logNames = PolicyLogNames()
 
         func prefixes(_ group: AddressGroupID) -> [IPPrefix] { groups[group]?.prefixes ?? [] }
     }
@@ -35,6 +39,9 @@ extension Router {
             return .tableFull("\(what): \(spec.rules.count) rules; a policy holds \(PolicySpec.ruleCapacity)")
         }
         for (index, rule) in spec.rules.enumerated() {
+            if rule.mirror != 0, rule.action != .pass {
+                return .invalid("\(what): rule \(index) (\(rule.name)): only what passes is mirrored; give it action pass")
+            }
             if let refusal = rule.service.refusal { return .invalid("\(what): rule \(index) (\(rule.name)): \(refusal)") }
             for group in rule.groups where state.policies.groups[group] == nil {
                 return .notFound("\(what): rule \(index) (\(rule.name)): address group \(group) does not exist; create it first")
@@ -135,7 +142,11 @@ extension Router {
             guard let spec = state.policies.specs[id] else { continue }
             let known = state.policies
             do throws(PolicyCompiler.TooLarge) {
-                tables.policies.publish(try PolicyCompiler.compile(spec) { known.prefixes($0) })
+                state.policies.generation &+= 1
+                let compiled = try PolicyCompiler.compile(spec, generation: state.policies.generation) { known.prefixes($0) }
+                state.policies.logNames.remember(spec, generation: compiled.generation)
+                if compiled.mirrors { nameMirrors(&state) }
+                tables.policies.publish(compiled)
                 state.policies.touched.formUnion(state.policies.vifs[id] ?? [])
             } catch {
                 let text =
@@ -190,9 +201,11 @@ extension Router {
                     egress = tables.vifAhead(ahead, vrf: ahead.vrf)
                 }
                 guard concerns(entry.ingressVif) || concerns(egress) else { continue }
+                var findings = PolicyFindings()
+                let key = entry.copy().key
                 let reason = tables.denies(
-                    entry, entry.copy().key, other, ingress: tables.vifs.load(entry.ingressVif),
-                    egress: entry.reverse == index ? nil : tables.vifs.load(egress))
+                    entry, key, other, ingress: tables.vifs.load(entry.ingressVif), egress: entry.reverse == index ? nil : tables.vifs.load(egress),
+                    &findings)
                 // Nor can a fat flow's connections be asked about one by one.
                 if reason == .undecided || entry.flags.contains(.fat) {
                     // It was forwarded or denied, or waits: the next packet of one that does not wait asks.
@@ -201,6 +214,11 @@ extension Router {
                 }
                 // What waits goes on waiting, unless it is denied now.
                 if reason == nil, entry.action >= FlowTable.holdAction { continue }
+                if findings.logCount > 0, (entry.action == FlowTable.dropAction) != (reason != nil) {
+                    policyLog.record(findings, key, CompiledPolicy.Query(key, ingress: false).destinationPort, reason, now: vr_tsc())
+                }
+                if entry.mirror != findings.mirror { entry.mirror = findings.mirror }
+                if other.mirror != findings.mirror { other.mirror = findings.mirror }
                 let forward = entry.flags.contains(.translates) ? FlowAction.nat : .forward
                 entry.decide(reason == nil ? forward : .drop, reason)
                 other.decide(reason == nil ? forward : .drop, reason)

@@ -27,6 +27,8 @@ public final class Router: @unchecked Sendable {
     let state: Mutex<State>
     /// For each worker, how many records of its drop log `clearDropLog` hides.
     let dropLogStarts = Mutex<[Int: UInt64]>([:])
+    /// Of flows that are decided again; written by the holder of the lock.
+    let policyLog: PolicyLog
     let trapListeners = Mutex<TrapListeners>(TrapListeners())
     private let threads = Mutex<[pthread_t]>([])
     private let trapThread = Mutex<pthread_t?>(nil)
@@ -86,6 +88,7 @@ public final class Router: @unchecked Sendable {
         self.portFactory = portFactory
         let tables = ForwardingTables(configuration)
         self.tables = tables
+        policyLog = PolicyLog(capacity: configuration.policyLogCapacity)
         var state = State()
         state.nextHops[.discard] = NextHopSpec(id: .discard, kind: .discard)
         _ = tables.nextHops.publish(0, NextHop.discard)

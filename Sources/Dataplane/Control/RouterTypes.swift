@@ -51,6 +51,8 @@ public struct RouterConfiguration: Sendable {
     public var learnedCapacity = 1 << 18
     /// Dropped packets that each worker keeps for inspection; 0: none.
     public var dropLogCapacity = 200
+    /// Decisions that each worker remembers for rules that log.
+    public var policyLogCapacity = 1024
     /// Upper bounds of tables that otherwise grow; 0: bounded by memory and the size of the key alone.
     public var routeCapacity = 0, bridgeCapacity = 0, labelCapacity = 0, vniCapacity = 0
     /// When receive queues are given to other workers by their load; nil: only when told so.

@@ -13,7 +13,9 @@ extension Worker {
         if packet.pointee.l4 != 0, packet.pointee.proto == IPProtocol.icmp.rawValue || packet.pointee.proto == IPProtocol.icmpv6.rawValue {
             query.setType(packet.pointee.transport.word16(0))
         }
-        admission.reason = tables.denies(query, ingress: packet.pointee.ingress, egress: tables.vifs.load(admission.egressVif))
+        admission.destinationPort = query.sent.destinationPort
+        admission.reason = tables.denies(
+            query, ingress: packet.pointee.ingress, egress: tables.vifs.load(admission.egressVif), &admission.findings)
         return admission
     }
 }
@@ -42,19 +44,23 @@ struct TranslatedQuery {
 }
 
 extension ForwardingTables {
-    func denies(_ query: TranslatedQuery, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?) -> FlowDropReason? {
+    func denies(
+        _ query: TranslatedQuery, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?, _ findings: inout PolicyFindings
+    ) -> FlowDropReason? {
         if query.isToItself { return nil }
-        let sent = denies(query.sent, ingress: ingress, egress: nil)
+        let sent = denies(query.sent, ingress: ingress, egress: nil, &findings)
         if let sent, sent != .undecided { return sent }
-        return denies(query.received, ingress: nil, egress: egress) ?? sent
+        return denies(query.received, ingress: nil, egress: egress, &findings) ?? sent
     }
 
     /// The same of a flow that is there, translated or not. `key`: the entry's.
     func denies(
         _ entry: UnsafeMutablePointer<FlowEntry>, _ key: FlowKey, _ other: UnsafeMutablePointer<FlowEntry>, ingress: UnsafePointer<Vif>?,
-        egress: UnsafePointer<Vif>?
+        egress: UnsafePointer<Vif>?, _ findings: inout PolicyFindings
     ) -> FlowDropReason? {
-        guard entry.flags.contains(.translates) else { return denies(CompiledPolicy.Query(key, ingress: false), ingress: ingress, egress: egress) }
-        return denies(TranslatedQuery(key, other.copy().key.reversed), ingress: ingress, egress: egress)
+        guard entry.flags.contains(.translates) else {
+            return denies(CompiledPolicy.Query(key, ingress: false), ingress: ingress, egress: egress, &findings)
+        }
+        return denies(TranslatedQuery(key, other.copy().key.reversed), ingress: ingress, egress: egress, &findings)
     }
 }

@@ -58,13 +58,17 @@ extension Router {
         if let old { tables.quiescence.retire { withExtendedLifetime(old) {} } }
     }
 
+    /// A flow names a mirror, or a rule that makes flows does.
+    func nameMirrors(_ state: inout State) {
+        guard !state.observers.areNamedByFlows else { return }
+        state.observers.areNamedByFlows = true
+        publishFlowMirrors(&state)
+    }
+
     /// Of both directions of a flow that is there.
     func setMirror(_ spec: FlowSpec, _ state: inout State) {
         guard spec.mirror != 0 || state.observers.areNamedByFlows, var key = FlowKey(spec.key) else { return }
-        if !state.observers.areNamedByFlows {
-            state.observers.areNamedByFlows = true
-            publishFlowMirrors(&state)
-        }
+        nameMirrors(&state)
         tables.readingFlows { flows in
             let index = flows.lookup(&key, hash: flows.hash(&key))
             guard index != FlowTable.none else { return }

@@ -1,7 +1,7 @@
 /// A policy ready to run: an immutable record, replaced as a whole and freed after quiescence.
 ///
 /// # How it decides
-/// Rules of one action that stand together and differ only in their services are one *clause*. Each field of a packet (remote address, service, and where rules ask for them local
+/// Rules of one action and one mirror that stand together and differ only in their services are one *clause*; a rule that logs is one by itself. Each field of a packet (remote address, service, and where rules ask for them local
 /// address and source port) leads through an `IntervalMap` to the set of clauses that accept it; the first clause in all of those sets decides (after Lakshman and Stiliadis,
 /// "High-Speed Policy-based Packet Forwarding Using Efficient Multi-dimensional Range Matching", 1998). What an evaluation costs is bounded by the number of intervals and clauses,
 /// whatever packets come: a few binary searches, and at most a pass over the words of the sets.
@@ -11,14 +11,18 @@
 struct CompiledPolicy {
     var id: UInt32
     var origin: PolicyOrigin
-    var defaultAction: PolicyAction
+    /// Which compilation it is: a record of the log names a rule by it (`PolicyLog`).
+    var generation: UInt32
+    var byDefault: Decision
     /// Rules ask for local addresses or source ports.
     var isNarrow: Bool
     var summaryWords: Int
     var clauseCount: Int
     var wordCount: Int
     /// By clause.
-    var actions: UnsafeMutablePointer<PolicyAction>
+    var decisions: UnsafeMutablePointer<Decision>
+    /// A rule names a mirror.
+    var mirrors: Bool
     var words: UnsafeMutablePointer<UInt64>
     var remoteIPv4: IntervalMap<UInt32>
     var remoteIPv6: IntervalMap<UInt128>
@@ -27,6 +31,15 @@ struct CompiledPolicy {
     /// Keys of these two: protocol << 16 | port; ICMP: type << 8 | code in place of the destination port.
     var service: IntervalMap<UInt32>
     var source: IntervalMap<UInt32>
+
+    /// What a clause says: 8 octets.
+    struct Decision {
+        var action: PolicyAction
+        var mirror: UInt8 = 0
+        var logs = false
+        /// Index of a rule that logs.
+        var rule: UInt32 = 0
+    }
 
     /// What is asked about a packet. IPv4 addresses are in the lower 32 bits.
     struct Query: Hashable, Sendable {
@@ -39,7 +52,9 @@ struct CompiledPolicy {
         var destinationPort: UInt16
     }
 
-    @inline(__always) func evaluate(_ query: Query) -> PolicyAction {
+    func evaluate(_ query: Query) -> PolicyAction { decide(query).action }
+
+    @inline(__always) func decide(_ query: Query) -> Decision {
         let proto = UInt32(query.proto) &<< 16
         let remote = query.isIPv4 ? remoteIPv4.lookup(UInt32(truncatingIfNeeded: query.remote)) : remoteIPv6.lookup(query.remote)
         let service = service.lookup(proto | UInt32(query.destinationPort))
@@ -50,7 +65,7 @@ struct CompiledPolicy {
         } else {
             clause = first(remote, service)
         }
-        return clause < 0 ? defaultAction : actions[clause]
+        return clause < 0 ? byDefault : decisions[clause]
     }
 
     /// The first clause in both sets; -1: there is none.
@@ -101,11 +116,12 @@ struct CompiledPolicy {
 
     var memoryBytes: Int {
         let addresses = remoteIPv4.memoryBytes + remoteIPv6.memoryBytes + localIPv4.memoryBytes + localIPv6.memoryBytes
-        return addresses + service.memoryBytes + source.memoryBytes + wordCount * 8 + clauseCount + MemoryLayout<Self>.stride
+        return addresses + service.memoryBytes + source.memoryBytes + wordCount * 8 + clauseCount * MemoryLayout<Decision>.stride
+            + MemoryLayout<Self>.stride
     }
 
     func deallocate() {
-        actions.deallocate()
+        decisions.deallocate()
         words.deallocate()
         remoteIPv4.deallocate()
         remoteIPv6.deallocate()

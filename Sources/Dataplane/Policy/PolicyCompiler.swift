@@ -20,7 +20,7 @@ struct PolicyCompiler {
     }
 
     private var clauses: [Clause] = []
-    private var actions: [PolicyAction] = []
+    private var decisions: [CompiledPolicy.Decision] = []
     /// By clause: ranges of protocol << 16 | destination port.
     private var services: [[ClosedRange<UInt32>]] = []
     private let spec: PolicySpec
@@ -32,14 +32,14 @@ struct PolicyCompiler {
         var numbers: [Clause: Int] = [:]
         var run = 0
         for (index, rule) in spec.rules.enumerated() {
-            // Among neighbours of one action it does not matter which decides.
-            if index > 0, rule.action != spec.rules[index - 1].action { run += 1 }
+            // Among neighbours of one action and mirror it does not matter which decides, unless somebody is told.
+            if index > 0, !rule.isOneWith(spec.rules[index - 1]) { run += 1 }
             let clause = Clause(run: run, remote: rule.remote, local: rule.local, source: rule.service.sourceRanges)
             let number = numbers[clause] ?? clauses.count
             if number == clauses.count {
                 numbers[clause] = number
                 clauses.append(clause)
-                actions.append(rule.action)
+                decisions.append(.init(action: rule.action, mirror: rule.mirror, logs: rule.logs, rule: UInt32(clamping: index)))
                 services.append([])
             }
             services[number] += rule.service.destinationRanges
@@ -47,12 +47,12 @@ struct PolicyCompiler {
     }
 
     /// Owned by the caller, who calls `deallocate`.
-    static func compile(_ spec: PolicySpec, groups: @escaping Groups) throws(TooLarge) -> CompiledPolicy {
+    static func compile(_ spec: PolicySpec, generation: UInt32 = 0, groups: @escaping Groups) throws(TooLarge) -> CompiledPolicy {
         let compiler = PolicyCompiler(spec, groups)
-        return try compiler.compile()
+        return try compiler.compile(generation)
     }
 
-    private func compile() throws(TooLarge) -> CompiledPolicy {
+    private func compile(_ generation: UInt32) throws(TooLarge) -> CompiledPolicy {
         var sets = ClauseSets(clauseCount: clauses.count)
         let remote = clauses.map { prefixes($0.remote) }, local = clauses.map { prefixes($0.local) }
         let isNarrow = clauses.contains { $0.local != .any || $0.source != [0...UInt32.max] }
@@ -65,11 +65,12 @@ struct PolicyCompiler {
         let source = try sweep(isNarrow ? clauses.map(\.source) : nothing, &sets)
         let words = UnsafeMutablePointer<UInt64>.allocate(capacity: max(sets.words.count, 1))
         words.initialize(from: sets.words, count: sets.words.count)
-        let clauseActions = UnsafeMutablePointer<PolicyAction>.allocate(capacity: max(actions.count, 1))
-        clauseActions.initialize(from: actions, count: actions.count)
+        let clauseDecisions = UnsafeMutablePointer<CompiledPolicy.Decision>.allocate(capacity: max(decisions.count, 1))
+        clauseDecisions.initialize(from: decisions, count: decisions.count)
         return CompiledPolicy(
-            id: spec.id.rawValue, origin: spec.origin, defaultAction: spec.defaultAction, isNarrow: isNarrow, summaryWords: sets.summaryWords,
-            clauseCount: clauses.count, wordCount: sets.words.count, actions: clauseActions, words: words, remoteIPv4: IntervalMap(remoteIPv4),
+            id: spec.id.rawValue, origin: spec.origin, generation: generation, byDefault: .init(action: spec.defaultAction), isNarrow: isNarrow,
+            summaryWords: sets.summaryWords, clauseCount: clauses.count, wordCount: sets.words.count, decisions: clauseDecisions,
+            mirrors: decisions.contains { $0.mirror != 0 }, words: words, remoteIPv4: IntervalMap(remoteIPv4),
             remoteIPv6: IntervalMap(remoteIPv6), localIPv4: IntervalMap(localIPv4), localIPv6: IntervalMap(localIPv6), service: IntervalMap(service),
             source: IntervalMap(source))
     }
@@ -134,6 +135,10 @@ struct PolicyCompiler {
         z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
         return z ^ z >> 31
     }
+}
+
+extension PolicyRule {
+    fileprivate func isOneWith(_ other: PolicyRule) -> Bool { action == other.action && mirror == other.mirror && !logs && !other.logs }
 }
 
 extension PolicyService {

@@ -10,6 +10,9 @@ extension Worker {
         var reason: FlowDropReason?
         /// `ForwardingTables.noVif`: a tunnel, or the router itself.
         var egressVif = ForwardingTables.noVif
+        var findings = PolicyFindings()
+        /// As the policies were asked; ICMP: type << 8 | code.
+        var destinationPort: UInt16 = 0
     }
 
     @inline(never) func admit(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>) -> Admission {
@@ -21,7 +24,9 @@ extension Worker {
         if packet.pointee.l4 != 0, packet.pointee.proto == IPProtocol.icmp.rawValue || packet.pointee.proto == IPProtocol.icmpv6.rawValue {
             query.destinationPort = packet.pointee.transport.word16(0)
         }
-        admission.reason = tables.denies(query, ingress: packet.pointee.ingress, egress: tables.vifs.load(admission.egressVif))
+        admission.destinationPort = query.destinationPort
+        admission.reason = tables.denies(
+            query, ingress: packet.pointee.ingress, egress: tables.vifs.load(admission.egressVif), &admission.findings)
         return admission
     }
 
@@ -57,9 +62,15 @@ extension Worker {
         }
         guard vif != ForwardingTables.noVif, other.ingressVif != vif, !entry.flags.contains(.programmed), entry.isForward else { return true }
         other.ingressVif = vif
-        guard
-            let reason = tables.denies(entry, key, other, ingress: packet.pointee.ingress, egress: tables.vifs.load(vif))
-        else { return true }
+        var findings = PolicyFindings()
+        let reason = tables.denies(entry, key, other, ingress: packet.pointee.ingress, egress: tables.vifs.load(vif), &findings)
+        if findings.logCount > 0 {
+            policyLog.record(findings, key, CompiledPolicy.Query(key, ingress: false).destinationPort, reason, now: now)
+        }
+        guard let reason else {
+            if findings.mirror != entry.mirror { (entry.mirror, other.mirror) = (findings.mirror, findings.mirror) }
+            return true
+        }
         if reason == .undecided {
             // The next packet asks.
             _ = flows.remove(lane: id, index: packet.pointee.flow)
@@ -109,16 +120,19 @@ extension ForwardingTables {
     }
 
     /// Nil: a flow may be. `query` is from the view of the sender's vif. `ingress`: the vif by which it enters the router, `egress`: by which it leaves.
-    func denies(_ query: CompiledPolicy.Query, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?) -> FlowDropReason? {
-        var traps = false
-        if let ingress, let origin = policies.denies(ingress.pointee.egressPolicies, query, traps: &traps) {
+    func denies(
+        _ query: CompiledPolicy.Query, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?, _ findings: inout PolicyFindings
+    ) -> FlowDropReason? {
+        if let ingress, let origin = policies.denies(ingress.pointee.egressPolicies, query, vif: ingress.pointee.id, isIngress: false, &findings) {
             return FlowDropReason(origin, isLeaving: false)
         }
-        guard let egress, egress.pointee.ingressPolicies[0] != 0 else { return traps ? .undecided : nil }
+        guard let egress, egress.pointee.ingressPolicies[0] != 0 else { return findings.traps ? .undecided : nil }
         var query = query
         swap(&query.remote, &query.local)
-        if let origin = policies.denies(egress.pointee.ingressPolicies, query, traps: &traps) { return FlowDropReason(origin, isLeaving: true) }
-        return traps ? .undecided : nil
+        if let origin = policies.denies(egress.pointee.ingressPolicies, query, vif: egress.pointee.id, isIngress: true, &findings) {
+            return FlowDropReason(origin, isLeaving: true)
+        }
+        return findings.traps ? .undecided : nil
     }
 }
 

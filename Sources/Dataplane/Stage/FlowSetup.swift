@@ -63,11 +63,15 @@ extension Worker {
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
             now: milliseconds, translates: translates, returnVRF: pair.pointee.returnVRF, owner: owner)
         template.flags = fatness
+        template.mirror = admission.findings.mirror
         if admission.reason == .undecided {
             (template.action, template.dropReason) = (FlowTable.holdAction, 0)
             return holdFlow(packet, key, pair, template)
         }
         let result = flows.insert(lane: id, key, pair, template)
+        if admission.findings.logCount > 0, result.status != .exists {
+            policyLog.record(admission.findings, real, admission.destinationPort, admission.reason, now: now)
+        }
         switch result.status {
         case .inserted, .exists: return result.index
         case .full:

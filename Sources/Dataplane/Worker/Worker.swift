@@ -24,6 +24,7 @@ final class Worker: @unchecked Sendable {
     let counters = WorkerCounters()
     let vifCounters: VifCounterTable
     let dropLog: DropLog
+    let policyLog: PolicyLog
     let icmpLimit: RateLimiter
     let trapLimits: TrapLimits
     let fragments: FragmentTable
@@ -116,6 +117,7 @@ final class Worker: @unchecked Sendable {
         idle = configuration.idle
         vifCounters = VifCounterTable(capacity: configuration.vifCapacity)
         dropLog = DropLog(capacity: configuration.dropLogCapacity)
+        policyLog = PolicyLog(capacity: configuration.policyLogCapacity)
         tscHz = vr_tsc_hz()
         tscPerMillisecond = max(1, tscHz / 1000)
         fragments = FragmentTable(capacity: configuration.fragmentCapacity, vifCapacity: configuration.vifCapacity)

@@ -132,6 +132,19 @@ public enum Dataplane_V1_Dataplane: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "PolicyLog" metadata.
+        public enum PolicyLog: Sendable {
+            /// Request type for "PolicyLog".
+            public typealias Input = Dataplane_V1_PolicyLogRequest
+            /// Response type for "PolicyLog".
+            public typealias Output = Dataplane_V1_PolicyLogBatch
+            /// Descriptor for "PolicyLog".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "dataplane.v1.Dataplane"),
+                method: "PolicyLog",
+                type: .serverStreaming
+            )
+        }
         /// Namespace for "ExplainPolicy" metadata.
         public enum ExplainPolicy: Sendable {
             /// Request type for "ExplainPolicy".
@@ -181,6 +194,7 @@ public enum Dataplane_V1_Dataplane: Sendable {
             DropLog.descriptor,
             Capture.descriptor,
             AssignQueue.descriptor,
+            PolicyLog.descriptor,
             ExplainPolicy.descriptor,
             ListFlows.descriptor,
             SummarizeFlows.descriptor
@@ -357,11 +371,29 @@ extension Dataplane_V1_Dataplane {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_Result>
 
+        /// Handle the "PolicyLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What rules that log have decided, oldest first; with `follow`, then what they decide from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Dataplane_V1_PolicyLogRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_PolicyLogBatch` messages.
+        func policyLog(
+            request: GRPCCore.StreamingServerRequest<Dataplane_V1_PolicyLogRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_PolicyLogBatch>
+
         /// Handle the "ExplainPolicy" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        /// > What the policies of a vif say about the first packet of a flow, which rule of each decides, and what becomes of the packet. Nothing is changed.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Dataplane_V1_ExplainPolicyRequest` messages.
@@ -567,11 +599,29 @@ extension Dataplane_V1_Dataplane {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Dataplane_V1_Result>
 
+        /// Handle the "PolicyLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What rules that log have decided, oldest first; with `follow`, then what they decide from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_PolicyLogRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Dataplane_V1_PolicyLogBatch` messages.
+        func policyLog(
+            request: GRPCCore.ServerRequest<Dataplane_V1_PolicyLogRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_PolicyLogBatch>
+
         /// Handle the "ExplainPolicy" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        /// > What the policies of a vif say about the first packet of a flow, which rule of each decides, and what becomes of the packet. Nothing is changed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Dataplane_V1_ExplainPolicyRequest` message.
@@ -778,11 +828,30 @@ extension Dataplane_V1_Dataplane {
             context: GRPCCore.ServerContext
         ) async throws -> Dataplane_V1_Result
 
+        /// Handle the "PolicyLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What rules that log have decided, oldest first; with `follow`, then what they decide from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A `Dataplane_V1_PolicyLogRequest` message.
+        ///   - response: A response stream of `Dataplane_V1_PolicyLogBatch` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func policyLog(
+            request: Dataplane_V1_PolicyLogRequest,
+            response: GRPCCore.RPCWriter<Dataplane_V1_PolicyLogBatch>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "ExplainPolicy" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        /// > What the policies of a vif say about the first packet of a flow, which rule of each decides, and what becomes of the packet. Nothing is changed.
         ///
         /// - Parameters:
         ///   - request: A `Dataplane_V1_ExplainPolicyRequest` message.
@@ -928,6 +997,17 @@ extension Dataplane_V1_Dataplane.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Dataplane_V1_Dataplane.Method.PolicyLog.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_PolicyLogRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_PolicyLogBatch>(),
+            handler: { request, context in
+                try await self.policyLog(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Dataplane_V1_Dataplane.Method.ExplainPolicy.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_ExplainPolicyRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_ExplainPolicyResponse>(),
@@ -1041,6 +1121,17 @@ extension Dataplane_V1_Dataplane.ServiceProtocol {
             context: context
         )
         return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func policyLog(
+        request: GRPCCore.StreamingServerRequest<Dataplane_V1_PolicyLogRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_PolicyLogBatch> {
+        let response = try await self.policyLog(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
     }
 
     public func explainPolicy(
@@ -1193,6 +1284,23 @@ extension Dataplane_V1_Dataplane.SimpleServiceProtocol {
                 context: context
             ),
             metadata: [:]
+        )
+    }
+
+    public func policyLog(
+        request: GRPCCore.ServerRequest<Dataplane_V1_PolicyLogRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Dataplane_V1_PolicyLogBatch> {
+        return GRPCCore.StreamingServerResponse<Dataplane_V1_PolicyLogBatch>(
+            metadata: [:],
+            producer: { writer in
+                try await self.policyLog(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
         )
     }
 
@@ -1436,11 +1544,34 @@ extension Dataplane_V1_Dataplane {
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Dataplane_V1_Result>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
+        /// Call the "PolicyLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What rules that log have decided, oldest first; with `follow`, then what they decide from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_PolicyLogRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_PolicyLogRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_PolicyLogBatch` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func policyLog<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_PolicyLogRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_PolicyLogRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_PolicyLogBatch>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_PolicyLogBatch>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
         /// Call the "ExplainPolicy" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        /// > What the policies of a vif say about the first packet of a flow, which rule of each decides, and what becomes of the packet. Nothing is changed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Dataplane_V1_ExplainPolicyRequest` message.
@@ -1791,11 +1922,43 @@ extension Dataplane_V1_Dataplane {
             )
         }
 
+        /// Call the "PolicyLog" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What rules that log have decided, oldest first; with `follow`, then what they decide from now on, until the client ends the call.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Dataplane_V1_PolicyLogRequest` message.
+        ///   - serializer: A serializer for `Dataplane_V1_PolicyLogRequest` messages.
+        ///   - deserializer: A deserializer for `Dataplane_V1_PolicyLogBatch` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func policyLog<Result>(
+            request: GRPCCore.ClientRequest<Dataplane_V1_PolicyLogRequest>,
+            serializer: some GRPCCore.MessageSerializer<Dataplane_V1_PolicyLogRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Dataplane_V1_PolicyLogBatch>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_PolicyLogBatch>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Dataplane_V1_Dataplane.Method.PolicyLog.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "ExplainPolicy" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+        /// > What the policies of a vif say about the first packet of a flow, which rule of each decides, and what becomes of the packet. Nothing is changed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Dataplane_V1_ExplainPolicyRequest` message.
@@ -2125,11 +2288,38 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
         )
     }
 
+    /// Call the "PolicyLog" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What rules that log have decided, oldest first; with `follow`, then what they decide from now on, until the client ends the call.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Dataplane_V1_PolicyLogRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func policyLog<Result>(
+        request: GRPCCore.ClientRequest<Dataplane_V1_PolicyLogRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_PolicyLogBatch>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.policyLog(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Dataplane_V1_PolicyLogRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Dataplane_V1_PolicyLogBatch>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "ExplainPolicy" method.
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+    /// > What the policies of a vif say about the first packet of a flow, which rule of each decides, and what becomes of the packet. Nothing is changed.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Dataplane_V1_ExplainPolicyRequest` message.
@@ -2476,11 +2666,42 @@ extension Dataplane_V1_Dataplane.ClientProtocol {
         )
     }
 
+    /// Call the "PolicyLog" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What rules that log have decided, oldest first; with `follow`, then what they decide from now on, until the client ends the call.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func policyLog<Result>(
+        _ message: Dataplane_V1_PolicyLogRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Dataplane_V1_PolicyLogBatch>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Dataplane_V1_PolicyLogRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.policyLog(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "ExplainPolicy" method.
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What the policies of a vif say about the first packet of a flow, and which rule of each decides. Nothing is changed.
+    /// > What the policies of a vif say about the first packet of a flow, which rule of each decides, and what becomes of the packet. Nothing is changed.
     ///
     /// - Parameters:
     ///   - message: request message to send.

@@ -884,6 +884,161 @@ public nonisolated enum Dataplane_V1_TrapReason: SwiftProtobuf.Enum, Swift.CaseI
 
 }
 
+public nonisolated enum Dataplane_V1_FlowVerdict: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case unspecified // = 0
+  case forwarded // = 1
+  case dropped // = 2
+
+  /// until a control program decides
+  case held // = 3
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .forwarded
+    case 2: self = .dropped
+    case 3: self = .held
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .forwarded: return 1
+    case .dropped: return 2
+    case .held: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_FlowVerdict] = [
+    .unspecified,
+    .forwarded,
+    .dropped,
+    .held,
+  ]
+
+}
+
+/// What decides, in the order in which it is asked.
+public nonisolated enum Dataplane_V1_FlowDecider: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case unspecified // = 0
+
+  /// the source is not an address of the workload
+  case antispoof // = 1
+
+  /// it would have to be translated, and nothing is there to translate it to
+  case translation // = 2
+
+  /// a policy at the source
+  case egress // = 3
+
+  /// a policy at the destination
+  case ingress // = 4
+
+  /// there is none, or it discards
+  case route // = 5
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .antispoof
+    case 2: self = .translation
+    case 3: self = .egress
+    case 4: self = .ingress
+    case 5: self = .route
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .antispoof: return 1
+    case .translation: return 2
+    case .egress: return 3
+    case .ingress: return 4
+    case .route: return 5
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_FlowDecider] = [
+    .unspecified,
+    .antispoof,
+    .translation,
+    .egress,
+    .ingress,
+    .route,
+  ]
+
+}
+
+public nonisolated enum Dataplane_V1_FlowExit: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// dropped before it has one
+  case unspecified // = 0
+
+  /// of destination_vif
+  case workload // = 1
+
+  /// to another router, whose policies are not known here
+  case tunnel // = 2
+
+  /// this one
+  case router // = 3
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .workload
+    case 2: self = .tunnel
+    case 3: self = .router
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .workload: return 1
+    case .tunnel: return 2
+    case .router: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Dataplane_V1_FlowExit] = [
+    .unspecified,
+    .workload,
+    .tunnel,
+    .router,
+  ]
+
+}
+
 public nonisolated struct Dataplane_V1_Object: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -2407,6 +2562,12 @@ public nonisolated struct Dataplane_V1_PolicyRule: Sendable {
   public var hasService: Bool {self._service != nil}
   /// Clears the value of `service`. Subsequent reads from it will return its default value.
   public mutating func clearService() {self._service = nil}
+
+  /// with action PASS: the Mirror (1 to 255) that gets copies of its flows, both directions, while it is there; 0 = none
+  public var mirror: UInt32 = 0
+
+  /// each flow it decides is told by PolicyLog
+  public var log: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4235,9 +4396,229 @@ public nonisolated struct Dataplane_V1_ExplainPolicyResponse: Sendable {
   /// of each policy of the vif in this direction; all have to pass
   public var opinions: [Dataplane_V1_PolicyOpinion] = []
 
+  /// whichever direction is asked about
+  public var outcome: Dataplane_V1_FlowOutcome {
+    get {_outcome ?? Dataplane_V1_FlowOutcome()}
+    set {_outcome = newValue}
+  }
+  /// Returns true if `outcome` has been explicitly set.
+  public var hasOutcome: Bool {self._outcome != nil}
+  /// Clears the value of `outcome`. Subsequent reads from it will return its default value.
+  public mutating func clearOutcome() {self._outcome = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+
+  fileprivate var _outcome: Dataplane_V1_FlowOutcome? = nil
+}
+
+public nonisolated struct Dataplane_V1_PolicyLogRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var follow: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_PolicyLogBatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var decisions: [Dataplane_V1_LoggedDecision] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Dataplane_V1_LoggedDecision: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// that saw the first packet; the number of workers: a change of policies decided a flow that was there
+  public var worker: UInt32 {
+    get {_storage._worker}
+    set {_uniqueStorage()._worker = newValue}
+  }
+
+  /// which of the worker's decisions, from 1; a gap: they were overwritten before they were read
+  public var number: UInt64 {
+    get {_storage._number}
+    set {_uniqueStorage()._number = newValue}
+  }
+
+  /// Unix time
+  public var timeNs: UInt64 {
+    get {_storage._timeNs}
+    set {_uniqueStorage()._timeNs = newValue}
+  }
+
+  public var policy: UInt32 {
+    get {_storage._policy}
+    set {_uniqueStorage()._policy = newValue}
+  }
+
+  public var policyName: String {
+    get {_storage._policyName}
+    set {_uniqueStorage()._policyName = newValue}
+  }
+
+  /// its index, as it was then
+  public var rule: UInt32 {
+    get {_storage._rule}
+    set {_uniqueStorage()._rule = newValue}
+  }
+
+  public var ruleName: String {
+    get {_storage._ruleName}
+    set {_uniqueStorage()._ruleName = newValue}
+  }
+
+  /// of the rule
+  public var action: Dataplane_V1_PolicyAction {
+    get {_storage._action}
+    set {_uniqueStorage()._action = newValue}
+  }
+
+  /// what became of the flow, as in Flow.drop_reason; empty: it passes
+  public var dropReason: String {
+    get {_storage._dropReason}
+    set {_uniqueStorage()._dropReason = newValue}
+  }
+
+  /// whose policy it is
+  public var vif: UInt32 {
+    get {_storage._vif}
+    set {_uniqueStorage()._vif = newValue}
+  }
+
+  /// asked about a flow to the vif's workload; false: from it
+  public var ingress: Bool {
+    get {_storage._ingress}
+    set {_uniqueStorage()._ingress = newValue}
+  }
+
+  public var vrf: UInt32 {
+    get {_storage._vrf}
+    set {_uniqueStorage()._vrf = newValue}
+  }
+
+  public var source: Data {
+    get {_storage._source}
+    set {_uniqueStorage()._source = newValue}
+  }
+
+  public var destination: Data {
+    get {_storage._destination}
+    set {_uniqueStorage()._destination = newValue}
+  }
+
+  public var `protocol`: UInt32 {
+    get {_storage._protocol}
+    set {_uniqueStorage()._protocol = newValue}
+  }
+
+  public var sourcePort: UInt32 {
+    get {_storage._sourcePort}
+    set {_uniqueStorage()._sourcePort = newValue}
+  }
+
+  public var destinationPort: UInt32 {
+    get {_storage._destinationPort}
+    set {_uniqueStorage()._destinationPort = newValue}
+  }
+
+  public var icmpType: UInt32 {
+    get {_storage._icmpType}
+    set {_uniqueStorage()._icmpType = newValue}
+  }
+
+  public var icmpCode: UInt32 {
+    get {_storage._icmpCode}
+    set {_uniqueStorage()._icmpCode = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What becomes of the first packet of a flow in this router, as far as its ends are here.
+public nonisolated struct Dataplane_V1_FlowOutcome: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var verdict: Dataplane_V1_FlowVerdict = .unspecified
+
+  /// of DROPPED and HELD
+  public var decider: Dataplane_V1_FlowDecider = .unspecified
+
+  /// whose workload sends it; absent: none of this router's
+  public var sourceVif: UInt32 {
+    get {_sourceVif ?? 0}
+    set {_sourceVif = newValue}
+  }
+  /// Returns true if `sourceVif` has been explicitly set.
+  public var hasSourceVif: Bool {self._sourceVif != nil}
+  /// Clears the value of `sourceVif`. Subsequent reads from it will return its default value.
+  public mutating func clearSourceVif() {self._sourceVif = nil}
+
+  /// whose workload gets it; absent: none of this router's
+  public var destinationVif: UInt32 {
+    get {_destinationVif ?? 0}
+    set {_destinationVif = newValue}
+  }
+  /// Returns true if `destinationVif` has been explicitly set.
+  public var hasDestinationVif: Bool {self._destinationVif != nil}
+  /// Clears the value of `destinationVif`. Subsequent reads from it will return its default value.
+  public mutating func clearDestinationVif() {self._destinationVif = nil}
+
+  /// where its route leads; absent: there is no route, or nobody knows where it enters
+  public var nextHop: UInt32 {
+    get {_nextHop ?? 0}
+    set {_nextHop = newValue}
+  }
+  /// Returns true if `nextHop` has been explicitly set.
+  public var hasNextHop: Bool {self._nextHop != nil}
+  /// Clears the value of `nextHop`. Subsequent reads from it will return its default value.
+  public mutating func clearNextHop() {self._nextHop = nil}
+
+  public var exit: Dataplane_V1_FlowExit = .unspecified
+
+  /// of DROPPED: by a policy as in Flow.drop_reason, else as in DropCounter.name
+  public var dropReason: String = String()
+
+  /// with EGRESS and INGRESS: the policy that decides
+  public var opinion: Dataplane_V1_PolicyOpinion {
+    get {_opinion ?? Dataplane_V1_PolicyOpinion()}
+    set {_opinion = newValue}
+  }
+  /// Returns true if `opinion` has been explicitly set.
+  public var hasOpinion: Bool {self._opinion != nil}
+  /// Clears the value of `opinion`. Subsequent reads from it will return its default value.
+  public mutating func clearOpinion() {self._opinion = nil}
+
+  /// its addresses or ports are translated here, and each end's policies asked about what that end sees
+  public var translated: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _sourceVif: UInt32? = nil
+  fileprivate var _destinationVif: UInt32? = nil
+  fileprivate var _nextHop: UInt32? = nil
+  fileprivate var _opinion: Dataplane_V1_PolicyOpinion? = nil
 }
 
 public nonisolated struct Dataplane_V1_PolicyOpinion: Sendable {
@@ -4338,6 +4719,18 @@ nonisolated extension Dataplane_V1_Direction: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension Dataplane_V1_TrapReason: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRAP_REASON_UNSPECIFIED\0\u{1}TRAP_REASON_ARP\0\u{1}TRAP_REASON_RESOLVE\0\u{1}TRAP_REASON_L3_PROTOCOL\0\u{1}TRAP_REASON_RECEIVE\0\u{1}TRAP_REASON_NEIGHBOUR\0\u{1}TRAP_REASON_DHCP\0\u{1}TRAP_REASON_DHCPV6\0\u{1}TRAP_REASON_ROUTER_SOLICITATION\0\u{1}TRAP_REASON_DNS\0\u{1}TRAP_REASON_FLOW\0")
+}
+
+nonisolated extension Dataplane_V1_FlowVerdict: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_VERDICT_UNSPECIFIED\0\u{1}FLOW_VERDICT_FORWARDED\0\u{1}FLOW_VERDICT_DROPPED\0\u{1}FLOW_VERDICT_HELD\0")
+}
+
+nonisolated extension Dataplane_V1_FlowDecider: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_DECIDER_UNSPECIFIED\0\u{1}FLOW_DECIDER_ANTISPOOF\0\u{1}FLOW_DECIDER_TRANSLATION\0\u{1}FLOW_DECIDER_EGRESS\0\u{1}FLOW_DECIDER_INGRESS\0\u{1}FLOW_DECIDER_ROUTE\0")
+}
+
+nonisolated extension Dataplane_V1_FlowExit: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_EXIT_UNSPECIFIED\0\u{1}FLOW_EXIT_WORKLOAD\0\u{1}FLOW_EXIT_TUNNEL\0\u{1}FLOW_EXIT_ROUTER\0")
 }
 
 nonisolated extension Dataplane_V1_Object: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -7049,7 +7442,7 @@ nonisolated extension Dataplane_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Dataplane_V1_PolicyRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".PolicyRule"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}action\0\u{1}remote\0\u{1}local\0\u{1}service\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}action\0\u{1}remote\0\u{1}local\0\u{1}service\0\u{1}mirror\0\u{1}log\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -7062,6 +7455,8 @@ nonisolated extension Dataplane_V1_PolicyRule: SwiftProtobuf.Message, SwiftProto
       case 3: try { try decoder.decodeSingularMessageField(value: &self._remote) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._local) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._service) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.mirror) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.log) }()
       default: break
       }
     }
@@ -7087,6 +7482,12 @@ nonisolated extension Dataplane_V1_PolicyRule: SwiftProtobuf.Message, SwiftProto
     try { if let v = self._service {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     } }()
+    if self.mirror != 0 {
+      try visitor.visitSingularUInt32Field(value: self.mirror, fieldNumber: 6)
+    }
+    if self.log != false {
+      try visitor.visitSingularBoolField(value: self.log, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -7096,6 +7497,8 @@ nonisolated extension Dataplane_V1_PolicyRule: SwiftProtobuf.Message, SwiftProto
     if lhs._remote != rhs._remote {return false}
     if lhs._local != rhs._local {return false}
     if lhs._service != rhs._service {return false}
+    if lhs.mirror != rhs.mirror {return false}
+    if lhs.log != rhs.log {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -10340,7 +10743,7 @@ nonisolated extension Dataplane_V1_ExplainPolicyRequest: SwiftProtobuf.Message, 
 
 nonisolated extension Dataplane_V1_ExplainPolicyResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ExplainPolicyResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}action\0\u{1}opinions\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}action\0\u{1}opinions\0\u{1}outcome\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -10350,24 +10753,359 @@ nonisolated extension Dataplane_V1_ExplainPolicyResponse: SwiftProtobuf.Message,
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularEnumField(value: &self.action) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.opinions) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._outcome) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.action != .unspecified {
       try visitor.visitSingularEnumField(value: self.action, fieldNumber: 1)
     }
     if !self.opinions.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.opinions, fieldNumber: 2)
     }
+    try { if let v = self._outcome {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Dataplane_V1_ExplainPolicyResponse, rhs: Dataplane_V1_ExplainPolicyResponse) -> Bool {
     if lhs.action != rhs.action {return false}
     if lhs.opinions != rhs.opinions {return false}
+    if lhs._outcome != rhs._outcome {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_PolicyLogRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PolicyLogRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}follow\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.follow) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.follow != false {
+      try visitor.visitSingularBoolField(value: self.follow, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_PolicyLogRequest, rhs: Dataplane_V1_PolicyLogRequest) -> Bool {
+    if lhs.follow != rhs.follow {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_PolicyLogBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PolicyLogBatch"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decisions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.decisions) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.decisions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.decisions, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_PolicyLogBatch, rhs: Dataplane_V1_PolicyLogBatch) -> Bool {
+    if lhs.decisions != rhs.decisions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_LoggedDecision: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".LoggedDecision"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}number\0\u{3}time_ns\0\u{1}policy\0\u{3}policy_name\0\u{1}rule\0\u{3}rule_name\0\u{1}action\0\u{3}drop_reason\0\u{1}vif\0\u{1}ingress\0\u{1}vrf\0\u{1}source\0\u{1}destination\0\u{1}protocol\0\u{3}source_port\0\u{3}destination_port\0\u{3}icmp_type\0\u{3}icmp_code\0")
+
+  fileprivate class _StorageClass {
+    var _worker: UInt32 = 0
+    var _number: UInt64 = 0
+    var _timeNs: UInt64 = 0
+    var _policy: UInt32 = 0
+    var _policyName: String = String()
+    var _rule: UInt32 = 0
+    var _ruleName: String = String()
+    var _action: Dataplane_V1_PolicyAction = .unspecified
+    var _dropReason: String = String()
+    var _vif: UInt32 = 0
+    var _ingress: Bool = false
+    var _vrf: UInt32 = 0
+    var _source: Data = Data()
+    var _destination: Data = Data()
+    var _protocol: UInt32 = 0
+    var _sourcePort: UInt32 = 0
+    var _destinationPort: UInt32 = 0
+    var _icmpType: UInt32 = 0
+    var _icmpCode: UInt32 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _worker = source._worker
+      _number = source._number
+      _timeNs = source._timeNs
+      _policy = source._policy
+      _policyName = source._policyName
+      _rule = source._rule
+      _ruleName = source._ruleName
+      _action = source._action
+      _dropReason = source._dropReason
+      _vif = source._vif
+      _ingress = source._ingress
+      _vrf = source._vrf
+      _source = source._source
+      _destination = source._destination
+      _protocol = source._protocol
+      _sourcePort = source._sourcePort
+      _destinationPort = source._destinationPort
+      _icmpType = source._icmpType
+      _icmpCode = source._icmpCode
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._worker) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._number) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._timeNs) }()
+        case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._policy) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._policyName) }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._rule) }()
+        case 7: try { try decoder.decodeSingularStringField(value: &_storage._ruleName) }()
+        case 8: try { try decoder.decodeSingularEnumField(value: &_storage._action) }()
+        case 9: try { try decoder.decodeSingularStringField(value: &_storage._dropReason) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._vif) }()
+        case 11: try { try decoder.decodeSingularBoolField(value: &_storage._ingress) }()
+        case 12: try { try decoder.decodeSingularUInt32Field(value: &_storage._vrf) }()
+        case 13: try { try decoder.decodeSingularBytesField(value: &_storage._source) }()
+        case 14: try { try decoder.decodeSingularBytesField(value: &_storage._destination) }()
+        case 15: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocol) }()
+        case 16: try { try decoder.decodeSingularUInt32Field(value: &_storage._sourcePort) }()
+        case 17: try { try decoder.decodeSingularUInt32Field(value: &_storage._destinationPort) }()
+        case 18: try { try decoder.decodeSingularUInt32Field(value: &_storage._icmpType) }()
+        case 19: try { try decoder.decodeSingularUInt32Field(value: &_storage._icmpCode) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if _storage._worker != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._worker, fieldNumber: 1)
+      }
+      if _storage._number != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._number, fieldNumber: 2)
+      }
+      if _storage._timeNs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._timeNs, fieldNumber: 3)
+      }
+      if _storage._policy != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._policy, fieldNumber: 4)
+      }
+      if !_storage._policyName.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._policyName, fieldNumber: 5)
+      }
+      if _storage._rule != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._rule, fieldNumber: 6)
+      }
+      if !_storage._ruleName.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._ruleName, fieldNumber: 7)
+      }
+      if _storage._action != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._action, fieldNumber: 8)
+      }
+      if !_storage._dropReason.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._dropReason, fieldNumber: 9)
+      }
+      if _storage._vif != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._vif, fieldNumber: 10)
+      }
+      if _storage._ingress != false {
+        try visitor.visitSingularBoolField(value: _storage._ingress, fieldNumber: 11)
+      }
+      if _storage._vrf != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._vrf, fieldNumber: 12)
+      }
+      if !_storage._source.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._source, fieldNumber: 13)
+      }
+      if !_storage._destination.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._destination, fieldNumber: 14)
+      }
+      if _storage._protocol != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocol, fieldNumber: 15)
+      }
+      if _storage._sourcePort != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._sourcePort, fieldNumber: 16)
+      }
+      if _storage._destinationPort != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._destinationPort, fieldNumber: 17)
+      }
+      if _storage._icmpType != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._icmpType, fieldNumber: 18)
+      }
+      if _storage._icmpCode != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._icmpCode, fieldNumber: 19)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_LoggedDecision, rhs: Dataplane_V1_LoggedDecision) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._worker != rhs_storage._worker {return false}
+        if _storage._number != rhs_storage._number {return false}
+        if _storage._timeNs != rhs_storage._timeNs {return false}
+        if _storage._policy != rhs_storage._policy {return false}
+        if _storage._policyName != rhs_storage._policyName {return false}
+        if _storage._rule != rhs_storage._rule {return false}
+        if _storage._ruleName != rhs_storage._ruleName {return false}
+        if _storage._action != rhs_storage._action {return false}
+        if _storage._dropReason != rhs_storage._dropReason {return false}
+        if _storage._vif != rhs_storage._vif {return false}
+        if _storage._ingress != rhs_storage._ingress {return false}
+        if _storage._vrf != rhs_storage._vrf {return false}
+        if _storage._source != rhs_storage._source {return false}
+        if _storage._destination != rhs_storage._destination {return false}
+        if _storage._protocol != rhs_storage._protocol {return false}
+        if _storage._sourcePort != rhs_storage._sourcePort {return false}
+        if _storage._destinationPort != rhs_storage._destinationPort {return false}
+        if _storage._icmpType != rhs_storage._icmpType {return false}
+        if _storage._icmpCode != rhs_storage._icmpCode {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dataplane_V1_FlowOutcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowOutcome"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}verdict\0\u{1}decider\0\u{3}source_vif\0\u{3}destination_vif\0\u{3}next_hop\0\u{1}exit\0\u{3}drop_reason\0\u{1}opinion\0\u{1}translated\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.verdict) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.decider) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._sourceVif) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._destinationVif) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._nextHop) }()
+      case 6: try { try decoder.decodeSingularEnumField(value: &self.exit) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.dropReason) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._opinion) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self.translated) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.verdict != .unspecified {
+      try visitor.visitSingularEnumField(value: self.verdict, fieldNumber: 1)
+    }
+    if self.decider != .unspecified {
+      try visitor.visitSingularEnumField(value: self.decider, fieldNumber: 2)
+    }
+    try { if let v = self._sourceVif {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._destinationVif {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._nextHop {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    if self.exit != .unspecified {
+      try visitor.visitSingularEnumField(value: self.exit, fieldNumber: 6)
+    }
+    if !self.dropReason.isEmpty {
+      try visitor.visitSingularStringField(value: self.dropReason, fieldNumber: 7)
+    }
+    try { if let v = self._opinion {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
+    if self.translated != false {
+      try visitor.visitSingularBoolField(value: self.translated, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dataplane_V1_FlowOutcome, rhs: Dataplane_V1_FlowOutcome) -> Bool {
+    if lhs.verdict != rhs.verdict {return false}
+    if lhs.decider != rhs.decider {return false}
+    if lhs._sourceVif != rhs._sourceVif {return false}
+    if lhs._destinationVif != rhs._destinationVif {return false}
+    if lhs._nextHop != rhs._nextHop {return false}
+    if lhs.exit != rhs.exit {return false}
+    if lhs.dropReason != rhs.dropReason {return false}
+    if lhs._opinion != rhs._opinion {return false}
+    if lhs.translated != rhs.translated {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

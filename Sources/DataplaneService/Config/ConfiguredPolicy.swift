@@ -42,10 +42,13 @@ extension ConfiguredObject {
     }
 
     private static func rule(_ value: ConfigNode) throws(ConfigError) -> PolicyRule {
-        let fields = try value.mapping(keys: ["name", "action", "remote", "local", "protocol", "ports", "sourcePorts", "icmpType", "icmpCode"])
+        let fields = try value.mapping(keys: [
+            "name", "action", "remote", "local", "protocol", "ports", "sourcePorts", "icmpType", "icmpCode", "mirror", "log",
+        ])
         return PolicyRule(
             name: try fields["name"]?.string() ?? "", action: try fields["action"].map(action) ?? .pass, remote: try addresses(fields["remote"]),
-            local: try addresses(fields["local"]), service: try service(fields))
+            local: try addresses(fields["local"]), service: try service(fields), mirror: try fields["mirror"]?.integer(in: 1...255) ?? 0,
+            logs: try fields["log"]?.boolean() ?? false)
     }
 
     /// `{group: 1}` or `{prefixes: […]}`.

@@ -64,7 +64,8 @@ extension PolicyRule {
         }
         self.init(
             name: message.name, action: try reader.policyAction(message.action, "action"), remote: try addresses(message.remote, "remote"),
-            local: try addresses(message.local, "local"), service: try PolicyService(message.service, FieldReader(path: "\(reader.path).service")))
+            local: try addresses(message.local, "local"), service: try PolicyService(message.service, FieldReader(path: "\(reader.path).service")),
+            mirror: try reader.octet(message.mirror, "mirror", most: 255), logs: message.log)
     }
 }
 
@@ -139,6 +140,8 @@ extension Dataplane_V1_PolicyRule {
         self.init()
         name = rule.name
         action = Dataplane_V1_PolicyAction(rule.action)
+        mirror = UInt32(rule.mirror)
+        log = rule.logs
         if let addresses = Dataplane_V1_PolicyAddresses(rule.remote) { remote = addresses }
         if let addresses = Dataplane_V1_PolicyAddresses(rule.local) { local = addresses }
         guard rule.service != .any else { return }
@@ -213,15 +216,53 @@ extension Dataplane_V1_ExplainPolicyResponse {
     init(_ explanation: PolicyExplanation) {
         self.init()
         action = Dataplane_V1_PolicyAction(explanation.action)
-        opinions = explanation.opinions.map { opinion in
-            .with {
-                $0.policy = opinion.policy.rawValue
-                $0.name = opinion.name
-                $0.origin = Dataplane_V1_PolicyOrigin(opinion.origin)
-                $0.action = Dataplane_V1_PolicyAction(opinion.action)
-                if let rule = opinion.rule { $0.rule = UInt32(rule) }
-                $0.ruleName = opinion.ruleName
+        opinions = explanation.opinions.map { Dataplane_V1_PolicyOpinion($0) }
+        outcome = Dataplane_V1_FlowOutcome(explanation.outcome)
+    }
+}
+
+extension Dataplane_V1_PolicyOpinion {
+    init(_ opinion: PolicyExplanation.Opinion) {
+        self.init()
+        policy = opinion.policy.rawValue
+        name = opinion.name
+        origin = Dataplane_V1_PolicyOrigin(opinion.origin)
+        action = Dataplane_V1_PolicyAction(opinion.action)
+        if let index = opinion.rule { rule = UInt32(index) }
+        ruleName = opinion.ruleName
+    }
+}
+
+extension Dataplane_V1_FlowOutcome {
+    init(_ outcome: FlowOutcome) {
+        self.init()
+        verdict =
+            switch outcome.verdict {
+            case .forwarded: .forwarded
+            case .dropped: .dropped
+            case .held: .held
             }
-        }
+        decider =
+            switch outcome.decider {
+            case .antispoof: .antispoof
+            case .translation: .translation
+            case .egress: .egress
+            case .ingress: .ingress
+            case .route: .route
+            case nil: .unspecified
+            }
+        if let vif = outcome.sourceVif { sourceVif = vif.rawValue }
+        if let vif = outcome.destinationVif { destinationVif = vif.rawValue }
+        if let hop = outcome.nextHop { nextHop = hop.rawValue }
+        exit =
+            switch outcome.exit {
+            case .workload: .workload
+            case .tunnel: .tunnel
+            case .router: .router
+            case nil: .unspecified
+            }
+        dropReason = outcome.dropReason
+        if let deciding = outcome.opinion { opinion = Dataplane_V1_PolicyOpinion(deciding) }
+        translated = outcome.isTranslated
     }
 }

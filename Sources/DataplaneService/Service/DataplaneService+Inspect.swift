@@ -9,7 +9,7 @@ import Synchronization
 /// The calls that let somebody look at packets. Both streams poll: what they read waits in rings that the workers fill without knowing who reads, so a client
 /// that sleeps or vanishes costs the router nothing but what is lost, and is noticed within one interval.
 extension DataplaneService {
-    private static let interval = Duration.milliseconds(20)
+    static let interval = Duration.milliseconds(20)
     /// Frames in one message: with 64 KiB frames it stays below what a client takes.
     private static let captureBatch = 256
 
@@ -99,7 +99,7 @@ extension DataplaneService {
 }
 
 /// Set once, by the call's end.
-private final class CancelFlag: Sendable {
+final class CancelFlag: Sendable {
     private let flag = Atomic<Bool>(false)
     func set() { flag.store(true, ordering: .relaxed) }
     var isSet: Bool { flag.load(ordering: .relaxed) }

@@ -100,7 +100,7 @@ struct DeleteCommand: AsyncParsableCommand {
         commandName: "delete",
         abstract: "Deletes configuration objects.",
         discussion: """
-            With -f, the objects that the file names are deleted, those that need others first. What does not exist is refused.
+            With -f, the objects that the file names are deleted together, all or none. What does not exist is refused, and so is what objects that stay need.
 
             EXAMPLES
               vrctl delete port blue-a
@@ -126,12 +126,17 @@ struct DeleteCommand: AsyncParsableCommand {
         if let file { keys = try Documents.names(try context.readFile(file), source: file == "-" ? "standard input" : file) }
         if let kind, let name { keys = [(kind, name)] }
         keys = keys.enumerated().sorted { ($0.element.kind.deletionRank, $1.offset) < ($1.element.kind.deletionRank, $0.offset) }.map(\.element)
-        var results: [JSON] = []
-        for key in keys {
+        if file == nil, let key = keys.first {
             _ = try await connection.controllerEndpoint.call(.delete, ["v1", "objects", key.kind.rawValue, key.name])
-            results.append(["kind": JSON(key.kind.rawValue), "name": JSON(key.name), "action": "deleted"])
-            if outputOptions.output == .table { context.output.write("\(key.kind.rawValue)/\(printable(key.name)) deleted\n") }
+        } else {
+            let list = JSON.array(keys.map { ["kind": JSON($0.kind.rawValue), "name": JSON($0.name)] })
+            _ = try await connection.controllerEndpoint.call(.post, ["v1", "delete"], body: list.compact)
         }
-        if outputOptions.output == .json { context.output.write((["results": .array(results)] as JSON).pretty + "\n") }
+        if outputOptions.output == .json {
+            let results = keys.map { ["kind": JSON($0.kind.rawValue), "name": JSON($0.name), "action": "deleted"] as JSON }
+            context.output.write((["results": .array(results)] as JSON).pretty + "\n")
+        } else {
+            for key in keys { context.output.write("\(key.kind.rawValue)/\(printable(key.name)) deleted\n") }
+        }
     }
 }

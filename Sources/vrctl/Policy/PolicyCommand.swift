@@ -6,7 +6,7 @@ import NetTypes
 struct PolicyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "policy", abstract: "Shows the policies of the data plane, and says what they decide and why.",
-        subcommands: [PolicyListCommand.self, PolicyGetCommand.self, PolicyGroupsCommand.self, PolicyExplainCommand.self])
+        subcommands: [PolicyListCommand.self, PolicyGetCommand.self, PolicyGroupsCommand.self, PolicyExplainCommand.self, PolicyLogCommand.self])
 }
 
 struct PolicyListCommand: AsyncParsableCommand {
@@ -85,7 +85,9 @@ struct PolicyExplainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain", abstract: "Says whether a new connection passes, and which rule decides.",
         discussion: """
-            Both directions of the port are asked: whether its workload may send this, and whether it would be let through to it.
+            Both directions of the port are asked: whether its workload may send this, and whether it would be let through to it. The last line says what becomes of the
+            packet in this router, by antispoofing, translation, the policies at its source and at its destination, and its route, as far as its ends are on this node. The exit
+            code is 0 whatever the verdict.
 
             EXAMPLES
               vrctl policy explain --port web-1 'tcp 10.0.1.4:4321 > 10.0.2.5:443'
@@ -105,7 +107,7 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         let flow = try FlowText(flow)
         try await connection.withRouter { router in
             let output = Context.current.output
-            let vifs = try await router.all(TableQuery(table: .vif, id: vif)) { if case .vif(let vif) = $0 { vif } else { nil } }
+            let vifs = try await router.vifs()
             guard let found = vifs.first(where: { $0.id == vif || $0.name == port }) else {
                 throw Failure.refused(
                     port.map { "no vif is named '\($0)'; vrctl vif --list lists them" } ?? "no vif \(vif ?? 0); vrctl vif --list lists them")
@@ -123,10 +125,16 @@ struct PolicyExplainCommand: AsyncParsableCommand {
             request.ingress = true
             let ingress = try await router.explainPolicy(request)
             if outputOptions.output == .json {
-                let json: JSON = ["vif": JSON(found.id), "egress": PolicyLayout.json(egress), "ingress": PolicyLayout.json(ingress)]
+                let json: JSON = [
+                    "vif": JSON(found.id), "egress": PolicyLayout.json(egress), "ingress": PolicyLayout.json(ingress),
+                    "outcome": PolicyLayout.json(ingress.outcome),
+                ]
                 output.write(json.pretty + "\n")
             } else {
-                output.write(PolicyLayout.text("from the workload (egress)", egress) + PolicyLayout.text("to the workload (ingress)", ingress))
+                let names = Dictionary(vifs.map { ($0.id, $0.name) }) { first, _ in first }
+                output.write(
+                    PolicyLayout.text("from the workload (egress)", egress) + PolicyLayout.text("to the workload (ingress)", ingress)
+                        + PolicyLayout.verdict(ingress.outcome, source: flow.source.description, vifs: names))
             }
         }
     }

@@ -11,6 +11,8 @@ protocol RouterClient: Sendable {
     /// Batches of the drop log, oldest first; with `follow`, without end.
     func dropLog(worker: UInt32?, follow: Bool, _ body: @escaping @Sendable ([API.DroppedPacket]) async throws -> Void) async throws
     func clearDropLog() async throws
+    /// What rules that log have decided, oldest first; with `follow`, without end.
+    func policyLog(follow: Bool, _ body: @escaping @Sendable ([Dataplane_V1_LoggedDecision]) async throws -> Void) async throws
     /// `worker` nil: wherever its load fits.
     func assignQueue(port: String, queue: UInt32, worker: UInt32?) async throws -> API.Result
     func explainPolicy(_ request: Dataplane_V1_ExplainPolicyRequest) async throws -> Dataplane_V1_ExplainPolicyResponse

@@ -44,6 +44,9 @@ private struct SocketRouter: RouterClient {
     func dropLog(worker: UInt32?, follow: Bool, _ body: @escaping @Sendable ([API.DroppedPacket]) async throws -> Void) async throws {
         try await stream { try await client.dropLog(worker: worker, follow: follow, handler: body) }
     }
+    func policyLog(follow: Bool, _ body: @escaping @Sendable ([Dataplane_V1_LoggedDecision]) async throws -> Void) async throws {
+        try await stream { try await client.policyLog(follow: follow, handler: body) }
+    }
     func capture(_ request: API.CaptureRequest, _ body: @escaping @Sendable (API.CaptureBatch) async throws -> Void) async throws {
         try await stream { try await client.capture(request, handler: body) }
     }

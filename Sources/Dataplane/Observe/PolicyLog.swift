@@ -1,0 +1,98 @@
+import CPlatform
+import Synchronization
+
+/// What rules that log have decided: a ring of fixed slots that one thread overwrites and anybody reads, as the drop log is.
+///
+/// A record is written when a flow is made, and when a change decides it otherwise; a packet of a flow that is there costs nothing. Words are copied and nothing is
+/// interpreted: names are given to it by the reader (`Router.policyLog`).
+///
+/// # Layout of a slot, in 64-bit words
+/// 0 sequence · 1 TSC · 2 policy, rule, generation · 3 vif, direction, action · 4 flow drop reason, protocol, family · 5 ports, VRF · 6–9 addresses.
+///
+/// # Thread-safety
+/// One writer: its worker, or the holder of the router's lock. Any thread reads: each slot is a sequence lock, as in `DropLog`.
+final class PolicyLog: @unchecked Sendable {
+    private static let slotSize = 80
+    /// `FlowDropReason.rawValue` of a flow that passes.
+    static let passes: UInt8 = .max
+
+    let capacity: Int
+    private let memory: ReservedMemory
+    /// Records ever written; the writer's own.
+    private var recorded: UInt64 = 0
+    private let published = Atomic<UInt64>(0)
+
+    /// `capacity` 0: nothing is recorded.
+    init(capacity: Int) {
+        self.capacity = capacity
+        memory = ReservedMemory(size: max(1, capacity) * Self.slotSize)
+    }
+
+    // MARK: The writer
+
+    /// All decisions that were noted about a flow. `destinationPort`: of ICMP type << 8 | code.
+    @inline(never) func record(_ findings: PolicyFindings, _ key: FlowKey, _ destinationPort: UInt16, _ reason: FlowDropReason?, now: UInt64) {
+        guard capacity > 0 else { return }
+        var index = 0
+        while index < Int(findings.logCount) {
+            let slot = memory.base + Int(truncatingIfNeeded: recorded % UInt64(truncatingIfNeeded: capacity)) &* Self.slotSize
+            slot.store64(0, recorded &* 2 &+ 1)
+            atomicMemoryFence(ordering: .releasing)
+            slot.store64(8, now)
+            slot.store64(16, findings.rules[index])
+            slot.store64(24, findings.places[index])
+            slot.store64(32, UInt64(reason?.rawValue ?? Self.passes) << 16 | UInt64(key.proto) << 8 | UInt64(key.family))
+            slot.store64(40, UInt64(key.sourcePort) << 48 | UInt64(destinationPort) << 32 | UInt64(key.vrf))
+            slot.store64(48, key.a0)
+            slot.store64(56, key.a1)
+            slot.store64(64, key.a2)
+            slot.store64(72, key.a3)
+            recorded &+= 1
+            slot.release64(0, recorded &* 2)
+            index &+= 1
+        }
+        published.store(recorded, ordering: .releasing)
+    }
+
+    // MARK: Readers
+
+    /// One decision as it was recorded.
+    struct Entry {
+        /// Which one, counted from 1.
+        var number: UInt64
+        var tsc: UInt64
+        var policy: UInt32, rule: UInt32, generation: UInt32
+        var vif: UInt32
+        var isIngress: Bool
+        /// `PolicyAction.rawValue`.
+        var action: UInt8
+        var reason: UInt8
+        /// Its destination port is the type and code of ICMP.
+        var key: FlowKey
+    }
+
+    /// Those recorded after the first `after` that are still there, oldest first. Never waits: what is overwritten meanwhile is left out.
+    func entries(after: UInt64) -> [Entry] {
+        let newest = published.load(ordering: .acquiring)
+        guard capacity > 0, newest > after else { return [] }
+        let oldest = newest > UInt64(capacity) ? newest - UInt64(capacity) : 0
+        return (max(after, oldest)..<newest).compactMap { entry($0) }
+    }
+
+    private func entry(_ index: UInt64) -> Entry? {
+        let slot = memory.base + Int(index % UInt64(capacity)) * Self.slotSize
+        let sequence = slot.acquire64(0)
+        guard sequence == (index + 1) * 2 else { return nil }
+        let words = (0..<10).map { slot.load64($0 * 8) }
+        atomicMemoryFence(ordering: .acquiring)
+        guard slot.load64(0) == sequence else { return nil }
+        let key = FlowKey(
+            vrf: UInt32(truncatingIfNeeded: words[5]), proto: UInt8(truncatingIfNeeded: words[4] >> 8), family: UInt8(truncatingIfNeeded: words[4]),
+            a0: words[6], a1: words[7], a2: words[8], a3: words[9], sourcePort: UInt16(truncatingIfNeeded: words[5] >> 48),
+            destinationPort: UInt16(truncatingIfNeeded: words[5] >> 32))
+        return Entry(
+            number: index + 1, tsc: words[1], policy: UInt32(words[2] & 0xFFFF), rule: UInt32(words[2] >> 16 & 0xFFFF),
+            generation: UInt32(truncatingIfNeeded: words[2] >> 32), vif: UInt32(truncatingIfNeeded: words[3]), isIngress: words[3] >> 32 & 1 != 0,
+            action: UInt8(truncatingIfNeeded: words[3] >> 40), reason: UInt8(truncatingIfNeeded: words[4] >> 16), key: key)
+    }
+}
