@@ -5,42 +5,21 @@ import Testing
 @testable import Overlay
 
 @Suite struct KubernetesPolicyTests {
-    /// The first example of the Kubernetes documentation (Network Policies, "The NetworkPolicy resource").
+    /// Every part that a policy can have. (Those of the documentation, as they are written there, are in the controller's tests.)
     static let example = """
         apiVersion: networking.k8s.io/v1
         kind: NetworkPolicy
-        metadata:
-          name: test-network-policy
-          namespace: default
+        metadata: {name: test-network-policy, namespace: default}
         spec:
-          podSelector:
-            matchLabels:
-              role: db
-          policyTypes:
-          - Ingress
-          - Egress
+          podSelector: {matchLabels: {role: db}}
+          policyTypes: [Ingress, Egress]
           ingress:
           - from:
-            - ipBlock:
-                cidr: 172.17.0.0/16
-                except:
-                - 172.17.1.0/24
-            - namespaceSelector:
-                matchLabels:
-                  project: myproject
-            - podSelector:
-                matchLabels:
-                  role: frontend
-            ports:
-            - protocol: TCP
-              port: 6379
-          egress:
-          - to:
-            - ipBlock:
-                cidr: 10.0.0.0/24
-            ports:
-            - protocol: TCP
-              port: 5978
+            - ipBlock: {cidr: 172.17.0.0/16, except: [172.17.1.0/24]}
+            - namespaceSelector: {matchLabels: {project: myproject}}
+            - podSelector: {matchLabels: {role: frontend}}
+            ports: [{protocol: TCP, port: 6379}]
+          egress: [{to: [{ipBlock: {cidr: 10.0.0.0/24}}], ports: [{protocol: TCP, port: 5978}]}]
         """
 
     static func policy(_ text: String) throws -> KubernetesPolicy {
