@@ -3,8 +3,10 @@
 
     /usr/bin/python3 scripts/make-golden-policy.py > Tests/DataplaneTests/Policy/GoldenPolicy.swift
 """
+import struct
+
 import golden
-from scapy.all import ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6DestUnreach, IPv6
+from scapy.all import ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6DestUnreach, ICMPv6EchoReply, IPv6
 
 GATEWAY, A, B, C = "00:00:5e:00:01:00", "02:00:00:00:01:11", "02:00:00:00:01:13", "02:00:00:00:01:12"
 packets = {}
@@ -35,6 +37,21 @@ packets["greDelivered"] = into_c / ip(a, c, 63, proto=47) / bytes(16)
 packets["cutTCP"] = out / ip(a, c, proto=6) / bytes(8)
 packets["echo"] = out / ip(a, c) / ICMP(type=8, id=77, seq=1) / question
 packets["echoDelivered"] = into_c / ip(a, c, 63) / ICMP(type=8, id=77, seq=1) / question
+# An answer to a question that nobody here has seen.
+packets["echoReply"] = out / ip(a, c) / ICMP(type=0, id=77, seq=1) / question
+packets["echoReplyDelivered"] = into_c / ip(a, c, 63) / ICMP(type=0, id=77, seq=1) / question
+packets["echoReply6"] = out / ip6(a6, c6) / ICMPv6EchoReply(id=77, seq=1, data=question)
+packets["echoReply6Delivered"] = into_c / ip6(a6, c6, 63) / ICMPv6EchoReply(id=77, seq=1, data=question)
+# Protocols with ports that this router knows by these alone: the shortest header of each.
+for port in (53, 54):
+    for name, proto, size in (("sctp", 132, 12), ("dccp", 33, 12), ("udpLite", 136, 8)):
+        content = struct.pack("!HH", 4000, port) + bytes(size - 4)
+        packets[f"{name}{port}"] = out / ip(a, c, proto=proto) / content
+        packets[f"{name}{port}Delivered"] = into_c / ip(a, c, 63, proto=proto) / content
+packets["answerSCTP53"] = from_c / ip(c, a, proto=132) / (struct.pack("!HH", 53, 4000) + bytes(8))
+packets["answerSCTP53Delivered"] = into_a / ip(c, a, 63, proto=132) / (struct.pack("!HH", 53, 4000) + bytes(8))
+packets["cutSCTP"] = out / ip(a, c, proto=132) / bytes(8)
+packets["esp"] = out / ip(a, c, proto=50) / bytes(16)
 packets["timestamp"] = out / ip(a, c) / ICMP(type=13, id=5, seq=1)
 
 # From 10.1.0.13 on the other node, bridged to blue2.

@@ -214,8 +214,8 @@ extension Router {
                 }
                 // What waits goes on waiting, unless it is denied now.
                 if reason == nil, entry.action >= FlowTable.holdAction { continue }
-                if findings.logCount > 0, (entry.action == FlowTable.dropAction) != (reason != nil) {
-                    policyLog.record(findings, key, CompiledPolicy.Query(key, ingress: false).destinationPort, reason, now: vr_tsc())
+                if findings.logCount > 0, (entry.action == FlowAction.drop.rawValue) != (reason != nil) {
+                    policyLog.record(findings, key, entry.query(key).destinationPort, reason, now: vr_tsc())
                 }
                 if entry.mirror != findings.mirror { entry.mirror = findings.mirror }
                 if other.mirror != findings.mirror { other.mirror = findings.mirror }

@@ -59,8 +59,10 @@ extension ForwardingTables {
         egress: UnsafePointer<Vif>?, _ findings: inout PolicyFindings
     ) -> FlowDropReason? {
         guard entry.flags.contains(.translates) else {
-            return denies(CompiledPolicy.Query(key, ingress: false), ingress: ingress, egress: egress, &findings)
+            return denies(entry.query(key), ingress: ingress, egress: egress, &findings)
         }
-        return denies(TranslatedQuery(key, other.copy().key.reversed), ingress: ingress, egress: egress, &findings)
+        var query = TranslatedQuery(key, other.copy().key.reversed)
+        if entry.flags.contains(.answer) { query.setType(query.sent.echoReply) }
+        return denies(query, ingress: ingress, egress: egress, &findings)
     }
 }

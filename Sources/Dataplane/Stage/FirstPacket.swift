@@ -30,6 +30,15 @@ extension Worker {
         return admission
     }
 
+    func isEchoReply(_ packet: UnsafePointer<Packet>) -> Bool {
+        guard packet.pointee.l4 != 0 else { return false }
+        switch packet.pointee.proto {
+        case IPProtocol.icmp.rawValue: return packet.pointee.family == .ipv4 && ICMPv4(packet.pointee.transport).type == .echoReply
+        case IPProtocol.icmpv6.rawValue: return packet.pointee.family == .ipv6 && ICMPv6(packet.pointee.transport).type == .echoReply
+        default: return false
+        }
+    }
+
     /// A flow into another network: its replies are looked up in the VRF of the vif that they come in by.
     func follow(_ pair: UnsafeMutablePointer<FlowPair>, to vif: UInt32) {
         guard let vif = tables.vifs.load(vif), vif.pointee.vrf != pair.pointee.reverse.vrf, !pair.pointee.isSelfReverse else { return }
@@ -65,7 +74,7 @@ extension Worker {
         var findings = PolicyFindings()
         let reason = tables.denies(entry, key, other, ingress: packet.pointee.ingress, egress: tables.vifs.load(vif), &findings)
         if findings.logCount > 0 {
-            policyLog.record(findings, key, CompiledPolicy.Query(key, ingress: false).destinationPort, reason, now: now)
+            policyLog.record(findings, key, entry.query(key).destinationPort, reason, now: now)
         }
         guard let reason else {
             if findings.mirror != entry.mirror { (entry.mirror, other.mirror) = (findings.mirror, findings.mirror) }
@@ -88,6 +97,15 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         guard action != new.rawValue || dropReason != reason?.rawValue ?? 0 else { return }
         dropReason = reason?.rawValue ?? 0
         action = new.rawValue
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == FlowEntry {
+    /// What policies are asked about a flow that is there, from the view of its sender. `key`: the entry's.
+    func query(_ key: FlowKey) -> CompiledPolicy.Query {
+        var query = CompiledPolicy.Query(key, ingress: false)
+        if flags.contains(.answer) { query.destinationPort = query.echoReply }
+        return query
     }
 }
 
@@ -137,7 +155,7 @@ extension ForwardingTables {
 }
 
 extension CompiledPolicy.Query {
-    /// What a flow's key says. `ingress`: asked for the vif of its destination, else for that of its source. An echo's identifier is not its type: it counts as a request.
+    /// What a flow's key says. `ingress`: asked for the vif of its destination, else for that of its source. An echo's identifier is not its type: it counts as a request, unless the entry says `answer`.
     init(_ key: FlowKey, ingress: Bool) {
         let isIPv4 = key.family == 4
         let source = isIPv4 ? UInt128(key.a0 >> 32) : UInt128(key.a0) << 64 | UInt128(key.a1)
@@ -151,4 +169,7 @@ extension CompiledPolicy.Query {
             destinationPort = UInt16(isIPv4 ? ICMPv4.MessageType.echoRequest.rawValue : ICMPv6.MessageType.echoRequest.rawValue) << 8
         }
     }
+
+    /// Type and code of the answer to an echo request.
+    var echoReply: UInt16 { UInt16(isIPv4 ? ICMPv4.MessageType.echoReply.rawValue : ICMPv6.MessageType.echoReply.rawValue) << 8 }
 }

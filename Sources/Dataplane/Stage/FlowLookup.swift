@@ -64,11 +64,14 @@ extension Worker {
         if missed > 0 { setUpFlows(packets, missed, generation) }
     }
 
-    /// A packet without a transport header: whether it has a flow all the same. TCP and UDP have not: cut off before their ports they are no use to anybody.
+    /// A packet without a transport header: whether it has a flow all the same. Protocols with ports have not: cut off before these they are no use to anybody.
     @inline(never) private func isPortless(_ packet: UnsafeMutablePointer<Packet>) -> Bool {
         if packet.pointee.flags.contains(.laterFragment) || packet.pointee.family == .none { return false }
         switch packet.pointee.proto {
         case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue, IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue:
+            packet.pointee.settle(.drop(.pull))
+            return false
+        case let other where IPProtocol.leastHeader(other) != 0:
             packet.pointee.settle(.drop(.pull))
             return false
         default: return true
@@ -79,7 +82,7 @@ extension Worker {
     @inline(never) func flowKey(_ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>) -> Bool {
         let source: UInt16, destination: UInt16
         switch packet.pointee.proto {
-        case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue:
+        case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue, IPProtocol.sctp.rawValue, IPProtocol.dccp.rawValue, IPProtocol.udpLite.rawValue:
             source = UDP(packet.pointee.transport).sourcePort
             destination = UDP(packet.pointee.transport).destinationPort
         case IPProtocol.icmp.rawValue where packet.pointee.family == .ipv4 && packet.pointee.l4 != 0:

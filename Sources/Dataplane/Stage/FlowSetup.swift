@@ -62,7 +62,7 @@ extension Worker {
             action: admission.reason == nil ? (translates ? FlowAction.nat : .forward).rawValue : FlowAction.drop.rawValue, cookie: 0,
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
             now: milliseconds, translates: translates, returnVRF: pair.pointee.returnVRF, owner: owner)
-        template.flags = fatness
+        template.flags = isEchoReply(packet) ? fatness.union(.answer) : fatness
         template.mirror = admission.findings.mirror
         if admission.reason == .undecided {
             (template.action, template.dropReason) = (FlowTable.holdAction, 0)

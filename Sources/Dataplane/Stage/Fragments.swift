@@ -174,6 +174,7 @@ struct FragmentPiece {
         // At offset 8 a fragment could overwrite the flags of the TCP header (RFC 3128).
         case IPProtocol.tcp.rawValue: return offset == 0 && packet.l4 != 0
         case IPProtocol.udp.rawValue, IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue: return offset != 0 || packet.l4 != 0
+        case IPProtocol.sctp.rawValue, IPProtocol.dccp.rawValue, IPProtocol.udpLite.rawValue: return offset != 0 || packet.l4 != 0
         default: return true
         }
     }
@@ -182,7 +183,8 @@ struct FragmentPiece {
     static func ports(_ packet: Packet) -> UInt32? {
         guard packet.l4 != 0 else { return nil }
         switch packet.proto {
-        case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue: return packet.transport.word32(0)
+        case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue, IPProtocol.sctp.rawValue, IPProtocol.dccp.rawValue, IPProtocol.udpLite.rawValue:
+            return packet.transport.word32(0)
         case IPProtocol.icmp.rawValue where packet.family == .ipv4, IPProtocol.icmpv6.rawValue where packet.family == .ipv6:
             let message = ICMPv4(packet.transport)
             let isEcho =

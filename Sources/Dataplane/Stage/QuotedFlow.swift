@@ -45,7 +45,7 @@ extension Worker {
         let transport = quote + header
         let ports: (UInt16, UInt16)
         switch proto {
-        case .tcp, .udp: ports = (transport.word16(0), transport.word16(2))
+        case .tcp, .udp, .sctp, .dccp, .udpLite: ports = (transport.word16(0), transport.word16(2))
         case .icmp where packet.pointee.family == .ipv4 && (transport.octet(0) == 8 || transport.octet(0) == 0),
             .icmpv6 where packet.pointee.family == .ipv6 && (transport.octet(0) == 128 || transport.octet(0) == 129):
             ports = (transport.word16(4), transport.word16(4))
@@ -112,6 +112,7 @@ extension Worker {
         case IPProtocol.tcp.rawValue:
             p.set(0, word32: rewrite.ports)
             if available >= 18 { p.set(16, word16: FlowRewrite.update(p.word16(16), by: rewrite.transportSum)) }
+        case IPProtocol.sctp.rawValue, IPProtocol.dccp.rawValue, IPProtocol.udpLite.rawValue: break
         default:
             p.set(4, word16: UInt16(truncatingIfNeeded: rewrite.ports))
             p.set(2, word16: FlowRewrite.update(p.word16(2), by: rewrite.transportSum))

@@ -293,6 +293,8 @@ extension Worker {
     }
 
     @inline(never) private func hasOtherTransport(_ proto: UInt8, _ available: Int) -> Bool {
-        (proto == IPProtocol.icmp.rawValue || proto == IPProtocol.icmpv6.rawValue) && available >= ICMPv4.size
+        if proto == IPProtocol.icmp.rawValue || proto == IPProtocol.icmpv6.rawValue { return available >= ICMPv4.size }
+        let least = IPProtocol.leastHeader(proto)
+        return least != 0 && available >= least
     }
 }

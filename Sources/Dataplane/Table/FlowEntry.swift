@@ -79,6 +79,8 @@ struct FlowEntry {
         static let fat = Flags(rawValue: 1 << 4)
         /// Of its key an address is masked, so it remembers no route.
         static let wide = Flags(rawValue: 1 << 5)
+        /// An ICMP echo reply made it: policies are asked about that, and not about a request.
+        static let answer = Flags(rawValue: 1 << 6)
     }
 
     /// Of IPv4 the second to fourth word are not the key's: a translation is kept there; see `FlowRewrite`.

@@ -4,8 +4,19 @@ struct IPProtocol: Equatable {
     @inline(__always) init(_ rawValue: UInt8) { self.rawValue = rawValue }
     static let hopByHop = IPProtocol(0), icmp = IPProtocol(1), tcp = IPProtocol(6), udp = IPProtocol(17), routing = IPProtocol(43)
     static let fragment = IPProtocol(44), gre = IPProtocol(47), esp = IPProtocol(50), ah = IPProtocol(51), icmpv6 = IPProtocol(58)
-    static let noNextHeader = IPProtocol(59), destinationOptions = IPProtocol(60), sctp = IPProtocol(132)
+    static let noNextHeader = IPProtocol(59), destinationOptions = IPProtocol(60), sctp = IPProtocol(132), dccp = IPProtocol(33)
+    static let udpLite = IPProtocol(136)
     static let mobility = IPProtocol(135), mplsInIP = IPProtocol(137), hip = IPProtocol(139), shim6 = IPProtocol(140)
+
+    /// Of protocols other than TCP and UDP whose header begins with a source and a destination port, the octets of the shortest header: SCTP (RFC 9260 section 3), DCCP (RFC 4340
+    /// section 5.1), UDP-Lite (RFC 3828). 0: no such protocol.
+    static func leastHeader(_ proto: UInt8) -> Int {
+        switch proto {
+        case sctp.rawValue, dccp.rawValue: 12
+        case udpLite.rawValue: 8
+        default: 0
+        }
+    }
 }
 
 /// IPv4 header (RFC 791; DSCP RFC 2474, ECN RFC 3168).

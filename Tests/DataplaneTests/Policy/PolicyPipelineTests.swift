@@ -151,6 +151,77 @@ import Testing
         #expect(test.allDrops == ["flow_action_drop": 3, "pull": 1])
     }
 
+    struct Ported: Sendable, CustomTestStringConvertible {
+        var proto: UInt8, inside: [UInt8], delivered: [UInt8], outside: [UInt8]
+        var testDescription: String { "\(proto)" }
+    }
+    @Test(
+        "Every protocol that a rule can give ports has them",
+        arguments: [
+            Ported(proto: 132, inside: GoldenPolicy.sctp53, delivered: GoldenPolicy.sctp53Delivered, outside: GoldenPolicy.sctp54),
+            Ported(proto: 33, inside: GoldenPolicy.dccp53, delivered: GoldenPolicy.dccp53Delivered, outside: GoldenPolicy.dccp54),
+            Ported(proto: 136, inside: GoldenPolicy.udpLite53, delivered: GoldenPolicy.udpLite53Delivered, outside: GoldenPolicy.udpLite54),
+            Ported(proto: 17, inside: GoldenPolicy.udp53, delivered: GoldenPolicy.udp53Delivered, outside: GoldenPolicy.udp54),
+        ]) func portsOfProtocols(_ it: Ported)
+    {
+        let test = TestRouter()
+        apply(
+            test, Self.policy(1, [PolicyRule(service: .ports(proto: it.proto, destination: [53...53], source: [4000...4000]))]),
+            Self.attach(test, 4, ingress: [1]))
+        test.send(it.inside, from: test.blue1)
+        test.send(it.outside, from: test.blue1)
+        #expect(test.blue2.take() == [it.delivered] && test.allDrops == ["flow_action_drop": 1])
+        #expect(flows(test).contains { $0.isForward && $0.spec.key.sourcePort == 4000 && $0.spec.key.destinationPort == 53 })
+        // A rule for every port of it holds for both.
+        apply(test, Self.policy(1, [PolicyRule(service: .ports(proto: it.proto, destination: [0...65_535], source: []))]))
+        test.send(it.outside, from: test.blue1)
+        #expect(test.blue2.take().count == 1)
+    }
+
+    @Test("A rule with ports is never about a protocol that has none, whatever its ports are") func portless() {
+        let test = TestRouter()
+        let all = [6, 17, 33, 132, 136].map { PolicyRule(service: .ports(proto: $0, destination: [0...65_535], source: [])) }
+        apply(test, Self.policy(1, all), Self.attach(test, 4, ingress: [1]))
+        for packet in [GoldenPolicy.gre, GoldenPolicy.esp, GoldenPolicy.echo, GoldenPolicy.timestamp] { test.send(packet, from: test.blue1) }
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 4])
+        // Nor is a piece of one that has: it has no ports to ask about.
+        test.send(GoldenPolicy.cutSCTP, from: test.blue1)
+        test.send(GoldenPolicy.cutTCP, from: test.blue1)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 4, "pull": 2])
+    }
+
+    @Test("Answers over SCTP find their flow") func answersOfSCTP() {
+        let test = TestRouter()
+        apply(
+            test, Self.policy(1, [PolicyRule(service: .ports(proto: 132, destination: [53...53], source: []))]), Self.policy(2, []),
+            Self.attach(test, 3, ingress: [2]), Self.attach(test, 4, ingress: [1]))
+        test.send(GoldenPolicy.sctp53, from: test.blue1)
+        test.send(GoldenPolicy.answerSCTP53, from: test.blue2)
+        #expect(test.blue2.take() == [GoldenPolicy.sctp53Delivered] && test.blue1.take() == [GoldenPolicy.answerSCTP53Delivered])
+    }
+
+    /// The router has lost the flow (it was idle, or the router is new), and the answer comes first.
+    @Test("A flow that an echo reply made is decided as one, and stays decided so", arguments: [false, true]) func echoReplies(isIPv6: Bool) {
+        let test = TestRouter()
+        let proto: UInt8 = isIPv6 ? 58 : 1, reply: UInt8 = isIPv6 ? 129 : 0, request: UInt8 = isIPv6 ? 128 : 8
+        let packet = isIPv6 ? GoldenPolicy.echoReply6 : GoldenPolicy.echoReply
+        let delivered = isIPv6 ? GoldenPolicy.echoReply6Delivered : GoldenPolicy.echoReplyDelivered
+        func rule(_ type: UInt8) -> PolicyRule { PolicyRule(service: .icmp(proto: proto, type: type, code: nil)) }
+        apply(test, Self.policy(1, [rule(request)]), Self.attach(test, 4, ingress: [1]))
+        test.send(packet, from: test.blue1)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
+        // A change that says nothing about it, and makes everything be asked again.
+        apply(test, Self.policy(1, [rule(request), PolicyRule(service: .proto(47))]))
+        test.send(packet, from: test.blue1)
+        #expect(test.blue2.take().isEmpty && flows(test).allSatisfy { $0.spec.action == .drop })
+        apply(test, Self.policy(1, [rule(reply)]))
+        test.send(packet, from: test.blue1)
+        #expect(test.blue2.take() == [delivered])
+        apply(test, Self.policy(1, [rule(reply), PolicyRule(service: .proto(47))]))
+        test.send(packet, from: test.blue1)
+        #expect(test.blue2.take() == [delivered])
+    }
+
     @Test("An ICMP error goes with the flow it is about, and is nothing without one") func errors() {
         let test = TestRouter()
         apply(
