@@ -211,7 +211,8 @@ struct DesiredState: Sendable {
                 $0.vif.services = network.dhcp.enabled
                 $0.vif.flowLimit = UInt32(clamping: port.flowLimit)
                 $0.vif.flowRate = UInt32(clamping: port.flowRate)
-                $0.vif.fatFlows = port.fatFlows.map(\.rule)
+                // The first that fits counts: a port's own go before its network's.
+                $0.vif.fatFlows = (port.fatFlows + network.fatFlows).map(\.rule)
                 $0.vif.cookie = agentCookie
             })
         add(

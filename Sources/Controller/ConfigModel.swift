@@ -290,6 +290,7 @@ extension ConfigModel {
         }
         for port in ports(inNetwork: network.name) {
             if let problem = addressProblem(of: port, in: network) { return ("port \(port.name): \(problem.message)", "spec.subnets") }
+            if let problem = fatFlowProblem(of: port, in: network) { return (problem, "spec.fatFlows") }
         }
         for (index, policy) in network.policies.enumerated() where networkPolicy(policy) == nil {
             return ("NetworkPolicy \(policy) does not exist; put it before or beside the network", "spec.policies[\(index)]")
@@ -316,6 +317,7 @@ extension ConfigModel {
         }
         guard computeNode(port.node) != nil else { return ("ComputeNode \(port.node) does not exist; put it before or beside the port", "spec.node") }
         if let problem = addressProblem(of: port, in: network) { return problem }
+        if let problem = fatFlowProblem(of: port, in: network) { return (problem, "spec.fatFlows") }
         for (index, group) in port.securityGroups.enumerated() where securityGroup(group) == nil {
             return ("SecurityGroup \(group) does not exist; put it before or beside the port", "spec.securityGroups[\(index)]")
         }
@@ -337,6 +339,13 @@ extension ConfigModel {
             return ("\(interface) on \(port.node) is already the interface of port \(other)", "spec.interface")
         }
         return nil
+    }
+
+    private func fatFlowProblem(of port: Port, in network: VirtualNetwork) -> String? {
+        let count = port.fatFlows.count + network.fatFlows.count
+        if count <= FatFlow.capacity { return nil }
+        return
+            "port \(port.name) has \(port.fatFlows.count) rules and its network \(network.name) \(network.fatFlows.count); together they may have \(FatFlow.capacity)"
     }
 
     private func addressProblem(of port: Port, in network: VirtualNetwork) -> Problem? {

@@ -77,7 +77,11 @@ extension ConfigValue {
         case .list(let items):
             for item in items {
                 var lines = ""
-                item.writeYAML(into: &lines, indent: indent + 2)
+                switch item {
+                case .map(let fields) where fields.isEmpty: lines = margin + "  {}\n"
+                case .list(let items) where items.isEmpty: lines = margin + "  []\n"
+                default: item.writeYAML(into: &lines, indent: indent + 2)
+                }
                 out += margin + "- " + lines.dropFirst(min(indent + 2, lines.count))
             }
         default: out += margin + yamlLeaf + "\n"

@@ -10,8 +10,15 @@ public struct FatFlow: Hashable, Sendable {
     public var port: UInt16
     /// The end whose address does not matter either.
     public var ignoredAddress: Address
-    /// That one port, or network, may have.
+    /// That one port may have, those of its network included.
     public static let capacity = 16
+
+    static func list(_ node: ConfigNode) throws(ConfigError) -> [FatFlow] {
+        var out: [FatFlow] = []
+        for item in try node.list() { out.append(try FatFlow(item)) }
+        guard out.count <= capacity else { throw node.error("\(out.count) rules; a port has \(capacity) at most, with those of its network") }
+        return out
+    }
 
     init(_ node: ConfigNode) throws(ConfigError) {
         let fields = try node.mapping(keys: ["protocol", "port", "ignoreAddress"])

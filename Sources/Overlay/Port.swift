@@ -83,10 +83,7 @@ public struct Port: Hashable, Sendable {
             interface: try fields["interface"]?.interfaceName())
         flowLimit = try fields["flowLimit"]?.integer(in: 1...1 << 28) ?? 0
         flowRate = try fields["flowRate"]?.integer(in: 1...1 << 24) ?? 0
-        for item in try fields["fatFlows"]?.list() ?? [] { fatFlows.append(try FatFlow(item)) }
-        if fatFlows.count > FatFlow.capacity, let at = fields["fatFlows"] {
-            throw at.error("\(fatFlows.count) rules; a port has \(FatFlow.capacity) at most")
-        }
+        fatFlows = try fields["fatFlows"].map { node throws(ConfigError) in try FatFlow.list(node) } ?? []
         for item in try fields["securityGroups"]?.list() ?? [] {
             let name = try item.objectName(.securityGroup)
             if securityGroups.contains(name) { throw item.error("\(name) is listed twice") }

@@ -33,6 +33,8 @@ public struct VirtualNetwork: Hashable, Sendable {
     /// The names of its NetworkPolicies, in the order in which their rules are asked.
     public var policies: [String] = []
     public static let policyCapacity = 8
+    /// Connections of its ports that are one flow, behind those that the port itself says.
+    public var fatFlows: [FatFlow] = []
 
     public var name: String { metadata.name }
     public var uid: String? { metadata.uid }
@@ -59,7 +61,7 @@ public struct VirtualNetwork: Hashable, Sendable {
 
     init(metadata: ObjectMetadata, spec node: ConfigNode) throws(ConfigError) {
         let fields = try node.mapping(keys: [
-            "subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "flowLimit", "dhcp", "policies",
+            "subnets", "vni", "encapsulation", "forwarding", "mtu", "floodUnknownUnicast", "flowLimit", "fatFlows", "dhcp", "policies",
         ])
         let items = try fields.required("subnets")
         var subnets: [Subnet] = []
@@ -88,6 +90,7 @@ public struct VirtualNetwork: Hashable, Sendable {
             mtu: try fields["mtu"]?.integer(in: least...65535), floodUnknownUnicast: floods,
             dhcp: try fields["dhcp"].map { node throws(ConfigError) in try NetworkServices(node) } ?? NetworkServices())
         flowLimit = try fields["flowLimit"]?.integer(in: 1...1 << 28) ?? 0
+        fatFlows = try fields["fatFlows"].map { node throws(ConfigError) in try FatFlow.list(node) } ?? []
         guard let given = fields["policies"] else { return }
         for item in try given.list() {
             let name = try item.objectName(.networkPolicy)
@@ -109,6 +112,7 @@ public struct VirtualNetwork: Hashable, Sendable {
         if let mtu { fields.append(.init("mtu", .integer(mtu))) }
         if floodUnknownUnicast { fields.append(.init("floodUnknownUnicast", .boolean(true))) }
         if flowLimit > 0 { fields.append(.init("flowLimit", .integer(flowLimit))) }
+        if !fatFlows.isEmpty { fields.append(.init("fatFlows", .list(fatFlows.map(\.value)))) }
         if let dhcp = dhcp.value { fields.append(.init("dhcp", dhcp)) }
         if !policies.isEmpty { fields.append(.init("policies", .list(policies.map { .string($0) }))) }
         return .map(fields)

@@ -324,4 +324,23 @@ import Testing
         allocator.recover(from: Array(objects.values))
         #expect(DesiredState(inputs, allocator: &allocator).objects == objects)
     }
+
+    /// A port's own rules go before those of its network.
+    @Test func fatFlowsOfTheNetwork() throws {
+        func rules(_ kind: String) throws -> ConfigObject {
+            let spec =
+                kind == "Port"
+                ? "network: blue, node: node1, mac: \"02:00:00:00:01:0a\", addresses: [10.1.0.10], interface: tap-blue-a"
+                : "subnets: [{prefix: 10.1.0.0/24}], vni: 5001"
+            let rule = kind == "Port" ? "{protocol: udp, port: 53}" : "{protocol: tcp, port: 80, ignoreAddress: remote}"
+            return try YAMLDocuments.parse(
+                text: "kind: \(kind)\nmetadata: {name: \(kind == "Port" ? "blue-a" : "blue")}\nspec: {\(spec), fatFlows: [\(rule)]}", source: "x")[0]
+        }
+        guard case .port(let port) = try rules("Port"), case .virtualNetwork(let network) = try rules("VirtualNetwork") else { return }
+        var allocator = IdentifierAllocator()
+        let state = DesiredState(Fixture.inputs(networks: [network], ports: [port, Fixture.redA]), allocator: &allocator)
+        let vif = try #require(state.objects.values.first { if case .vif(let vif)? = $0.object { vif.name == "tap-blue-a" } else { false } }).vif
+        #expect(
+            vif.fatFlows.map(\.protocol) == [17, 6] && vif.fatFlows.map(\.port) == [53, 80] && vif.fatFlows.map(\.ignoredAddress) == [.none, .remote])
+    }
 }

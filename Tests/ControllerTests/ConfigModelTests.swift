@@ -100,4 +100,25 @@ import Testing
         // Its address and MAC address are free again.
         try model.apply(port("other", node: "node2", mac: "02:00:00:00:01:11", address: "10.1.0.11"))
     }
+
+    /// What a vif has room for is checked before it is stored, from either side.
+    @Test func fatFlowsOfPortAndNetworkTogether() throws {
+        var model = try ConfigModel.demo()
+        func network(_ count: Int) -> String {
+            "kind: VirtualNetwork\nmetadata: {name: blue}\nspec: {subnets: [{prefix: 10.1.0.0/24}, {prefix: \"fd00:1::/64\"}], fatFlows: [\(Array(repeating: "{protocol: 6}", count: count).joined(separator: ", "))]}\n"
+        }
+        let own = port("blue1", mac: "02:00:00:00:01:11", address: "10.1.0.11")
+        let fat = own.replacing("spec: {", with: "spec: {fatFlows: [{protocol: 17}], ")
+        try model.apply(network(15) + "---\n" + fat)
+        func refusal(_ text: String) -> String {
+            var copy = model
+            do { try copy.apply(text) } catch { return "\(error)" }
+            return ""
+        }
+        #expect(refusal(network(16)).contains("spec.fatFlows: port blue1 has 1 rules and its network blue 16; together they may have 16"))
+        #expect(
+            refusal(fat.replacing("{protocol: 17}", with: "{protocol: 17}, {protocol: 6}")).contains("port blue1 has 2 rules and its network blue 15")
+        )
+        #expect(refusal(network(16) + "---\n" + own) == "")
+    }
 }

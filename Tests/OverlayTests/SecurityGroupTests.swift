@@ -50,4 +50,14 @@ import Testing
         }
         #expect(error?.field == field && error?.message.contains(reason) == true, "\(String(describing: error))")
     }
+
+    /// A rule that says nothing is everything, also when it is written again.
+    @Test func anEmptyRule() throws {
+        let text = "kind: SecurityGroup\nmetadata: {name: a}\nspec: {ingress: [{}, {protocol: tcp}], egress: [{}]}\n"
+        let object = try #require(YAMLDocuments.parse(text: text, source: "x").first)
+        var other = object
+        other.metadata.name = "b"
+        let written = YAMLDocuments.text([object, other])
+        #expect(try YAMLDocuments.parse(text: written, source: "x") == [object, other], "\(written)")
+    }
 }

@@ -244,4 +244,22 @@ let blue = """
             #expect(error?.message.contains(reason) == true, "\(String(describing: error))")
         }
     }
+
+    @Test func fatFlows() throws {
+        let text = """
+            kind: VirtualNetwork
+            metadata: {name: blue}
+            spec: {subnets: [{prefix: 10.1.0.0/24}], fatFlows: [{protocol: udp, port: 53, ignoreAddress: remote}, {protocol: 6}]}
+            """
+        guard case .virtualNetwork(let network)? = try YAMLDocuments.parse(text: text, source: "x").first else { return }
+        #expect(network.fatFlows.map(\.proto) == [17, 6] && network.fatFlows.map(\.port) == [53, 0])
+        #expect(network.fatFlows.first?.ignoredAddress == .remote)
+        #expect(try ConfigObject(element: ConfigObject.virtualNetwork(network).element) == .virtualNetwork(network))
+        let many = Array(repeating: "{protocol: 6}", count: 17).joined(separator: ", ")
+        let error = #expect(throws: ConfigError.self) {
+            try YAMLDocuments.parse(
+                text: "kind: VirtualNetwork\nmetadata: {name: b}\nspec: {subnets: [{prefix: 10.1.0.0/24}], fatFlows: [\(many)]}", source: "x")
+        }
+        #expect(error?.field == "spec.fatFlows" && error?.message.contains("16 at most") == true)
+    }
 }
