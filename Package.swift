@@ -227,7 +227,7 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "Overlay", "DataplaneAPI", "StrictYAML", "XMPP", "NetTypes",
+                "Agent", "Controller", "CPlatform", "Dataplane", "DataplaneService", "Overlay", "DataplaneAPI", "StrictYAML", "XMPP", "NetTypes",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),

@@ -276,7 +276,7 @@ import Testing
         // One request: all of them, or none.
         #expect(
             web.requests.map(\.body)
-                == [#"[{"kind":"Port","name":"a/b"},{"kind":"VirtualNetwork","name":"v"},{"kind":"ComputeNode","name":"n"}]"#])
+                == [#"[{"kind": "Port", "name": "a/b"}, {"kind": "VirtualNetwork", "name": "v"}, {"kind": "ComputeNode", "name": "n"}]"#])
     }
 
     @Test func documentsOfKubernetes() throws {

@@ -74,6 +74,18 @@ import Testing
                 ]
             }
             $0[false] = .with { $0.action = .pass }
+            $0[true]?.outcome = .with {
+                $0.verdict = .dropped
+                $0.decider = .ingress
+                $0.destinationVif = 3
+                $0.dropReason = "OutSG"
+                $0.opinion = .with {
+                    $0.policy = 1
+                    $0.name = "web"
+                    $0.origin = .securityGroup
+                    $0.action = .deny
+                }
+            }
         }
         let done = await run(["vrctl", "policy", "explain", "--port", "web-1", "tcp 10.0.1.4:4321 > 10.0.2.5:443"], router: router)
         #expect(
@@ -81,12 +93,46 @@ import Testing
                 from the workload (egress): pass (the vif has no policy in this direction)
                 to the workload (ingress): deny
                   deny  policy 1 web (securityGroup): no rule matches
+                verdict: dropped on its way to web-1 (vif0/3), by policy 1 web (securityGroup): no rule matches
 
                 """)
         let asked = router.questions.withLock { $0 }
         #expect(asked.count == 2 && asked.allSatisfy { $0.vif == 3 && $0.protocol == 6 && $0.sourcePort == 4321 && $0.destinationPort == 443 })
         #expect(await run(["vrctl", "policy", "explain", "--port", "web-2", "tcp 1.1.1.1:1 > 2.2.2.2:2"], router: router).code == 1)
         #expect(await run(["vrctl", "policy", "explain", "--vif", "3", "tcp 1.1.1.1 > 2.2.2.2"], router: router).code == 2)
+    }
+
+    /// The last line of an explanation.
+    @Test func verdicts() async {
+        let router = router
+        func verdict(_ build: @escaping @Sendable (inout Dataplane_V1_FlowOutcome) -> Void) async -> String {
+            router.explanations.withLock { $0[true] = .with { $0.outcome = .with(build) } }
+            let text = await run(["vrctl", "policy", "explain", "--vif", "3", "tcp 10.0.1.4:4321 > 10.0.2.5:443"], router: router).output
+            return text.split(separator: "\n").last.map(String.init) ?? ""
+        }
+        #expect(
+            await verdict {
+                ($0.verdict, $0.exit, $0.sourceVif, $0.destinationVif, $0.nextHop) = (.forwarded, .workload, 3, 4, 40)
+            } == "verdict: forwarded to  (vif0/4)")
+        #expect(
+            await verdict { ($0.verdict, $0.exit, $0.sourceVif, $0.nextHop, $0.translated) = (.forwarded, .tunnel, 3, 20, true) }
+                == "verdict: forwarded into the tunnel of next hop 20; what the policies of its far end say is not known here; its addresses are translated on the way"
+        )
+        #expect(
+            await verdict { ($0.verdict, $0.exit, $0.destinationVif) = (.forwarded, .workload, 3) }
+                == "verdict: forwarded to web-1 (vif0/3); its sender is not on this node: what the policies there say is not known here")
+        #expect(
+            await verdict { ($0.verdict, $0.decider, $0.sourceVif, $0.dropReason) = (.dropped, .antispoof, 3, "invalid_source") }
+                == "verdict: dropped by antispoofing at web-1 (vif0/3): its workload may not send from 10.0.1.4")
+        #expect(
+            await verdict { ($0.verdict, $0.decider, $0.sourceVif, $0.dropReason) = (.dropped, .route, 3, "no_route") }
+                == "verdict: dropped as there is no route")
+        #expect(
+            await verdict { ($0.verdict, $0.decider, $0.sourceVif, $0.nextHop, $0.dropReason) = (.dropped, .route, 3, 0, "discards") }
+                == "verdict: dropped by its route (discards, next hop 0)")
+        #expect(await verdict { _ in } == "verdict: not told by this vrouter")
+        let json = await run(["vrctl", "policy", "explain", "--vif", "3", "tcp 10.0.1.4:1 > 10.0.2.5:2", "-o", "json"], router: router).output
+        #expect(json.contains("\"outcome\"") && json.contains("\"complete\""), "\(json)")
     }
 
     @Test func tellsWhatRulesDecided() async {

@@ -1,4 +1,4 @@
-import NetTypes
+public import NetTypes
 
 /// What becomes of the first packet of a flow, as far as its ends are here.
 public struct FlowOutcome: Hashable, Sendable {
@@ -171,15 +171,6 @@ extension FlowKey {
             self.init(
                 vrf: vrf, proto: question.proto, source: words(query.local), destination: words(query.remote), sourcePort: ports.0,
                 destinationPort: ports.1)
-        }
-    }
-}
-
-extension IPAddress {
-    fileprivate var mapped: IPv6Address {
-        switch self {
-        case .v4(let address): Vif.mapped(address.rawValue)
-        case .v6(let address): address
         }
     }
 }
