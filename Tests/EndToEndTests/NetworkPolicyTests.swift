@@ -73,6 +73,19 @@ extension EndToEnd {
             #expect(no.contains("from the workload (egress): deny") && no.contains("red/blue"), "\(no)")
             let yes = try lab.vrctl("node2", "policy", "explain", "--port", "tap-red1", "tcp 10.2.0.11:4321 > 10.1.0.13:8080").output
             #expect(yes.contains("from the workload (egress): pass") && yes.contains("shop/rules[0]"), "\(yes)")
+            // What becomes of it, where both ends are here, where one is elsewhere, and from an address that is not red1's.
+            func verdict(_ node: String, _ port: String, _ flow: String) throws -> String {
+                try lab.vrctl(node, "policy", "explain", "--port", port, flow).output.split(separator: "\n").last.map(String.init) ?? ""
+            }
+            #expect(try verdict("node2", "tap-red1", "tcp 10.2.0.11:4321 > 10.1.0.13:8080").hasPrefix("verdict: forwarded to tap-blue3 (vif0/"))
+            #expect(try verdict("node2", "tap-blue3", "tcp 10.2.0.11:4321 > 10.1.0.13:8080").hasPrefix("verdict: forwarded to tap-blue3 (vif0/"))
+            #expect(try verdict("node2", "tap-red1", "tcp 10.2.0.11:4321 > 10.1.0.13:8081").hasPrefix("verdict: dropped on its way out of tap-red1"))
+            #expect(
+                try verdict("node2", "tap-red1", "tcp 10.2.0.11:4321 > 10.1.0.11:8080").hasPrefix("verdict: forwarded into the tunnel of next hop"))
+            #expect(try verdict("node2", "tap-red1", "tcp 10.2.0.99:4321 > 10.1.0.13:8080").hasPrefix("verdict: dropped by antispoofing at tap-red1"))
+            #expect(try verdict("node1", "tap-blue1", "tcp 10.2.0.11:4321 > 10.1.0.11:8080").contains("its sender is not on this node"))
+            #expect(
+                try verdict("node1", "tap-blue1", "tcp [fd00:2::11]:4321 > [fd00:1::11]:8081").hasPrefix("verdict: dropped on its way to tap-blue1"))
             // A policy that networks have cannot go.
             let refused = try lab.vrctl("node1", "delete", "NetworkPolicy", "shop")
             #expect(refused.status != 0 && refused.both.contains("is a policy of VirtualNetwork blue, red"), "\(refused.both)")
