@@ -81,7 +81,7 @@ extension Router {
     ) -> Bool {
         for (vif, decider) in [(ingress, FlowOutcome.Decider.egress), (egress, .ingress)] {
             guard let vif else { continue }
-            var findings = PolicyFindings()
+            var findings = policyLog.findings
             let reason = tables.denies(
                 query, ingress: decider == .egress ? vif : nil, egress: decider == .ingress ? vif : nil, &findings)
             guard let reason else { continue }

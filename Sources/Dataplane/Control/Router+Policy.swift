@@ -201,7 +201,7 @@ extension Router {
                     egress = tables.vifAhead(ahead, vrf: ahead.vrf)
                 }
                 guard concerns(entry.ingressVif) || concerns(egress) else { continue }
-                var findings = PolicyFindings()
+                var findings = policyLog.findings
                 let key = entry.copy().key
                 let reason = tables.denies(
                     entry, key, other, ingress: tables.vifs.load(entry.ingressVif), egress: entry.reverse == index ? nil : tables.vifs.load(egress),

@@ -6,7 +6,7 @@ import NetTypes
 // service, too. The receiver's see the source as it arrives. A workload that reaches itself through a service needs nobody's leave.
 extension Worker {
     @inline(never) func admitTranslated(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>, _ new: FlowKey) -> Admission {
-        var admission = Admission()
+        var admission = Admission(findings: policyLog.findings)
         guard tables.policies.isInUse else { return admission }
         admission.egressVif = tables.vifAhead(new, vrf: new.vrf)
         var query = TranslatedQuery(key.pointee, new)

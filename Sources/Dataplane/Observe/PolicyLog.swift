@@ -21,14 +21,22 @@ final class PolicyLog: @unchecked Sendable {
     /// Records ever written; the writer's own.
     private var recorded: UInt64 = 0
     private let published = Atomic<UInt64>(0)
+    /// Where the writer gathers what it will record.
+    private let noted = UnsafeMutablePointer<PolicyFindings.Noted>.allocate(capacity: PolicyFindings.capacity)
 
     /// `capacity` 0: nothing is recorded.
     init(capacity: Int) {
         self.capacity = capacity
         memory = ReservedMemory(size: max(1, capacity) * Self.slotSize)
+        noted.initialize(repeating: PolicyFindings.Noted(rule: 0, place: 0), count: PolicyFindings.capacity)
     }
 
+    deinit { noted.deallocate() }
+
     // MARK: The writer
+
+    /// Empty; good until the next is asked for.
+    @inline(__always) var findings: PolicyFindings { PolicyFindings(noted) }
 
     /// All decisions that were noted about a flow. `destinationPort`: of ICMP type << 8 | code.
     @inline(never) func record(_ findings: PolicyFindings, _ key: FlowKey, _ destinationPort: UInt16, _ reason: FlowDropReason?, now: UInt64) {
@@ -39,8 +47,8 @@ final class PolicyLog: @unchecked Sendable {
             slot.store64(0, recorded &* 2 &+ 1)
             atomicMemoryFence(ordering: .releasing)
             slot.store64(8, now)
-            slot.store64(16, findings.rules[index])
-            slot.store64(24, findings.places[index])
+            slot.store64(16, findings[index].rule)
+            slot.store64(24, findings[index].place)
             slot.store64(32, UInt64(reason?.rawValue ?? Self.passes) << 16 | UInt64(key.proto) << 8 | UInt64(key.family))
             slot.store64(40, UInt64(key.sourcePort) << 48 | UInt64(destinationPort) << 32 | UInt64(key.vrf))
             slot.store64(48, key.a0)

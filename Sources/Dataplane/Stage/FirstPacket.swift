@@ -10,13 +10,13 @@ extension Worker {
         var reason: FlowDropReason?
         /// `ForwardingTables.noVif`: a tunnel, or the router itself.
         var egressVif = ForwardingTables.noVif
-        var findings = PolicyFindings()
+        var findings: PolicyFindings
         /// As the policies were asked; ICMP: type << 8 | code.
         var destinationPort: UInt16 = 0
     }
 
     @inline(never) func admit(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>) -> Admission {
-        var admission = Admission()
+        var admission = Admission(findings: policyLog.findings)
         guard tables.policies.isInUse || !packet.pointee.ingress.pointee.isWorkload else { return admission }
         admission.egressVif = vifAhead(packet, key)
         guard tables.policies.isInUse else { return admission }
@@ -71,7 +71,7 @@ extension Worker {
         }
         guard vif != ForwardingTables.noVif, other.ingressVif != vif, !entry.flags.contains(.programmed), entry.isForward else { return true }
         other.ingressVif = vif
-        var findings = PolicyFindings()
+        var findings = policyLog.findings
         let reason = tables.denies(entry, key, other, ingress: packet.pointee.ingress, egress: tables.vifs.load(vif), &findings)
         if findings.logCount > 0 {
             policyLog.record(findings, key, entry.query(key).destinationPort, reason, now: now)

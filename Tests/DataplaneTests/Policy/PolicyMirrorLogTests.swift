@@ -104,7 +104,7 @@ import Testing
         guard let compiled = try? PolicyCompiler.compile(policy, generation: 3, groups: { _ in [] }) else { return }
         defer { compiled.deallocate() }
         for port in 1...6 as ClosedRange<UInt16> {
-            var findings = PolicyFindings()
+            var findings = log.findings
             withUnsafePointer(to: compiled) { findings.note($0, $0.pointee.byDefault, vif: 5, isIngress: true) }
             let key = FlowKey(vrf: 1, proto: 6, ipv4Source: 1, ipv4Destination: 2, sourcePort: port, destinationPort: 80)
             log.record(findings, key, 80, nil, now: UInt64(port))
