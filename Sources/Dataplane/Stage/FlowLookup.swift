@@ -52,14 +52,14 @@ extension Worker {
             let packet = packets + positions[slot]
             packet.pointee.hash = UInt32(truncatingIfNeeded: hashes[slot] >> 32) | 1
             let index = flows.finish(keys + slot, hashes[slot], candidate: indices[slot])
-            if index == FlowTable.none {
-                // The places of those before are not needed any more.
-                if missed < slot { (keys[missed], hashes[missed], positions[missed]) = (keys[slot], hashes[slot], positions[slot]) }
-                missed &+= 1
-                continue
+            if index != FlowTable.none {
+                packet.pointee.flow = index
+                if account(packet, index, generation, renews: true) { continue }
+                packet.pointee.flow = Packet.noFlow
             }
-            packet.pointee.flow = index
-            account(packet, index, generation)
+            // The places of those before are not needed any more.
+            if missed < slot { (keys[missed], hashes[missed], positions[missed]) = (keys[slot], hashes[slot], positions[slot]) }
+            missed &+= 1
         }
         if missed > 0 { setUpFlows(packets, missed, generation) }
     }
@@ -123,17 +123,26 @@ extension Worker {
         return true
     }
 
-    @inline(__always) func account(_ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32) {
+    /// False, where that may be (`renews`): the flow is gone, and the packet is the first of a new one.
+    @discardableResult @inline(__always) func account(
+        _ packet: UnsafeMutablePointer<Packet>, _ index: UInt32, _ generation: UInt32, renews: Bool = false
+    ) -> Bool {
         let entry = tables.flows.reader.entry(index)
         // The reverse entry was made by a packet of the other direction.
         if entry.ingressVif == ForwardingTables.noVif { entry.ingressVif = packet.pointee.ingress.pointee.id }
         entry.count(bytes: packet.pointee.length, now: milliseconds)
         let action = entry.action
         // Drop, and what waits for a decision: all that is odd.
-        if action & 1 != 0 { return withhold(packet, index) }
-        if packet.pointee.proto == IPProtocol.tcp.rawValue { track(packet, entry) }
+        if action & 1 != 0 {
+            withhold(packet, index)
+            return true
+        }
+        if packet.pointee.proto == IPProtocol.tcp.rawValue {
+            let change = track(packet, entry)
+            if change != .none, note(change, packet, index, renews: renews) { return false }
+        }
         if action == FlowAction.nat.rawValue { translate(packet, entry) }
-        guard packet.pointee.next == .route else { return }
+        guard packet.pointee.next == .route else { return true }
         if let route = entry.route(generation: generation) {
             packet.pointee.nextHop = route.nextHop
             packet.pointee.label = route.label
@@ -141,15 +150,16 @@ extension Worker {
         } else {
             packet.pointee.flags.insert(.learnsRoute)
         }
+        return true
     }
 
-    private func track(_ packet: UnsafePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) {
+    private func track(_ packet: UnsafePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) -> FlowTCP.Change {
         let tcp = TCP(packet.pointee.transport)
         if tcp.flags.contains(.syn), tcp.maximumSegmentSizeOffset != 0 {
             entry.maximumSegmentSize = packet.pointee.transport.word16(tcp.maximumSegmentSizeOffset)
         }
         let payload = packet.pointee.length &- Int(packet.pointee.l4) &- tcp.headerLength
-        FlowTCP.track(
+        return FlowTCP.track(
             entry, reverse: tables.flows.reader.entry(entry.reverse), flags: tcp.flags.rawValue, sequence: tcp.sequence,
             acknowledgement: tcp.acknowledgment, payload: UInt32(truncatingIfNeeded: max(0, payload)))
     }

@@ -24,11 +24,20 @@ enum FlowTCP {
     /// TCP header flags (RFC 9293 section 3.1).
     enum Flag { static let fin: UInt8 = 0x01, syn: UInt8 = 0x02, rst: UInt8 = 0x04, ack: UInt8 = 0x10 }
 
+    /// What a packet did to its connection.
+    enum Change {
+        case none
+        /// It is over with this packet, and was not before.
+        case closed
+        /// It was over, and this is the SYN of another on the same ports, whose state is now in its place.
+        case reopened
+    }
+
     /// Notes one packet of `entry`'s direction. Numbers in host order; `payload` in octets.
-    @inline(__always) static func track(
+    @discardableResult @inline(__always) static func track(
         _ entry: UnsafeMutablePointer<FlowEntry>, reverse: UnsafeMutablePointer<FlowEntry>, flags: UInt8, sequence: UInt32,
         acknowledgement: UInt32, payload: UInt32
-    ) {
+    ) -> Change {
         // The common case: data or a bare acknowledgement of an established connection that nobody is closing.
         let settled: State = [.established, .hasAcknowledged, .hasSent]
         let state = entry.tcpState
@@ -37,9 +46,9 @@ enum FlowTCP {
         {
             advance(entry, to: sequence &+ payload)
             entry.tcpAcknowledged = acknowledgement
-            return
+            return .none
         }
-        trackSlowly(entry, reverse: reverse, flags: flags, sequence: sequence, acknowledgement: acknowledgement, payload: payload)
+        return trackSlowly(entry, reverse: reverse, flags: flags, sequence: sequence, acknowledgement: acknowledgement, payload: payload)
     }
 
     private static func advance(_ entry: UnsafeMutablePointer<FlowEntry>, to end: UInt32) {
@@ -48,6 +57,16 @@ enum FlowTCP {
     }
 
     @inline(never) private static func trackSlowly(
+        _ entry: UnsafeMutablePointer<FlowEntry>, reverse: UnsafeMutablePointer<FlowEntry>, flags: UInt8, sequence: UInt32,
+        acknowledgement: UInt32, payload: UInt32
+    ) -> Change {
+        let wasClosed = isClosed(entry.tcpState, reverse.tcpState)
+        note(entry, reverse: reverse, flags: flags, sequence: sequence, acknowledgement: acknowledgement, payload: payload)
+        if isClosed(entry.tcpState, reverse.tcpState) == wasClosed { return .none }
+        return wasClosed ? .reopened : .closed
+    }
+
+    private static func note(
         _ entry: UnsafeMutablePointer<FlowEntry>, reverse: UnsafeMutablePointer<FlowEntry>, flags: UInt8, sequence: UInt32,
         acknowledgement: UInt32, payload: UInt32
     ) {

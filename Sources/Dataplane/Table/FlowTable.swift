@@ -85,8 +85,9 @@ final class FlowTable: @unchecked Sendable {
         var opening: UInt32 = 10_000
         /// A flow whose action is drop.
         var dropped: UInt32 = 10_000
-        /// A TCP connection closed by both ends or reset.
-        var closed: UInt32 = 0
+        /// A TCP connection closed by both ends or reset: what is still on the way, an acknowledgement that was overtaken or data that crossed an RST, has come by then and makes no
+        /// flow of its own, which a policy might deny or which would idle for long.
+        var closed: UInt32 = 5
     }
 
     enum Life { static let free: UInt32 = 0, live: UInt32 = 1, dying: UInt32 = 2 }

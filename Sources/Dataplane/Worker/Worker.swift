@@ -41,7 +41,9 @@ final class Worker: @unchecked Sendable {
     /// Packets of flows that wait for a decision.
     let waiting = UnsafeMutablePointer<HeldPacket>.allocate(capacity: Worker.heldPacketCapacity)
     var waitingCount = 0
-    /// The same for others to read.
+    /// Connections that are over.
+    var closedFlows = ClosedFlows()
+    /// The number of packets in `waiting`, for others to read.
     let heldPackets = Atomic<UInt32>(0)
 
     /// Packets for the control program. `trapBell` wakes its reader.
@@ -134,6 +136,7 @@ final class Worker: @unchecked Sendable {
         followers.deallocate()
         held.deallocate()
         waiting.deallocate()
+        closedFlows.deallocate()
         frames.deallocate()
         keys.deallocate()
         newFlows.deallocate()
@@ -203,6 +206,7 @@ final class Worker: @unchecked Sendable {
             }
         }
         if heldCount > 0 { expireHeld() }
+        if closedFlows.count > 0 { removeClosed() }
         if pendingCount > 0 { transmitPending() }
         if copyCount > 0 { sendCopies() }
         if now > nextAgeing {

@@ -8,10 +8,10 @@ import Testing
         let entries = UnsafeMutablePointer<FlowEntry>.allocate(capacity: 2)
         init() { UnsafeMutableRawPointer(entries).initializeMemory(as: UInt8.self, repeating: 0, count: 256) }
         deinit { entries.deallocate() }
-        func client(_ flags: UInt8, seq: UInt32, ack: UInt32 = 0, payload: UInt32 = 0) {
+        @discardableResult func client(_ flags: UInt8, seq: UInt32, ack: UInt32 = 0, payload: UInt32 = 0) -> FlowTCP.Change {
             FlowTCP.track(entries, reverse: entries + 1, flags: flags, sequence: seq, acknowledgement: ack, payload: payload)
         }
-        func server(_ flags: UInt8, seq: UInt32, ack: UInt32 = 0, payload: UInt32 = 0) {
+        @discardableResult func server(_ flags: UInt8, seq: UInt32, ack: UInt32 = 0, payload: UInt32 = 0) -> FlowTCP.Change {
             FlowTCP.track(entries + 1, reverse: entries, flags: flags, sequence: seq, acknowledgement: ack, payload: payload)
         }
         var letters: String { FlowTCP.letters(entries[0].tcpState, reverse: entries[1].tcpState) }
@@ -109,6 +109,19 @@ import Testing
         #expect(!connection.isOpening && connection.letters == "Er")
         connection.client(ack, seq: 88, ack: 82)
         #expect(connection.letters == "EEr")
+    }
+
+    @Test func aConnectionClosesOnceAndOpensOnce() {
+        let connection = established()
+        #expect(connection.client(fin, seq: 1001, ack: 5001) == .none && connection.server(fin, seq: 5001, ack: 1002) == .none)
+        // The last acknowledgement, and the same again; a FIN that is sent once more, and what answers that.
+        #expect(connection.client(ack, seq: 1002, ack: 5002) == .closed && connection.client(ack, seq: 1002, ack: 5002) == .none)
+        #expect(connection.server(fin, seq: 5001, ack: 1002) == .none && connection.client(ack, seq: 1002, ack: 5002) == .none)
+        #expect(connection.client(rst, seq: 1002) == .none && connection.isClosed)
+        // The next connection on these ports, from the other side.
+        #expect(connection.server(syn, seq: 70_000) == .reopened && connection.server(syn, seq: 70_000) == .none && connection.letters == "Sr")
+        // Its RST is believed, a forged one is not.
+        #expect(connection.client(rst | ack, seq: 0, ack: 7) == .none && connection.client(rst | ack, seq: 0, ack: 70_001) == .closed)
     }
 
     @Test func theSamePortsMayBeUsedAgain() {

@@ -254,7 +254,8 @@ import Testing
         table.entry(closed.index).pointee.tcpState = [.finAcknowledged]
         #expect(table.age(lane: 0, now: 1000, budget: 1000) == 0)
         table.entry(closed.reverse).pointee.tcpState = [.finAcknowledged]
-        #expect(table.age(lane: 0, now: 1000, budget: 1000) == 1)
+        #expect(table.age(lane: 0, now: 1004, budget: 1000) == 0)
+        #expect(table.age(lane: 0, now: 1005, budget: 1000) == 1)
         #expect(find(table, key(4, proto: 6)) == FlowTable.none)
         #expect(table.age(lane: 0, now: 10_999, budget: 1000) == 0)
         #expect(table.age(lane: 0, now: 11_000, budget: 1000) == 2)
