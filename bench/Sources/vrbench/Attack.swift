@@ -7,7 +7,8 @@ import Workloads
 /// What one vif loses while another floods the same worker.
 ///
 /// Three vifs of one VRF send to a fourth, which has a policy: *regular* packets of 10,000 established flows, *calls* (each the first packet of a flow, all different), and the attacker, whose
-/// packets are random 5-tuples, or combinations of what the rules name, so that each falls into another class of the compiled policy. Every source is given by the clock into
+/// packets are random 5-tuples, or combinations of what the rules name, so that each falls into another class of the compiled policy, or combinations of the edges of what they name: the
+/// first and the last port of a range and the ports beside it, the first and the last address of a prefix and those beside it. Every source is given by the clock into
 /// a queue of 1,024 packets, as a NIC would; what does not fit is lost. The clock stands still while the thread has no core. The share of the regular packets and of the
 /// calls that left is the figure, without attack and with it.
 enum Attack {
@@ -16,7 +17,7 @@ enum Attack {
         + "calls".leading(9) + "flow entries".leading(14)
 
     private enum Kind: String, CaseIterable {
-        case none = "none", random = "random 5-tuples", crafted = "crafted against the rules"
+        case none = "none", random = "random 5-tuples", crafted = "crafted against the rules", edges = "edges of ranges and prefixes"
     }
 
     /// What the attacker's vif may have.
@@ -43,7 +44,7 @@ enum Attack {
         let traffic = Traffic(flows: 10_000, routes: 10_000), workload = Workload.guarded("attack", traffic, rules: rules, groups: groups)
         let regular = PacedReplay(name: Program.sourcePort, frames: traffic.frames())
         let calls = PacedReplay(name: "caller", frames: calling(Int(callRate * (seconds + 1)), traffic.prefixes))
-        let flood = PacedReplay(name: "attacker", frames: kind == .none ? [] : flooding(kind, traffic.prefixes))
+        let flood = PacedReplay(name: "attacker", frames: kind == .none ? [] : flooding(kind, traffic.prefixes, Edges(workload.objects())))
         let sources = [regular, calls, flood]
         var objects = workload.objects()
         for (index, source) in [calls, flood].enumerated() {
@@ -107,16 +108,50 @@ enum Attack {
         }
     }
 
-    private static func flooding(_ kind: Kind, _ prefixes: [IPPrefix]) -> [[UInt8]] {
+    /// What a compiled policy cuts ports and addresses at, and what lies on the other side of each cut.
+    private struct Edges {
+        private(set) var ports: [UInt16] = []
+        private(set) var clients: [UInt32] = []
+
+        init(_ objects: [RouterObject]) {
+            var ports = Set<UInt16>(), clients = Set<UInt32>()
+            for object in objects {
+                switch object {
+                case .policy(let policy):
+                    for case .ports(_, let destinations, _) in policy.rules.map(\.service) {
+                        for range in destinations {
+                            ports.formUnion([range.lowerBound &- 1, range.lowerBound, range.upperBound, range.upperBound &+ 1])
+                        }
+                    }
+                case .addressGroup(let group):
+                    for prefix in group.prefixes {
+                        guard case .v4(let address) = prefix.address else { continue }
+                        let last = address.rawValue | (prefix.length == 0 ? .max : ~(UInt32.max << UInt32(32 - prefix.length)))
+                        clients.formUnion([address.rawValue &- 1, address.rawValue, last, last &+ 1])
+                    }
+                default: break
+                }
+            }
+            self.ports = ports.sorted()
+            self.clients = clients.sorted()
+        }
+    }
+
+    private static func flooding(_ kind: Kind, _ prefixes: [IPPrefix], _ edges: Edges) -> [[UInt8]] {
         var random = Sequence64(seed: 0xBAD)
         return (0..<1_000_000).map { _ in
             let word = random.next()
             // Clients of every group; or anybody.
-            let source = kind == .crafted ? 0x0A01_0000 | UInt32(word & 0xFFFF) : UInt32(truncatingIfNeeded: word) & 0x3FFF_FFFF | 0x4000_0000
+            var source = kind == .crafted ? 0x0A01_0000 | UInt32(word & 0xFFFF) : UInt32(truncatingIfNeeded: word) & 0x3FFF_FFFF | 0x4000_0000
+            var port = UInt16(truncatingIfNeeded: word >> 48)
+            if kind == .edges {
+                source = edges.clients[Int(word & 0xFFFF_FFFF) % edges.clients.count]
+                port = edges.ports[Int(word >> 40) % edges.ports.count]
+            }
             var frame = Frames.udp(
                 from: .v4(IPv4Address(rawValue: source)), UInt16(truncatingIfNeeded: word >> 32), to: host(prefixes, Int(word >> 40 & 0xFFFF)),
-                UInt16(truncatingIfNeeded: word >> 48), sourceMAC: Program.source)
-            if kind == .crafted, word >> 47 & 1 == 0 {
+                port, sourceMAC: Program.source)
+            if kind != .random, word >> 47 & 1 == 0 {
                 // TCP, the protocol of the rules with ports: a SYN of 20 octets; its IPv4 checksum is 11 more for the other protocol.
                 frame[23] = 6
                 let (wrapped, carry) = (UInt16(frame[24]) << 8 | UInt16(frame[25])).addingReportingOverflow(11), sum = carry ? wrapped + 1 : wrapped
