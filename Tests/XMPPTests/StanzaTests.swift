@@ -65,7 +65,7 @@ func element(_ xml: String) throws -> XMLElement {
         ("<iq type='get' id='1' from='@'><a/></iq>", .invalid(StanzaError(.jidMalformed, "the 'from' attribute is not an address"))),
         ("<message to='a@'/>", .invalid(StanzaError(.jidMalformed, "the 'to' attribute is not an address"))),
         ("<iq type='result'/>", .ignored), ("<iq type='result' id='1'><a/><b/></iq>", .ignored), ("<iq type='error' id='1'/>", .ignored),
-        ("<message type='error' from='@'/>", .ignored),
+        ("<iq type='error' id='1'><error type='cancel'/><error type='wait'/></iq>", .ignored), ("<message type='error' from='@'/>", .ignored),
     ])
     func refused(xml: String, error: StanzaDecodingError) throws {
         let element = try element(xml)

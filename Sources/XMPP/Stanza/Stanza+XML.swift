@@ -100,6 +100,8 @@ extension Stanza {
             if kind == .error {
                 guard let index = payloads.firstIndex(where: { $0.isNamed("error", namespace: Namespace.client) }) else { throw .ignored }
                 error = StanzaError(element: payloads.remove(at: index))
+                // One of them (RFC 6120 section 8.3.1): which of two is meant nobody can say.
+                if payloads.contains(where: { $0.isNamed("error", namespace: Namespace.client) }) { throw .ignored }
             }
             if kind == .get || kind == .set {
                 guard payloads.count == 1 else { throw refuse(.badRequest, "an iq get or set has exactly one child element") }
