@@ -103,6 +103,25 @@ translated = [[(B1, routed4("10.21.0.5", UDP_)), (FABRIC_IN, mpls_udp(IP(src="10
     [(B1, routed6("fd00:1::12", PING6))], [(B1, routed4("10.20.0.5", UDP_)), (R1, Ether(src=RED1, dst=GATEWAY) / IP(src="10.2.0.13", dst="10.1.0.11") / UDP(sport=2000, dport=1000) / Raw(b"answer"))], [(B1, routed4("10.23.0.5", UDP_))],
     [(B1, Ether(bytes(piece))) for piece in fragment(routed4("10.21.0.5", UDP(sport=1000, dport=2000) / Raw(b"n" * 600)), 200)]]
 
+# Rules of translation: floating IPs, shared addresses, services; their answers, and errors about them.
+def from_blue2(packet): return Ether(src=BLUE2, dst=GATEWAY) / packet
+def outside(packet): return vxlan(to_gateway(packet), vni=5003)
+OUT4, OUT6 = "198.51.100.7", "2001:db8:9::7"
+answer = UDP(sport=2000, dport=1000) / Raw(b"answer")
+quoted4 = IP(src="203.0.113.5", dst=OUT4, ttl=1) / UDP(sport=1000, dport=2000, chksum=0x1234) / Raw(b"payload")
+rules = [[(B1, routed4(OUT4, UDP_)), (FABRIC_IN, outside(IP(src=OUT4, dst="203.0.113.5") / answer)), (FABRIC_IN, outside(IP(src="192.0.2.1", dst="203.0.113.5") / ICMP(type=11) / quoted4)),
+        (FABRIC_IN, outside(IP(src="192.0.2.1", dst="203.0.113.5") / ICMP(type=3, code=4, nexthopmtu=576) / quoted4)), (B1, routed4(OUT4, UDP_, ttl=1))],
+    [(B1, routed6(OUT6, TCP_)), (FABRIC_IN, outside(IPv6(src=OUT6, dst="2001:db8::5") / TCP(sport=80, dport=1000, flags="A", seq=2, ack=8) / Raw(b"answer"))), (B1, routed6(OUT6, TCP_, hlim=1)),
+        (FABRIC_IN, outside(IPv6(src=OUT6, dst="2001:db8::5") / ICMPv6PacketTooBig(mtu=1280) / IPv6(src="2001:db8::5", dst=OUT6) / TCP_))],
+    [(B1, routed4(OUT4, PING)), (B1, routed6(OUT6, PING6)), (FABRIC_IN, outside(IP(src=OUT4, dst="203.0.113.5") / ICMP(type=0, id=7, seq=1) / Raw(b"echo echo"))), (FABRIC_IN, outside(IP(src=OUT4, dst="203.0.113.5") / TCP_))],
+    [(B2, from_blue2(IP(src="10.1.0.12", dst=OUT4) / UDP(sport=port, dport=2000) / Raw(b"x"))) for port in range(1000, 1006)]
+        + [(FABRIC_IN, outside(IP(src=OUT4, dst="203.0.113.9") / UDP(sport=2000, dport=port) / Raw(b"answer"))) for port in (61000, 61001, 61002, 61003, 61500)],
+    [(B2, from_blue2(IPv6(src="fd00:1::12", dst=OUT6) / TCP(sport=port, dport=80, flags="S"))) for port in range(1000, 1006)] + [(B2, from_blue2(IPv6(src="fd00:1::12", dst=OUT6) / PING6))],
+    [(B2, from_blue2(IP(src="10.1.0.12", dst="203.0.113.5") / UDP_)), (B1, routed4("203.0.113.5", UDP_)), (B1, routed4("203.0.113.9", TCP(sport=1000, dport=61500, flags="S")))],
+    [(B1, routed4("10.96.0.1", TCP(sport=port, dport=80, flags="S"))) for port in range(1000, 1008)] + [(B1, routed4("10.96.0.1", UDP(sport=1000, dport=53) / Raw(b"q"))), (B1, routed4("10.96.0.1", TCP(sport=1, dport=81, flags="S")))],
+    [(B1, routed6("fd00:96::1", TCP(sport=port, dport=80, flags="S"))) for port in range(1000, 1008)] + [(B2, from_blue2(IPv6(src="fd00:1::12", dst="fd00:96::1") / UDP(sport=1000, dport=53) / Raw(b"q")))],
+    [(B1, Ether(bytes(piece))) for piece in fragment(routed4(OUT4, UDP(sport=1000, dport=2000) / Raw(b"n" * 600)), 200)], [(B1, routed4(OUT4, UDP(sport=1, dport=2) / Raw(b"x" * 1600), flags="DF")), (B1, routed4("10.96.0.1", UDP(sport=1, dport=53, chksum=0) / Raw(b"x")))]]
+
 NETWORK = """kind: VirtualNetwork
 metadata: {name: blue}
 spec:
@@ -187,7 +206,7 @@ def main():
     inputs.append(b"\0" + record(R1, Ether(src=RED1, dst=GATEWAY) / IP(src="10.2.0.13", dst="10.1.0.11") / UDP_) + record(R1, Ether(src=RED1, dst=GATEWAY) / IPv6(src="fd00:2::13", dst="fd00:1::11") / UDP_))
     inputs.append(b"\0" + record(B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.20.0.5") / UDP_) + record(B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.9.9.9", dst="10.20.0.5") / UDP_))
     for number, (where, frame) in enumerate(flooded + tags): inputs.append(bytes([number & 3]) + record(where | (FIX if number % 2 else 0), frame))
-    for number, packets in enumerate(translated): inputs.append(bytes([number & 3]) + b"".join(record(where, packet) for where, packet in packets))
+    for number, packets in enumerate(translated + rules): inputs.append(bytes([number & 3]) + b"".join(record(where, packet) for where, packet in packets))
     write("pipeline", inputs)
     write("objects", [text.encode() for text in (NETWORK, NODE, PORT, "---\n".join((NETWORK, NODE, PORT)), '{"kind":"ComputeNode","metadata":{"name":"n","uid":"u","generation":3},"spec":{"address":"10.0.0.300"}}',
         '{"kind":"VirtualNetwork","metadata":{"name":"red"},"spec":{"subnets":[{"prefix":"10.2.0.0/31"}],"encapsulation":"mplsOverUDP"}}', "a: &x 1\nb: *x\n")])

@@ -69,6 +69,48 @@ extension Topology {
         ]
     }
 
+    /// The third VRF is outside, 198.51.100.0/24 and 2001:db8:9::/64 of it behind a tunnel. blue1 has floating IPs there; the others of the first VRF share an address with few
+    /// ports; another router has other ports of that. Services in the first VRF have backends here, there, draining, and none.
+    static func rules() -> [RouterObject] {
+        let inside = VRFID(1), outside = VRFID(3)
+        var id: UInt32 = 0
+        func rule(_ kind: NATRuleSpec.Kind) -> RouterObject {
+            id += 1
+            return .natRule(NATRuleSpec(id: .init(id), name: "rule \(id)", kind: kind))
+        }
+        var out: [RouterObject] = [
+            .vrf(VRFSpec(id: outside, name: "outside")), .vrf(VRFSpec(id: .init(4), name: "another router")),
+            .nextHop(NextHopSpec(id: .init(18), kind: .vrf(outside, bridges: false))), .vni(VNISpec(vni: .init(5003), nextHop: .init(18))),
+            route("198.51.100.0/24", 100, 5003, vrf: 3), route("2001:db8:9::/64", 103, 5003, vrf: 3), route("203.0.113.9/32", 100, 5003, vrf: 4),
+        ]
+        for (floating, shared, workload, subnet) in [
+            ("203.0.113.5", "203.0.113.9", "10.1.0.11", "10.1.0.0/24"), ("2001:db8::5", "2001:db8::9", "fd00:1::11", "fd00:1::/64"),
+        ] {
+            guard let prefix = IPPrefix(subnet) else { fatalError("prefix \(subnet)") }
+            let own = address(workload), floating = address(floating), shared = address(shared)
+            out += [
+                rule(.destination(.init(vrf: outside, address: floating, backends: [.init(address: own, vrf: inside)]))),
+                rule(.source(.init(vrf: inside, prefix: IPPrefix(host: own), outside: outside, address: floating))),
+                rule(.source(.init(vrf: inside, prefix: prefix, outside: outside, address: shared, ports: 61_000...61_003))),
+                rule(.destination(.init(vrf: outside, address: shared, match: .range(61_004...61_999), backends: [.init(vrf: .init(4))]))),
+            ]
+        }
+        for (service, backends) in [
+            ("10.96.0.1", ["10.1.0.11", "10.1.0.12", "10.20.0.5", "10.1.0.14"]),
+            ("fd00:96::1", ["fd00:1::11", "fd00:1::12", "fd00:20::5", "fd00:1::14"]),
+        ] {
+            for (proto, port, affinity) in [(6, 80, .connection), (17, 53, .client)] as [(UInt8, UInt16, NATRuleSpec.Affinity)] {
+                let members = backends.enumerated().map { NATRuleSpec.Backend(address: address($1), port: 8080, vrf: inside, isDraining: $0 == 3) }
+                out.append(
+                    rule(
+                        .destination(
+                            .init(vrf: inside, address: address(service), match: .port(proto: proto, port), backends: members, affinity: affinity))))
+            }
+            out.append(rule(.destination(.init(vrf: inside, address: address(service), match: .port(proto: 6, 81), backends: []))))
+        }
+        return out
+    }
+
     /// Copies of a workload's frames in VXLAN over IPv4, of another's in ERSPAN, of the fabric's and a sub-interface's at a port.
     static func mirrors() -> [RouterObject] {
         [

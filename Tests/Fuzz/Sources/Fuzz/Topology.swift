@@ -4,7 +4,7 @@ import NetTypes
 
 /// A router with everything that a frame can meet: a fabric over IPv4 and IPv6, workloads that bridge and that only route, with and without
 /// antispoofing, with and without what a kernel leaves undone, narrow and wide, with VLANs; tunnels of every kind both ways; every kind of next hop. A network that
-/// floods and learns; flows that translate; mirrors; ports that cut segments.
+/// floods and learns; flows that translate; rules of translation, of every kind; mirrors; ports that cut segments.
 final class Topology {
     let router: Router
     let pool = FuzzPool()
@@ -35,7 +35,7 @@ final class Topology {
             guard let port = ports.first(where: { $0.name == spec.name }) else { throw PortError("no such port") }
             return port
         }
-        for object in Self.objects(hasHost: hasHost) + Self.networks() + Self.translations() + Self.mirrors() {
+        for object in Self.objects(hasHost: hasHost) + Self.networks() + Self.translations() + Self.rules() + Self.mirrors() {
             let outcome = router.apply([.upsert(object)])
             require(outcome == [.ok], "\(object): \(outcome)")
         }
