@@ -37,7 +37,7 @@ enum NATCompiler {
                 let isIPv4 = source.prefix.isIPv4
                 var entry = NATTable.Source(
                     address: IPv6Words(source.prefix.address), length: UInt8(source.prefix.length + (isIPv4 ? 96 : 0)), isUsed: true,
-                    vrf: source.vrf.rawValue, outside: source.outside.rawValue, external: IPv6Words(source.address))
+                    isIPv4: isIPv4, vrf: source.vrf.rawValue, outside: source.outside.rawValue, external: IPv6Words(source.address))
                 if let range = source.ports {
                     entry.hasPorts = true
                     (entry.firstPort, entry.lastPort) = (range.lowerBound, range.upperBound)

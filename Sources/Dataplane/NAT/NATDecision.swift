@@ -49,7 +49,8 @@ extension ForwardingTables {
         if flags.isEmpty { return }
         if flags.contains(.destinations), redirect(nat, old, hash, &decision) { return }
         guard !flags.isDisjoint(with: [.hosts, .prefixes]),
-            let source = nat.pointee.source(old.pointee.vrf, flags, old.pointee.sourceWords), leaf(vrf: old.pointee.vrf, old.pointee) == 0
+            let source = nat.pointee.source(old.pointee.vrf, flags, old.pointee.sourceWords, isIPv4: old.pointee.family == 4),
+            leaf(vrf: old.pointee.vrf, old.pointee) == 0
         else { return }
         decision.key.vrf = source.pointee.outside
         decision.status = .translated
@@ -114,7 +115,7 @@ extension ForwardingTables {
         var key = old
         let flags = nat.pointee.flags(old.vrf)
         if flags.contains(.destinations), let holds = isBackend(nat, old, current) { return holds }
-        if !flags.isDisjoint(with: [.hosts, .prefixes]), let source = nat.pointee.source(old.vrf, flags, old.sourceWords),
+        if !flags.isDisjoint(with: [.hosts, .prefixes]), let source = nat.pointee.source(old.vrf, flags, old.sourceWords, isIPv4: old.family == 4),
             leaf(vrf: old.vrf, old) == 0
         {
             guard current.sourceWords == source.pointee.external else { return false }

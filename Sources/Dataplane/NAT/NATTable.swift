@@ -62,6 +62,8 @@ struct NATTable {
         var length: UInt8 = 128
         var isUsed = false
         var hasPorts = false
+        /// An IPv6 prefix such as ::/0 is not about IPv4, whose addresses lie in it.
+        var isIPv4 = false
         var vrf: UInt32 = 0
         var outside: UInt32 = 0
         var external = IPv6Words(high: 0, low: 0)
@@ -201,7 +203,7 @@ struct NATReader {
     }
 
     /// The translation of what a source sends out of its VRF; nil: there is none. Hosts go before prefixes.
-    func source(_ vrf: UInt32, _ flags: NATTable.VRFs, _ address: IPv6Words) -> UnsafePointer<NATTable.Source>? {
+    func source(_ vrf: UInt32, _ flags: NATTable.VRFs, _ address: IPv6Words, isIPv4: Bool) -> UnsafePointer<NATTable.Source>? {
         if flags.contains(.hosts) {
             var at = Self.hash(address, vrf, 1, seed) & hostMask
             while hosts[at].isUsed {
@@ -210,7 +212,9 @@ struct NATReader {
             }
         }
         guard flags.contains(.prefixes) else { return nil }
-        for at in 0..<prefixCount where prefixes[at].vrf == vrf && prefixes[at].contains(address) { return UnsafePointer(prefixes + at) }
+        for at in 0..<prefixCount where prefixes[at].vrf == vrf && prefixes[at].isIPv4 == isIPv4 && prefixes[at].contains(address) {
+            return UnsafePointer(prefixes + at)
+        }
         return nil
     }
 }
