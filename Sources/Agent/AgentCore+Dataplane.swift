@@ -2,6 +2,7 @@ import DataplaneAPI
 import Foundation
 import Logging
 import NetTypes
+import Overlay
 import StrictYAML
 
 /// The data-plane side: connect, read back, and bring the tables to the desired state, for as long as the agent runs.
@@ -74,6 +75,8 @@ extension AgentCore {
             for request in resolver?.poll(now: now) ?? [] {
                 outgoing.yield(Dataplane_V1_PacketOut(.transmit, vif: DesiredState.fabricVif.rawValue, packet: request.frame))
             }
+            checkNeighbours()
+            if hasLocalBackends, now - lastLinks >= Self.linkInterval { try await checkLinks(client) }
             wakeControllers()
             if now - dataplane.lastAudit >= Self.auditInterval || (sync.needsAudit && now - dataplane.lastAudit >= .seconds(1)) {
                 try await audit(client)
@@ -91,6 +94,7 @@ extension AgentCore {
         if let retry = sync.nextRetry { deadlines.append(retry) }
         if sync.needsAudit { deadlines.append(dataplane.lastAudit + .seconds(1)) }
         if let due = resolver?.nextDue { deadlines.append(due) }
+        if hasLocalBackends { deadlines.append(lastLinks + Self.linkInterval) }
         // Completeness is decided by quiet and by timers.
         if controllers.contains(where: { $0.state == .up && !$0.isComplete }) { deadlines.append(now + Self.settle) }
         return max(deadlines.min() ?? now, now + .milliseconds(1))
@@ -164,6 +168,7 @@ extension AgentCore {
                 logger.info("fabric neighbour", metadata: ["address": "\(packet.senderAddress)", "mac": "\(packet.senderMAC)"])
                 changed()
             }
+            checkNeighbours()
         case .refusal(let refusal):
             logger.warning("data plane refuses a packet", metadata: ["code": "\(refusal.code)", "reason": "\(refusal.message)"])
         case nil: break
@@ -189,5 +194,45 @@ extension AgentCore {
             throw ConfigError("\(interface) has no Ethernet address; set fabric.mac", source: path, field: "fabric.interface")
         }
         return mac
+    }
+}
+
+// MARK: - What services' backends depend on
+
+extension AgentCore {
+    private var hasLocalBackends: Bool { !localBackends.isEmpty || !downPorts.isEmpty }
+
+    /// From the configuration and the ports as they are now.
+    func findLocalBackends() {
+        let names = Set(config.services.flatMap { $0.members.map(\.name) })
+        localBackends = [:]
+        for binding in bindings where names.contains(binding.name) {
+            if case .active(let interface) = binding.state { localBackends[binding.name] = interface }
+        }
+    }
+
+    private func checkLinks(_ client: DataplaneClient) async throws {
+        lastLinks = now
+        var down: Set<String> = []
+        for case .port(let port)? in try await client.readAll(.port).map(\.object) where port.link == .down || port.link == .absent {
+            down.insert(port.name)
+        }
+        let found = Set(localBackends.filter { down.contains($0.value) }.keys)
+        guard found != downPorts else { return }
+        for name in found.symmetricDifference(downPorts).sorted() {
+            logger.info("link of a service's backend", metadata: ["port": "\(name)", "state": "\(found.contains(name) ? "down" : "up")"])
+        }
+        downPorts = found
+        changed()
+    }
+
+    private func checkNeighbours() {
+        let silent = resolver?.silent ?? []
+        guard silent != silentNeighbours else { return }
+        for address in silent.subtracting(silentNeighbours).sorted() {
+            logger.warning("fabric neighbour does not answer", metadata: ["address": "\(address)"])
+        }
+        silentNeighbours = silent
+        changed()
     }
 }

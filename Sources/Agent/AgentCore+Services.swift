@@ -60,8 +60,6 @@ extension VirtualNetwork.Encapsulation {
 extension ConfigStore {
     /// A port of another node, before and after.
     func isOnlyName(_ event: ControllerEvent, node: String) -> Bool {
-        // A service's backends may be anywhere.
-        guard serviceCount == 0 else { return false }
         func isOther(_ object: ConfigObject?) -> Bool {
             switch object {
             case .port(let port): port.node != node

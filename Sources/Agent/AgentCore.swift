@@ -56,6 +56,12 @@ actor AgentCore {
     var bindings: [PortBinding] = []
     /// nil until the fabric's MAC is known.
     var resolver: NeighbourResolver?
+    /// As the desired state knows it: endpoints that do not answer, and local backends whose interface is down.
+    var silentNeighbours: Set<IPv4Address> = []
+    var downPorts: Set<String> = []
+    /// The local ports that are backends of services, and their interfaces.
+    var localBackends: [String: String] = [:]
+    var lastLinks: Duration = .zero
     /// Endpoints found in the data plane at start: kept until everything has been told.
     var recoveredEndpoints: Set<IPv4Address> = []
     var controllers: [Controller]
@@ -86,6 +92,8 @@ actor AgentCore {
     /// After this long without the markers, what was told is taken for everything (opensdn-facts: 60 s).
     static let fallback = Duration.seconds(60)
     static let auditInterval = Duration.seconds(60)
+    /// While there are services, their local backends' interfaces are looked at as often.
+    static let linkInterval = Duration.seconds(1)
     /// A dump has ended when End-of-RIB came and nothing came after it for this long.
     static let settle = Duration.milliseconds(500)
 
@@ -116,16 +124,17 @@ actor AgentCore {
         guard sync.hasReadBack, let resolver else { return }
         isDirty = false
         areServicesDirty = true
+        findLocalBackends()
         let inputs = DesiredState.Inputs(
             configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, securityGroups: config.securityGroups,
             securityGroupMembers: config.securityGroupMembers, networkPolicies: config.networkPolicies, networkPeers: config.networkPeers,
             firewallPolicies: config.firewallPolicies,
             floatingIPs: config.floatingIPs, services: config.services, routers: config.routers,
-            linkLocalServices: config.linkLocalServices, knownPorts: config.portsOfServices,
+            linkLocalServices: config.linkLocalServices, downPorts: downPorts,
             bindings: bindings, routes: routes.bestRoutes(),
-            resolve: { resolver.mac(of: $0) })
+            resolve: { resolver.mac(of: $0) }, isSilent: { resolver.isSilent($0) })
         desired = DesiredState(inputs, allocator: &allocator)
-        self.resolver?.want(desired.endpoints.union(recoveredEndpoints), now: now)
+        self.resolver?.want(desired.endpoints.union(recoveredEndpoints), watching: desired.backendEndpoints, now: now)
         sync.forgetRefusals(desired: desired.objects)
     }
 

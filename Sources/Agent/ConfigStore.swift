@@ -11,20 +11,16 @@ struct ConfigStore: Sendable {
     /// end-of-config has been seen at least once: an object that is not here does not exist.
     private(set) var isComplete = false
 
-    private(set) var serviceCount = 0
-
     /// Counts the changes.
     private(set) var revision = 0
 
     mutating func update(_ object: ConfigObject) {
         revision += 1
-        if object.kind == .service, objects[object.key] == nil { serviceCount += 1 }
         objects[object.key] = object
         stale.remove(object.key)
     }
     mutating func remove(_ key: Overlay.ObjectKey) {
         revision += 1
-        if key.kind == .service, objects[key] != nil { serviceCount -= 1 }
         objects[key] = nil
         stale.remove(key)
     }
@@ -65,10 +61,6 @@ struct ConfigStore: Sendable {
     }
     var linkLocalServices: [LinkLocalService] {
         objects.values.compactMap { if case .linkLocalService(let object) = $0 { object } else { nil } }.sorted { $0.name < $1.name }
-    }
-    var portsOfServices: [String: Overlay.Port] {
-        guard serviceCount > 0 else { return [:] }
-        return objects.values.reduce(into: [:]) { if case .port(let port) = $1 { $0[port.name] = port } }
     }
     /// Ports of any node, whose names the workloads of their network may ask for.
     var portsByNetwork: [String: [Overlay.Port]] {

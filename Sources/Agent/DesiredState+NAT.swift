@@ -3,7 +3,7 @@ import NetTypes
 import Overlay
 import SwiftProtobuf
 
-/// Floating IPs, routers and services, as rules of the data plane and routes.
+/// Floating IPs and routers, as rules of the data plane and routes. Services are in `DesiredState+Services.swift`.
 ///
 /// A floating IP and a router's address are routes of the external network to the nodes that translate for them. What comes there is translated before routes are asked; the
 /// route says that the address is known (ARP), and that what is not translated goes nowhere. Each node says for itself that it has a router's address: who sends to it finds
@@ -121,31 +121,6 @@ extension DesiredState {
         }
     }
 
-    // MARK: - Services
-
-    /// After the routes: a backend is up when its address has one, here or elsewhere.
-    mutating func addServices(_ inputs: Inputs, _ allocator: inout IdentifierAllocator) {
-        for service in inputs.services {
-            guard let vrf = vrfs[service.network], let gateway = allocator.nextHop(.receive(Self.fabricVif)) else { continue }
-            for address in service.addresses {
-                for port in service.ports {
-                    let name = "service/\(service.name)/\(address)/\(port.transport.rawValue)/\(port.port)"
-                    guard let rule = allocator.natRule(name) else { continue }
-                    let backends = service.backends.compactMap { backendMessage($0, service, address, port, vrf, inputs) }
-                    addRule(rule, name) {
-                        $0.destination.vrf = vrf.rawValue
-                        $0.destination.address = address.octets
-                        $0.destination.protocol = UInt32(port.transport.number)
-                        $0.destination.ports = Dataplane_V1_PortRange(port.port...port.port)
-                        $0.destination.affinity = service.affinity == .client ? .client : .connection
-                        $0.destination.backends = backends
-                    }
-                }
-                add(.route(vrf, IPPrefix(host: address), nextHop: gateway, proxies: true))
-            }
-        }
-    }
-
     // MARK: - Link-local services
 
     /// Their packets are the agent's own.
@@ -158,24 +133,9 @@ extension DesiredState {
         }
     }
 
-    /// Nil: there is no such port, or it has no address of the family.
-    private func backendMessage(
-        _ name: String, _ service: Service, _ address: IPAddress, _ port: Service.Port, _ vrf: VRFID, _ inputs: Inputs
-    ) -> Dataplane_V1_NatBackend? {
-        guard let known = inputs.knownPorts[name], known.network == service.network,
-            let inside = known.addresses.first(where: { $0.isIPv4 == address.isIPv4 })
-        else { return nil }
-        return .with {
-            $0.address = inside.octets
-            $0.port = UInt32(port.targetPort)
-            $0.vrf = vrf.rawValue
-            $0.draining = objects[.route(vrf, IPPrefix(host: inside))] == nil
-        }
-    }
-
     // MARK: - Parts
 
-    private mutating func addRule(_ id: NATRuleID, _ name: String, _ fill: (inout Dataplane_V1_NatRule) -> Void) {
+    mutating func addRule(_ id: NATRuleID, _ name: String, _ fill: (inout Dataplane_V1_NatRule) -> Void) {
         var rule = Dataplane_V1_NatRule()
         rule.id = id.rawValue
         rule.name = name

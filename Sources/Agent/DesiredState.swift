@@ -27,12 +27,14 @@ struct DesiredState: Sendable {
         var services: [Service] = []
         var routers: [NetworkRouter] = []
         var linkLocalServices: [LinkLocalService] = []
-        /// Ports of any node, by name, of networks that have services.
-        var knownPorts: [String: Overlay.Port] = [:]
+        /// Local ports whose interface is down, of those that are backends of services.
+        var downPorts: Set<String> = []
         var bindings: [PortBinding] = []
         var routes: [RouteStore.Key: RouteAdvertisement] = [:]
         /// Tunnel endpoint → MAC that frames for it go to; nil while it is not resolved.
         var resolve: @Sendable (IPv4Address) -> MACAddress? = { _ in nil }
+        /// A tunnel endpoint that was asked and does not answer.
+        var isSilent: @Sendable (IPv4Address) -> Bool = { _ in false }
     }
     struct PortState: Hashable, Sendable {
         var binding: PortBinding
@@ -53,6 +55,8 @@ struct DesiredState: Sendable {
     private(set) var vrfs: [String: VRFID] = [:]
     /// Tunnel endpoints to resolve.
     private(set) var endpoints: Set<IPv4Address> = []
+    /// Those of them behind which services have backends.
+    var backendEndpoints: Set<IPv4Address> = []
     /// Routes that cannot be programmed yet because their endpoint is not resolved.
     private(set) var unresolvedRoutes = 0
     /// Received routes that this router cannot use: no IPv4 endpoint, or a label out of range.
@@ -238,6 +242,8 @@ struct DesiredState: Sendable {
             bridgedPorts[network.name, default: []].append(bridged)
         }
         ports.append(PortState(binding: binding, vif: vif))
+        // Nobody is to send there what another backend can answer.
+        guard !inputs.downPorts.contains(port.name) else { return }
         addExports(port, network: network, vrf: vrf, label: label, vif: vif, inputs)
     }
 

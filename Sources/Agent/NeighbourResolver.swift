@@ -15,6 +15,8 @@ struct NeighbourResolver: Sendable {
         var fastRetries = 3
         var slowRetry: Duration = .seconds(5)
         var refresh: Duration = .seconds(60)
+        /// In place of `refresh` for neighbours that are watched.
+        var watch: Duration = .seconds(5)
     }
 
     enum State: Hashable, Sendable {
@@ -42,6 +44,8 @@ struct NeighbourResolver: Sendable {
     let mac: MACAddress
     let timing: Timing
     private(set) var neighbours: [IPv4Address: Neighbour] = [:]
+    /// Those of which it should be known soon that they are gone.
+    private var watched: Set<IPv4Address> = []
 
     init(address: IPv4Address, subnet: IPPrefix, gateway: IPv4Address?, mac: MACAddress, timing: Timing = Timing()) {
         self.address = address
@@ -57,9 +61,23 @@ struct NeighbourResolver: Sendable {
     /// The MAC that frames for `endpoint` go to.
     func mac(of endpoint: IPv4Address) -> MACAddress? { target(of: endpoint).flatMap { neighbours[$0]?.mac } }
 
-    /// Sets the endpoints in use: new ones are asked at the next `poll`, others are forgotten.
-    mutating func want(_ endpoints: Set<IPv4Address>, now: Duration) {
+    /// It was known and has not answered the last requests, of which there were `fastRetries` and one more.
+    func isSilent(_ endpoint: IPv4Address) -> Bool {
+        guard let target = target(of: endpoint), case .probing(_, let attempts)? = neighbours[target]?.state else { return false }
+        return attempts > timing.fastRetries
+    }
+    /// Whoever is.
+    var silent: Set<IPv4Address> { Set(neighbours.keys.filter(isSilent)) }
+
+    /// Sets the endpoints in use: new ones are asked at the next `poll`, others are forgotten. `watching`: those of which it should be known soon that they are gone.
+    mutating func want(_ endpoints: Set<IPv4Address>, watching: Set<IPv4Address> = [], now: Duration) {
         let targets = Set(endpoints.compactMap(target(of:)))
+        watched = Set(watching.compactMap(target(of:)))
+        for target in watched {
+            if case .reachable? = neighbours[target]?.state, let due = neighbours[target]?.due, due > now + timing.watch {
+                neighbours[target]?.due = now + timing.watch
+            }
+        }
         neighbours = neighbours.filter { targets.contains($0.key) }
         for target in targets where neighbours[target] == nil { neighbours[target] = Neighbour(state: .incomplete(attempts: 0), due: now) }
     }
@@ -74,7 +92,8 @@ struct NeighbourResolver: Sendable {
     mutating func received(_ packet: ARPPacket, now: Duration) -> Bool {
         guard let known = neighbours[packet.senderAddress], !packet.senderMAC.isMulticast, packet.senderMAC != .zero, packet.senderMAC != mac
         else { return false }
-        neighbours[packet.senderAddress] = Neighbour(state: .reachable(packet.senderMAC), due: now + timing.refresh)
+        let refresh = watched.contains(packet.senderAddress) ? timing.watch : timing.refresh
+        neighbours[packet.senderAddress] = Neighbour(state: .reachable(packet.senderMAC), due: now + refresh)
         return known.mac != packet.senderMAC
     }
 

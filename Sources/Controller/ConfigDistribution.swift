@@ -24,14 +24,20 @@ public struct ConfigDistribution: Sendable {
 
     public init() {}
 
+    /// What is worked out once for all agents that a change concerns.
+    private struct Resolvers {
+        var firewalls: FirewallResolver
+        var services = ServiceResolver()
+    }
+
     public func isSubscribed(_ node: String) -> Bool { told[node] != nil }
 
     /// The whole of it, closed by `endOfConfig`. Also for an agent that subscribes again.
     public mutating func subscribe(_ node: String, model: ConfigModel) -> [Update] {
         told[node] = [:]
         toldNetworks[node] = []
-        var firewalls = FirewallResolver(model)
-        return difference(node, model, &firewalls) + names(node, model, changed: []) + [.endOfConfig]
+        var resolvers = Resolvers(firewalls: FirewallResolver(model))
+        return difference(node, model, &resolvers) + names(node, model, changed: []) + [.endOfConfig]
     }
 
     public mutating func unsubscribe(_ node: String) {
@@ -60,6 +66,7 @@ public struct ConfigDistribution: Sendable {
                 affected.formUnion(nodesWithFirewalls(model))
                 for case .port(let port)? in [change.old, change.new] {
                     affected.insert(port.node)
+                    affected.formUnion(model.nodes(withServiceOf: port))
                     for group in port.securityGroups { affected.formUnion(model.nodes(namingGroup: group)) }
                     for (node, networks) in toldNetworks where node != port.node && networks.contains(port.network) {
                         named[node, default: []].insert(change.key)
@@ -76,10 +83,10 @@ public struct ConfigDistribution: Sendable {
                 for object in [change.old, change.new] { affected.formUnion(object.map { model.nodes(translatingFor: $0) } ?? []) }
             }
         }
-        var firewalls = FirewallResolver(model)
+        var resolvers = Resolvers(firewalls: FirewallResolver(model))
         return affected.union(named.keys).sorted().compactMap { node in
             guard isSubscribed(node) else { return nil }
-            let own = affected.contains(node) ? difference(node, model, &firewalls) : [], ownSet = Set(own)
+            let own = affected.contains(node) ? difference(node, model, &resolvers) : [], ownSet = Set(own)
             let updates = own + names(node, model, changed: named[node] ?? []).filter { !ownSet.contains($0) }
             return updates.isEmpty ? nil : (node, updates)
         }
@@ -118,22 +125,22 @@ public struct ConfigDistribution: Sendable {
 
     /// All that an agent is told of what concerns itself.
     public static func objects(for node: String, _ model: ConfigModel) -> [ObjectKey: ConfigObject] {
-        var firewalls = FirewallResolver(model)
-        return desired(node, model, &firewalls)
+        var resolvers = Resolvers(firewalls: FirewallResolver(model))
+        return desired(node, model, &resolvers)
     }
 
-    private static func desired(_ node: String, _ model: ConfigModel, _ firewalls: inout FirewallResolver) -> [ObjectKey: ConfigObject] {
+    private static func desired(_ node: String, _ model: ConfigModel, _ resolvers: inout Resolvers) -> [ObjectKey: ConfigObject] {
         var desired: [ObjectKey: ConfigObject] = [:]
         if let node = model.computeNode(node) { desired[ObjectKey(.computeNode, node.name)] = .computeNode(node) }
         for port in model.ports(onNode: node) {
             desired[ObjectKey(.port, port.name)] = .port(port)
             if let network = model.virtualNetwork(port.network) { desired[ObjectKey(.virtualNetwork, network.name)] = .virtualNetwork(network) }
         }
-        addTranslations(&desired, model)
+        addTranslations(&desired, model, &resolvers.services)
         addNetworkPolicies(&desired, model)
         addSecurityGroups(model.ports(onNode: node), &desired, model)
         if !model.namespacesWithPolicies.isEmpty {
-            for policy in firewalls.policies(for: model.ports(onNode: node)) {
+            for policy in resolvers.firewalls.policies(for: model.ports(onNode: node)) {
                 desired[ObjectKey(.firewallPolicy, policy.name)] = .firewallPolicy(policy)
             }
         }
@@ -141,13 +148,14 @@ public struct ConfigDistribution: Sendable {
     }
 
     /// Floating IPs of its ports, routers and services of its networks, and the external networks of those.
-    private static func addTranslations(_ desired: inout [ObjectKey: ConfigObject], _ model: ConfigModel) {
+    private static func addTranslations(_ desired: inout [ObjectKey: ConfigObject], _ model: ConfigModel, _ services: inout ServiceResolver) {
         for object in desired.values {
             let users: [ConfigObject] =
                 switch object {
                 case .port(let port): model.nat.floatingIPs(ofPort: port.name).map { .floatingIP($0) }
                 case .virtualNetwork(let network):
-                    model.nat.routers(ofNetwork: network.name).map { .router($0) } + model.nat.services(inNetwork: network.name).map { .service($0) }
+                    model.nat.routers(ofNetwork: network.name).map { .router($0) }
+                        + model.services(knownIn: network).map { .service(services.resolve($0, model)) }
                         + model.nat.linkLocals.values.filter { $0.serves(network.name) }.map { .linkLocalService($0) }
                 default: []
                 }
@@ -191,8 +199,8 @@ public struct ConfigDistribution: Sendable {
 
     /// In an order in which nothing ever refers to what is not there and no address is there twice: gone ports, then what is new or
     /// changed (what is referred to first), then other things gone.
-    private mutating func difference(_ node: String, _ model: ConfigModel, _ firewalls: inout FirewallResolver) -> [Update] {
-        let desired = Self.desired(node, model, &firewalls), known = told[node] ?? [:]
+    private mutating func difference(_ node: String, _ model: ConfigModel, _ resolvers: inout Resolvers) -> [Update] {
+        let desired = Self.desired(node, model, &resolvers), known = told[node] ?? [:]
         told[node] = desired
         let gone = known.keys.filter { desired[$0] == nil }.sorted()
         let changed = desired.filter { known[$0.key] != $0.value }.sorted { $0.key < $1.key }

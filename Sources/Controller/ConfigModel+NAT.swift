@@ -83,7 +83,7 @@ extension ConfigModel {
     func nodes(translatingFor object: ConfigObject) -> Set<String> {
         switch object {
         case .floatingIP(let floating): Set([port(floating.port)?.node].compactMap { $0 })
-        case .service(let service): nodes(usingNetwork: service.network)
+        case .service(let service): nodes(knowing: service)
         case .linkLocalService(let service):
             objects(of: .virtualNetwork).reduce(into: []) { if service.serves($1.name) { $0.formUnion(nodes(usingNetwork: $1.name)) } }
         case .router(let router): router.networks.reduce(into: []) { $0.formUnion(nodes(usingNetwork: $1)) }
@@ -171,7 +171,9 @@ extension ConfigModel {
                 return (problem, "spec.addresses[\(index)]")
             }
         }
-        for (index, name) in service.backends.enumerated() {
+        // Those that are selected come and go.
+        guard case .names(let names) = service.backends else { return nil }
+        for (index, name) in names.enumerated() {
             guard let port = port(name) else {
                 return ("Port \(name) does not exist; put it before or beside the service", "spec.backends[\(index)]")
             }

@@ -30,6 +30,7 @@ public struct ConfigModel: Sendable {
     private var networksByPolicy: [String: Set<String>] = [:]
     private var policiesByNetwork: [String: Set<String>] = [:]
     private var portsByNamespace: [String: Set<String>] = [:]
+    private var portsByLabel: [Label: Set<String>] = [:]
     private var policiesByNamespace: [String: Set<String>] = [:]
     var nat = NATIndex()
     private var vnis: [VNI: Set<String>] = [:]
@@ -41,6 +42,12 @@ public struct ConfigModel: Sendable {
     private struct Member<Value: Hashable & Sendable>: Hashable, Sendable {
         var owner: String
         var value: Value
+    }
+
+    private struct Label: Hashable, Sendable {
+        var namespace: String
+        var key: String
+        var value: String
     }
 
     /// Takes objects that were checked before.
@@ -80,6 +87,12 @@ public struct ConfigModel: Sendable {
     var namespacesWithPolicies: Dictionary<String, Set<String>>.Keys { policiesByNamespace.keys }
     var namespacesWithPorts: Dictionary<String, Set<String>>.Keys { portsByNamespace.keys }
     public func ports(inNamespace name: String) -> [Port] { (portsByNamespace[name] ?? []).sorted().compactMap(port) }
+    /// Those with all of these labels, of which there is one at least.
+    func ports(inNamespace name: String, withLabels labels: [String: String]) -> [Port] {
+        let sets = labels.map { portsByLabel[Label(namespace: name, key: $0.key, value: $0.value)] ?? [] }.sorted { $0.count < $1.count }
+        guard let first = sets.first else { return [] }
+        return sets.dropFirst().reduce(first) { $0.intersection($1) }.compactMap(port)
+    }
     /// The labels of a namespace, which need not be there as an object.
     public func labels(ofNamespace name: String) -> [String: String] {
         if case .namespace(let namespace) = objects[ObjectKey(.namespace, name)] { namespace.labels } else { Namespace.labels(ofNamed: name) }
@@ -202,6 +215,10 @@ extension ConfigModel {
             router.nodes = if case .router(let known)? = old, known.portsPerNode == router.portsPerNode { known.nodes } else { [] }
             object = .router(router)
         }
+        if case .service(var service) = object {
+            (service.members, service.networks) = ([], [])
+            object = .service(service)
+        }
         if let old, old.declared == object.declared { return Change(key: object.key, action: .unchanged, old: old, new: old) }
         object.metadata.uid = old?.metadata.uid ?? makeUID()
         object.metadata.generation = (old?.metadata.generation ?? 0) + 1
@@ -246,6 +263,9 @@ extension ConfigModel {
             update(&portsByNode, port.node, port.name)
             update(&portsByNetwork, port.network, port.name)
             update(&portsByNamespace, port.namespace, port.name)
+            for (key, value) in port.metadata.labels {
+                update(&portsByLabel, Label(namespace: port.namespace, key: key, value: value), port.name)
+            }
             update(&macs, Member(owner: port.network, value: port.mac), port.name)
             for address in port.addresses { update(&addresses, Member(owner: port.network, value: address), port.name) }
             for group in port.securityGroups { update(&portsByGroup, group, port.name) }

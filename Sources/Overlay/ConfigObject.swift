@@ -238,7 +238,7 @@ public struct ObjectMetadata: Hashable, Sendable {
     public var uid: String?
     /// Counts the changes of the spec from 1; 0 for an object that was never stored.
     public var generation: Int
-    /// Of Ports and of policies of Kubernetes; nil: `default`.
+    /// Of Ports, Services and policies of Kubernetes; nil: `default`.
     public var namespace: String?
     /// Of Ports and Namespaces. They are for the controller, who tells agents what follows from them.
     public var labels: [String: String]
@@ -253,7 +253,7 @@ public struct ObjectMetadata: Hashable, Sendable {
 
     init(_ node: ConfigNode, kind: ConfigKind) throws(ConfigError) {
         var keys = ["name", "uid", "generation"]
-        if kind == .port || kind == .kubernetesPolicy { keys.append("namespace") }
+        if kind == .port || kind == .kubernetesPolicy || kind == .service { keys.append("namespace") }
         if kind == .port || kind == .namespace { keys.append("labels") }
         let fields = try node.mapping(keys: keys)
         let name = try fields.required("name")

@@ -103,14 +103,7 @@ public struct Port: Hashable, Sendable {
             if count > Self.allowedAddressPairCapacity { throw given.error("\(count) pairs; a port has \(Self.allowedAddressPairCapacity) at most") }
             if !antispoof, count > 0 { throw given.error("antispoof is false: everything is allowed; take one of the two out") }
         }
-        for item in try fields["namedPorts"]?.list() ?? [] {
-            let fields = try item.mapping(keys: ["name", "port", "protocol"])
-            let named = NamedPort(
-                name: try fields.required("name").portName(), proto: try fields["protocol"]?.choice(KubernetesPolicy.protocols) ?? 6,
-                number: try fields.required("port").integer(in: 1...65535))
-            if namedPorts.contains(where: { $0.name == named.name && $0.proto == named.proto }) { throw item.error("\(named.name) is there already") }
-            namedPorts.append(named)
-        }
+        if let given = fields["namedPorts"] { namedPorts = try NamedPort.list(given) }
     }
 
     var spec: ConfigValue {
@@ -128,19 +121,31 @@ public struct Port: Hashable, Sendable {
             }
             fields.append(.init("allowedAddressPairs", .list(list)))
         }
-        if !namedPorts.isEmpty {
-            let list = namedPorts.map { named in
-                let proto = KubernetesPolicy.protocols.first { $0.value == named.proto }?.key ?? "\(named.proto)"
-                return ConfigValue.map([
-                    .init("name", .string(named.name)), .init("port", .integer(Int(named.number))), .init("protocol", .string(proto)),
-                ])
-            }
-            fields.append(.init("namedPorts", .list(list)))
-        }
+        if !namedPorts.isEmpty { fields.append(.init("namedPorts", .list(namedPorts.map(\.value)))) }
         if flowLimit > 0 { fields.append(.init("flowLimit", .integer(flowLimit))) }
         if !fatFlows.isEmpty { fields.append(.init("fatFlows", .list(fatFlows.map(\.value)))) }
         if flowRate > 0 { fields.append(.init("flowRate", .integer(flowRate))) }
         return .map(fields)
+    }
+}
+
+extension Port.NamedPort {
+    static func list(_ node: ConfigNode) throws(ConfigError) -> [Self] {
+        var out: [Self] = []
+        for item in try node.list() {
+            let fields = try item.mapping(keys: ["name", "port", "protocol"])
+            let named = Self(
+                name: try fields.required("name").portName(), proto: try fields["protocol"]?.choice(KubernetesPolicy.protocols) ?? 6,
+                number: try fields.required("port").integer(in: 1...65535))
+            if out.contains(where: { $0.name == named.name && $0.proto == named.proto }) { throw item.error("\(named.name) is there already") }
+            out.append(named)
+        }
+        return out
+    }
+
+    var value: ConfigValue {
+        let proto = KubernetesPolicy.protocols.first { $0.value == self.proto }?.key ?? "\(self.proto)"
+        return .map([.init("name", .string(name)), .init("port", .integer(Int(number))), .init("protocol", .string(proto))])
     }
 }
 

@@ -63,6 +63,30 @@ private let us = IPv4Address(10, 0, 0, 11), peer = IPv4Address(10, 0, 0, 12), ga
         ARPPacket(destination: ours, source: mac, operation: .reply, senderMAC: mac, senderAddress: address, targetMAC: ours, targetAddress: us)
     }
 
+    @Test func whoIsWatchedIsKnownToBeGoneSoon() {
+        var resolver = resolver()
+        resolver.want([peer], now: .zero)
+        _ = resolver.poll(now: .zero)
+        #expect(resolver.received(reply(from: peer), now: .zero) && resolver.nextDue == .seconds(60))
+        // Watched from now on: asked again at once, as it were.
+        resolver.want([peer], watching: [peer], now: .seconds(1))
+        #expect(resolver.nextDue == .seconds(6))
+        for second in 6...8 {
+            #expect(resolver.poll(now: .seconds(second)).count == 1)
+            #expect(!resolver.isSilent(peer))
+        }
+        #expect(resolver.poll(now: .seconds(9)).count == 1 && resolver.isSilent(peer) && resolver.silent == [peer])
+        // What is sent there still goes to its MAC; one word of it, and it is back.
+        #expect(resolver.mac(of: peer) == theirs)
+        #expect(!resolver.received(reply(from: peer), now: .seconds(20)) && !resolver.isSilent(peer) && resolver.nextDue == .seconds(25))
+        // An endpoint behind the gateway is as well as that is.
+        resolver.want([far], watching: [far], now: .seconds(30))
+        _ = resolver.poll(now: .seconds(30))
+        _ = resolver.received(reply(from: gateway), now: .seconds(30))
+        for second in 35...38 { _ = resolver.poll(now: .seconds(second)) }
+        #expect(resolver.isSilent(far) && !resolver.isSilent(peer))
+    }
+
     @Test func retriesThenSlowsDown() {
         var resolver = resolver()
         resolver.want([peer], now: .zero)

@@ -77,29 +77,75 @@ import Testing
         #expect(state.exports.contains { $0.route.vrf == "red" && $0.route.destination == .inet(IPPrefix("10.2.0.201/32")!) })
     }
 
-    @Test func service() throws {
-        var inputs = Fixture.inputs(ports: [Fixture.blueA])
-        func port(_ name: String, _ address: String) -> Overlay.Port {
-            Port(
-                metadata: ObjectMetadata(name: name), network: "blue", node: "node2", mac: MACAddress("02:00:00:00:09:01")!,
-                addresses: [IPAddress(address)!])
-        }
-        inputs.knownPorts = ["blue-a": Fixture.blueA, "far": port("far", "10.1.0.20"), "down": port("down", "10.1.0.21")]
-        inputs.services = [
-            Service(
-                metadata: ObjectMetadata(name: "s"), network: "blue", addresses: [IPAddress("10.96.0.1")!],
-                ports: [.init(transport: .tcp, port: 80, targetPort: 8080)], backends: ["blue-a", "far", "down", "gone"], affinity: .client)
+    private func service(_ target: Service.Target = .number(8080), networks: [String] = ["blue"]) -> Service {
+        var service = Service(
+            metadata: ObjectMetadata(name: "s"), network: "blue", addresses: [IPAddress("10.96.0.1")!],
+            ports: [.init(transport: .tcp, port: 80, target: target)], backends: .names([]), affinity: .client)
+        service.members = [
+            .init(name: "blue-a", addresses: Fixture.blueA.addresses, ports: [.init(name: "web", number: 8001)]),
+            .init(
+                name: "far", addresses: [IPAddress("10.1.0.20")!],
+                ports: [.init(name: "web", number: 8002), .init(name: "web", proto: 17, number: 9)]),
+            .init(name: "down", addresses: [IPAddress("10.1.0.21")!]),
+            .init(name: "other family", addresses: [IPAddress("fd00:1::9")!], ports: [.init(name: "web", number: 8003)]),
         ]
+        service.networks = networks
+        return service
+    }
+    private func inputs(_ service: Service) -> DesiredState.Inputs {
+        var inputs = Fixture.inputs(ports: [Fixture.blueA])
+        inputs.services = [service]
         inputs.resolve = { _ in MACAddress("02:00:00:00:0f:02") }
-        let prefix = IPPrefix("10.1.0.20/32")!
-        inputs.routes[RouteStore.Key(vrf: "blue", destination: .inet(prefix))] = RouteAdvertisement(
-            vrf: "blue", destination: .inet(prefix), nextHops: [.init(address: IPAddress("10.0.0.12")!, label: 5001, encapsulations: [.vxlan])])
-        let state = desired(inputs)
+        for vrf in service.networks {
+            let prefix = IPPrefix("10.1.0.20/32")!
+            inputs.routes[RouteStore.Key(vrf: vrf, destination: .inet(prefix))] = RouteAdvertisement(
+                vrf: vrf, destination: .inet(prefix), nextHops: [.init(address: IPAddress("10.0.0.12")!, label: 5001, encapsulations: [.vxlan])])
+        }
+        return inputs
+    }
+
+    @Test func services() throws {
+        let state = desired(inputs(service()))
         let rule = try #require(rules(state)["service/s/10.96.0.1/tcp/80"]?.destination)
         #expect(rule.vrf == 1 && rule.protocol == 6 && rule.ports.first == 80 && rule.ports.last == 80 && rule.affinity == .client)
-        // Here, there, told of but without a route; one that is not configured is left out.
+        // Here, there, told of but without a route; one of the other family is left out.
         #expect(rule.backends.map(\.draining) == [false, false, true] && rule.backends.allSatisfy { $0.port == 8080 && $0.vrf == 1 })
         #expect(rule.backends.map { IPAddress(bytes: $0.address)?.description } == ["10.1.0.10", "10.1.0.20", "10.1.0.21"])
         #expect(state.objects[.route(blue, IPPrefix("10.96.0.1/32")!)]?.route.proxies == true)
+        #expect(state.backendEndpoints == [IPv4Address(10, 0, 0, 12)])
+    }
+
+    @Test func portsOfBackendsByName() throws {
+        let rule = try #require(rules(desired(inputs(service(.name("web")))))["service/s/10.96.0.1/tcp/80"]?.destination)
+        // Who has no port of this name is no backend.
+        #expect(rule.backends.map(\.port) == [8001, 8002])
+    }
+
+    @Test func backendsThatAreNotWell() throws {
+        func backends(_ inputs: DesiredState.Inputs) throws -> [Bool] {
+            try #require(rules(desired(inputs))["service/s/10.96.0.1/tcp/80"]?.destination).backends.map(\.draining)
+        }
+        // The link of the one here is down: nobody is told of it, and its own routes stay.
+        var inputs = inputs(service())
+        inputs.downPorts = ["blue-a"]
+        #expect(try backends(inputs) == [true, false, true])
+        let state = desired(inputs), own = IPPrefix("10.1.0.10/32")!
+        #expect(state.objects[.route(blue, own)] != nil && !state.exports.contains { $0.route.destination == .inet(own) })
+        // The node of the other does not answer, either: better one that may be gone than none.
+        inputs.isSilent = { $0 == IPv4Address(10, 0, 0, 12) }
+        #expect(try backends(inputs) == [true, false, true])
+        inputs.downPorts = []
+        #expect(try backends(inputs) == [false, true, true])
+    }
+
+    @Test func connectedNetworksHaveTheService() throws {
+        var inputs = inputs(service(networks: ["blue", "red"]))
+        inputs.networkPeers["blue"] = NetworkPeers(
+            metadata: ObjectMetadata(name: "blue"), networks: [.init(name: "red", prefixes: [IPPrefix("10.2.0.0/24")!], isConnected: true)])
+        let rules = rules(desired(inputs))
+        let rule = try #require(rules["service/s@red/10.96.0.1/tcp/80"]?.destination)
+        // By the routes of that network; one that is attached here answers in its own.
+        #expect(rule.vrf == 2 && rule.backends.map(\.vrf) == [1, 2, 2] && rule.backends.map(\.draining) == [false, false, true])
+        #expect(rules["service/s/10.96.0.1/tcp/80"] != nil)
     }
 }

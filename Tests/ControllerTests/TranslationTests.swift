@@ -35,6 +35,12 @@ import Testing
         (service("addresses: [10.96.0.1], ports: [{port: 80}], backends: [nobody]"), "Port nobody does not exist"),
         (service("addresses: [10.96.0.1], ports: [{port: 0}], backends: []"), "1 to 65535"),
         (service("addresses: [10.96.0.1], ports: [{port: 80}, {port: 80, targetPort: 9}], backends: []"), "tcp 80 is listed twice"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80}]"), "give the names of ports, or a selector"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80}], selector: {app: web}, backends: [blue1]"), "cannot stand beside a selector"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80}], selector: {}"), "selects nothing"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80}], selector: {-a: b}"), "is no label"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80, targetPort: 70000}], backends: []"), "neither a port (1 to 65535) nor the name"),
+        (service("addresses: [10.96.0.1], ports: [{port: 80, name: a}, {port: 81, name: a}], backends: []"), "a is listed twice"),
         (service("addresses: [224.0.0.1], ports: [{port: 80}], backends: []"), "not an address of one host"),
         ("kind: LinkLocalService\nmetadata: {name: m}\nspec: {address: 10.0.0.1, target: {address: 10.0.0.1, port: 8775}}\n", "169.254.1.0"),
         ("kind: LinkLocalService\nmetadata: {name: m}\nspec: {port: 53, target: {address: 10.0.0.1, port: 8775}}\n", "name service"),
@@ -141,5 +147,98 @@ import Testing
             case .endOfConfig: "."
             }
         }
+    }
+
+    // MARK: - Services by labels
+
+    static func backend(_ name: String, _ last: Int, node: String = "node1", network: String = "blue", labels: String, more: String = "") -> String {
+        """
+        kind: Port
+        metadata: {name: \(name), labels: {\(labels)}}
+        spec: {network: \(network), node: \(node), mac: "02:00:00:00:09:\(last)", addresses: [10.\(network == "blue" ? 1 : 2).0.\(last)]\(more)}
+
+        """
+    }
+
+    /// What an agent is told of the service `web`; nil: nothing.
+    private func told(_ model: ConfigModel, _ node: String = "node2") -> Service? {
+        if case .service(let service)? = ConfigDistribution.objects(for: node, model)[ObjectKey(.service, "web")] { service } else { nil }
+    }
+
+    @Test func labelsSayWhoTheBackendsAre() throws {
+        var model = try ConfigModel.demo()
+        try model.apply(
+            Self.service("addresses: [10.96.0.1], ports: [{name: http, port: 80, targetPort: web, protocol: TCP}], selector: {app: web, tier: front}")
+        )
+        #expect(told(model)?.members == [])
+        try model.apply(
+            Self.backend("w2", 42, labels: "app: web, tier: front, more: x", more: ", namedPorts: [{name: web, port: 8080}]") + "---\n"
+                + Self.backend("w1", 41, node: "node2", labels: "app: web, tier: front") + "---\n"
+                + Self.backend("no1", 43, labels: "app: web") + "---\n" + Self.backend("no2", 44, labels: "app: web, tier: back") + "---\n"
+                + Self.backend("no3", 45, network: "red", labels: "app: web, tier: front") + "---\n"
+                + Self.backend("no4", 46, labels: "app: web, tier: front").replacing("{name: no4", with: "{name: no4, namespace: elsewhere"))
+        let service = try #require(told(model))
+        #expect(
+            service.members.map(\.name) == ["w1", "w2"] && service.members.map { $0.addresses.map(\.description) } == [["10.1.0.41"], ["10.1.0.42"]])
+        #expect(service.members[1].number(service.ports[0]) == 8080 && service.members[0].number(service.ports[0]) == nil)
+        // Agents are not told the labels; what they are told can be read back from the wire.
+        #expect(service.backends == .names([]) && service.networks == ["blue"])
+        #expect(try ConfigObject(element: ConfigObject.service(service).element) == .service(service))
+        // What is stored can be read back, too; what an operator says of members is not believed.
+        let stored = try #require(model.object(ObjectKey(.service, "web")))
+        #expect(try ConfigObject(json: stored.json) == stored)
+        #expect(
+            try model.apply(ConfigObject.service(service).yaml.replacing("backends: []", with: "selector: {app: web, tier: front}")).map(\.action)
+                == [.unchanged])
+    }
+
+    @Test func backendsComeAndGoAsTheirLabelsDo() throws {
+        var model = try ConfigModel.demo()
+        var distribution = ConfigDistribution()
+        try model.apply(Self.service("addresses: [10.96.0.1], ports: [{port: 80}], selector: {app: web}"))
+        for node in ["node1", "node2"] { _ = distribution.subscribe(node, model: model) }
+        func step(_ changes: [ConfigModel.Change]) -> [String: [String]] {
+            Dictionary(uniqueKeysWithValues: distribution.update(changes, model: model).map { ($0.node, Self.names($0.updates)) })
+        }
+        let one = Self.backend("w1", 41, labels: "app: web")
+        #expect(try step(model.apply(one)) == ["node1": ["+Port/w1", "+Service/web"], "node2": ["+Service/web", "+Port/w1"]])
+        #expect(told(model)?.members.map(\.name) == ["w1"])
+        // Another label of a backend says nothing to others' services.
+        #expect(try step(model.apply(Self.backend("w1", 41, labels: "app: web, x: y"))) == ["node1": ["+Port/w1"], "node2": ["+Port/w1"]])
+        #expect(
+            try step(model.apply(Self.backend("w1", 41, labels: "app: other"))) == [
+                "node1": ["+Port/w1", "+Service/web"], "node2": ["+Service/web", "+Port/w1"],
+            ])
+        #expect(told(model)?.members == [])
+        _ = try step(model.apply(one))
+        #expect(try step([model.delete(ObjectKey(.port, "w1"))]) == ["node1": ["-Port/w1", "+Service/web"], "node2": ["+Service/web", "-Port/w1"]])
+        #expect(told(model)?.members == [])
+    }
+
+    @Test func connectedNetworksKnowTheService() throws {
+        var model = try ConfigModel.demo()
+        try model.apply(Self.service())
+        #expect(told(model)?.networks == ["blue"])
+        try model.apply(
+            """
+            kind: NetworkPolicy
+            metadata: {name: join}
+            spec: {rules: [{action: pass, source: {network: red}, destination: {network: blue}}]}
+            ---
+            kind: VirtualNetwork
+            metadata: {name: blue}
+            spec: {subnets: [{prefix: 10.1.0.0/24}], policies: [join]}
+            ---
+            kind: VirtualNetwork
+            metadata: {name: red}
+            spec: {subnets: [{prefix: 10.2.0.0/24}], encapsulation: mplsOverUDP, policies: [join]}
+            """)
+        #expect(told(model)?.networks == ["blue", "red"])
+        // Also where there is a port of the other network only.
+        _ = try model.delete(ObjectKey(.port, "blue3"))
+        #expect(told(model)?.members.map(\.name) == ["blue1"])
+        // Not where the address is somebody else's.
+        try model.apply("kind: Service\nmetadata: {name: other}\nspec: {network: red, addresses: [10.96.0.1], ports: [{port: 80}], backends: []}\n")
+        #expect(told(model) == nil && told(model, "node1")?.networks == ["blue"])
     }
 }

@@ -74,6 +74,11 @@ extension Lab {
     struct Talk {
         let process: Background
         func said(_ index: Int) -> [Substring] { process.output.split(separator: "\n").filter { $0.hasPrefix("\(index) ") } }
+        /// Until each of so many has said something twice more: what has befallen it shows.
+        func wait(_ count: Int) throws {
+            let before = (0..<count).map { said($0).count }
+            try eventually("two rounds", within: 40) { (0..<count).allSatisfy { said($0).count >= before[$0] + 2 } }
+        }
         func isSilent(_ index: Int) -> Bool { said(index).count > 2 && said(index).suffix(2).allSatisfy { $0.hasSuffix("silent") } }
         func wasEverSilent(_ index: Int) -> Bool { said(index).contains { !$0.hasSuffix("ok") } }
     }

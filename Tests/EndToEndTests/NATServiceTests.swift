@@ -114,6 +114,7 @@ extension EndToEnd {
             #expect(refused.status == 1)
             #expect(try lab.vrctl("node1", "delete", "port", "blue3").status == 0)
             try eventually("one backend less") { try answers("blue1", "10.96.0.1", count: 8) == ["blue2": 8] }
+            try talk.wait(20)
             let silent = (0..<20).filter { talk.isSilent($0) }
             #expect(silent.count < 20)
             for index in Set(0..<20).subtracting(silent) { #expect(!talk.wasEverSilent(index), "connection \(index)") }

@@ -60,7 +60,7 @@ extension Router {
         if let receiver, receiver.pointee.isWorkload { outcome.destinationVif = VifID(receiver.pointee.id) }
         if sender.pointee.flags.contains(.keepsFlows) {
             if outcome.isTranslated {
-                var query = TranslatedQuery(key, new)
+                var query = TranslatedQuery(key, new, isKnown: tables.knows(new, from: key))
                 if question.isICMP { query.setType(question.destinationPort) }
                 guard
                     query.isToItself

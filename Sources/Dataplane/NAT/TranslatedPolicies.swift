@@ -2,14 +2,14 @@ import NetTypes
 
 // Policies of flows that are translated: each workload's are asked about the packet as that workload sends or gets it, with its own address.
 //
-// The sender's see the destination that it named, and the backend in its place where that is one of its own network's: a rule about a group counts for the members behind a
-// service, too. The receiver's see the source as it arrives. A workload that reaches itself through a service needs nobody's leave.
+// The sender's see the destination that it named, and the backend in its place where that is one that its own network knows, as one of it or of a network connected with it: a
+// rule about a group counts for the members behind a service, too. The receiver's see the source as it arrives. A workload that reaches itself through a service needs nobody's leave.
 extension Worker {
     @inline(never) func admitTranslated(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>, _ new: FlowKey) -> Admission {
         var admission = Admission(findings: policyLog.findings)
         guard tables.policies.isInUse else { return admission }
         admission.egressVif = tables.vifAhead(new, vrf: new.vrf)
-        var query = TranslatedQuery(key.pointee, new)
+        var query = TranslatedQuery(key.pointee, new, isKnown: tables.knows(new, from: key.pointee))
         if packet.pointee.l4 != 0, packet.pointee.proto == IPProtocol.icmp.rawValue || packet.pointee.proto == IPProtocol.icmpv6.rawValue {
             query.setType(packet.pointee.transport.word16(0))
         }
@@ -26,11 +26,12 @@ struct TranslatedQuery {
     var received: CompiledPolicy.Query
     var isToItself: Bool
 
-    init(_ old: FlowKey, _ new: FlowKey) {
+    /// - Parameter isKnown: the new destination is an address of the sender's network, or of one connected with it.
+    init(_ old: FlowKey, _ new: FlowKey, isKnown: Bool) {
         received = CompiledPolicy.Query(new, ingress: false)
         isToItself = old.vrf == new.vrf && new.destinationWords == old.sourceWords
         var view = old
-        if old.vrf == new.vrf, old.sourceWords == new.sourceWords {
+        if isKnown, old.sourceWords == new.sourceWords {
             view.destinationWords = new.destinationWords
             view.destinationPort = new.destinationPort
         }
@@ -44,6 +45,13 @@ struct TranslatedQuery {
 }
 
 extension ForwardingTables {
+    /// Whether the sender's VRF is the destination's, or has a route to the same workload.
+    func knows(_ new: FlowKey, from old: FlowKey) -> Bool {
+        if old.vrf == new.vrf { return true }
+        let vif = vifAhead(new, vrf: old.vrf)
+        return vif != ForwardingTables.noVif && vif == vifAhead(new, vrf: new.vrf)
+    }
+
     func denies(
         _ query: TranslatedQuery, ingress: UnsafePointer<Vif>?, egress: UnsafePointer<Vif>?, _ findings: inout PolicyFindings
     ) -> FlowDropReason? {
@@ -61,7 +69,8 @@ extension ForwardingTables {
         guard entry.flags.contains(.translates) else {
             return denies(entry.query(key), ingress: ingress, egress: egress, &findings)
         }
-        var query = TranslatedQuery(key, other.copy().key.reversed)
+        let new = other.copy().key.reversed
+        var query = TranslatedQuery(key, new, isKnown: knows(new, from: key))
         if entry.flags.contains(.answer) { query.setType(query.sent.echoReply) }
         return denies(query, ingress: ingress, egress: egress, &findings)
     }

@@ -77,7 +77,8 @@ enum ObjectText {
                 let spec = object["spec"]
                 let ports = (spec?["ports"]?.array ?? []).map { "\(cell($0["protocol"])) \(cell($0["port"]))>\(cell($0["targetPort"]))" }
                 columns.add(
-                    name(object), cell(spec?["network"]), cell(spec?["addresses"]), dash(ports.joined(separator: ",")), cell(spec?["backends"]),
+                    name(object), cell(spec?["network"]), cell(spec?["addresses"]), dash(ports.joined(separator: ",")),
+                    spec?["selector"] == nil ? cell(spec?["backends"]) : labels(spec?["selector"]),
                     cell(spec?["affinity"]))
             }
         case .router:
