@@ -114,7 +114,7 @@ extension ForwardingTables {
         guard let nat else { return old == current }
         var key = old
         let flags = nat.pointee.flags(old.vrf)
-        if flags.contains(.destinations), let holds = isBackend(nat, old, current) { return holds }
+        if flags.contains(.destinations), let holds = isBackend(nat, old, old.destinationPort, current) { return holds }
         if !flags.isDisjoint(with: [.hosts, .prefixes]), let source = nat.pointee.source(old.vrf, flags, old.sourceWords, isIPv4: old.family == 4),
             leaf(vrf: old.vrf, old) == 0
         {
@@ -127,14 +127,15 @@ extension ForwardingTables {
                 key.sourcePort = current.sourcePort
                 if isEcho { key.destinationPort = current.sourcePort }
             }
-            if nat.pointee.flags(key.vrf).contains(.destinations), let holds = isBackend(nat, key, current) { return holds }
+            // The rule is found by what the sender named: the identifier of an echo is both ports, and is another by now.
+            if nat.pointee.flags(key.vrf).contains(.destinations), let holds = isBackend(nat, key, old.destinationPort, current) { return holds }
         }
         return key == current
     }
 
     /// Nil: the destination is not translated. Also backends that take no new flows count.
-    private func isBackend(_ nat: UnsafePointer<NATReader>, _ old: FlowKey, _ current: FlowKey) -> Bool? {
-        guard let target = nat.pointee.destination(old.vrf, old.destinationWords, proto: old.proto, port: old.destinationPort) else { return nil }
+    private func isBackend(_ nat: UnsafePointer<NATReader>, _ old: FlowKey, _ port: UInt16, _ current: FlowKey) -> Bool? {
+        guard let target = nat.pointee.destination(old.vrf, old.destinationWords, proto: old.proto, port: port) else { return nil }
         for index in 0..<Int(target.backendCount) {
             let backend = nat.pointee.backends[Int(target.firstBackend) + index]
             var key = old

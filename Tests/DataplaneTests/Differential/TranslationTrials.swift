@@ -7,7 +7,7 @@ import Testing
 /// translated there and back, that no two flows share what they become, which flows a change of rules ends, and every checksum from scratch.
 ///
 /// Inside is VRF 1 with blue1 and blue2, outside VRF 2, all of it behind a tunnel. Where the router may choose (a backend, a port), any choice that the rules allow is right,
-/// and is taken as the flow's from then on.
+/// and is taken as the flow's from then on. Its choices are by hashes of its own: a seed repeats what is done, not what is chosen.
 @Suite struct TranslationTrials {
     /// What a packet is, and where it is looked up. ICMP echo: the identifier stands for both ports.
     struct Tuple: Hashable, CustomStringConvertible {
