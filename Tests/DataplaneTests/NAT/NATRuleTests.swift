@@ -23,8 +23,8 @@ import Testing
         ]
     }
 
-    static func router() -> TestRouter {
-        let test = TestRouter()
+    static func router(workloadMTU: Int = 9000) -> TestRouter {
+        let test = TestRouter(workloadMTU: workloadMTU)
         var operations: [RouterOperation] = [
             .upsert(.nextHop(NextHopSpec(id: .init(7), kind: .vrf(outside, bridges: true)))),
             .upsert(.vni(VNISpec(vni: .init(5002), nextHop: .init(7)))),
@@ -193,6 +193,80 @@ import Testing
         let frames = test.blue1.take()
         #expect(frames.count == 1 && frames[0][34] == 11 && Array(frames[0][42...]) == Array(GoldenNATRules.last[14...]))
         #expect(test.allDrops == ["ttl_exceeded": 1])
+    }
+
+    // MARK: - The router's own errors
+
+    private typealias Tuple = TranslationTrials.Tuple
+    /// Not to be fragmented.
+    private static func whole(_ packet: [UInt8]) -> [UInt8] {
+        guard packet[0] >> 4 == 4 else { return packet }
+        var packet = packet
+        (packet[6], packet[10], packet[11]) = (0x40, 0, 0)
+        let sum = ~UInt16(TranslationTrials.sum(packet[..<20]))
+        (packet[10], packet[11]) = (UInt8(sum >> 8), UInt8(sum & 0xFF))
+        return packet
+    }
+    /// Type, code, MTU, and what is quoted.
+    private static func error(_ packet: [UInt8]) -> (type: UInt8, code: UInt8, mtu: Int, quoted: [UInt8]) {
+        let at = packet[0] >> 4 == 4 ? 20 : 40
+        return (packet[at], packet[at + 1], Int(packet[at + 6]) << 8 | Int(packet[at + 7]), Array(packet[(at + 8)...]))
+    }
+
+    /// Time exceeded and packet too big, about packets that had been translated when it was found out: of a floating IP, of a shared address, to a service.
+    @Test("The router's own errors quote what was sent", arguments: [false, true], [6, 17, 1] as [UInt8])
+    func ownErrors(isIPv6: Bool, proto: UInt8) {
+        func end(_ four: String, _ six: String) -> IPAddress { Self.address(isIPv6 ? six : four) }
+        let proto = isIPv6 && proto == 1 ? 58 : proto, isEcho = proto == 1 || proto == 58
+        let shared = NATRuleSpec.Source(
+            vrf: Self.inside, prefix: IPPrefix(isIPv6 ? "fd00:1::/64" : "10.1.0.0/24")!, outside: Self.outside,
+            address: end("203.0.113.9", "2001:db8::9"), ports: 61_000...61_009)
+        let service = NATRuleSpec.Destination(
+            vrf: Self.inside, address: end("10.96.0.1", "fd00:96::1"), match: isEcho ? .all : .port(proto: proto, 80),
+            backends: [.init(address: end("10.1.0.12", "fd00:1::12"), port: isEcho ? nil : 8080, vrf: Self.inside)])
+        let floating = isIPv6 ? Self.floating(1, "2001:db8::5", "fd00:1::11") : Self.floating(1, "203.0.113.5", "10.1.0.11")
+        for (rules, destination) in [
+            (floating, end("198.51.100.9", "2001:db8:9::9")), ([Self.rule(1, .source(shared))], end("198.51.100.9", "2001:db8:9::9")),
+            ([Self.rule(1, .destination(service))], service.address),
+        ] {
+            let test = Self.router()
+            apply(test, rules)
+            let tuple = Tuple(
+                vrf: 1, proto: proto, source: end("10.1.0.11", "fd00:1::11"), destination: destination, sourcePort: 1000,
+                destinationPort: isEcho ? 1000 : 80)
+            for (payload, ttl, type) in [(40, 1, isIPv6 ? 3 : 11), (1490, 64, isIPv6 ? 2 : 3)] as [(Int, UInt8, UInt8)] {
+                let sent = Self.whole(
+                    TranslationTrials.packet(tuple, isReply: false, ttl: ttl, payload: (0..<payload).map { UInt8(truncatingIfNeeded: $0 &* 37) }))
+                test.send(DropReasonTests.ethernet(.gateway, TestRouter.a, isIPv6 ? 0x86DD : 0x0800, sent), from: test.blue1)
+                let errors = test.blue1.take()
+                #expect(errors.count == 1 && test.fabric.take().isEmpty && test.blue2.take().isEmpty, "\(destination): \(test.allDrops)")
+                guard let packet = errors.first.map({ Array($0.dropFirst(14)) }) else { continue }
+                let seen = TranslationTrials.seen(packet), error = Self.error(packet)
+                #expect(seen?.fault == nil && seen?.tuple.destination == tuple.source && error.type == type)
+                #expect(
+                    error.quoted.count >= min(sent.count, 500) && error.quoted == Array(sent.prefix(error.quoted.count)),
+                    "\(destination), type \(type)")
+            }
+            #expect(flows(test).allSatisfy { $0.spec.action == .nat } && flows(test).count == 2)
+        }
+    }
+
+    @Test("An error that goes outside comes from the address that was asked, and quotes that", arguments: [false, true])
+    func ownErrorsOutside(isIPv6: Bool) {
+        let test = Self.router(workloadMTU: 1300)
+        let external = Self.address(isIPv6 ? "2001:db8::5" : "203.0.113.5"), peer = Self.address(isIPv6 ? "2001:db8:9::9" : "198.51.100.9")
+        apply(test, Self.floating(1, external.description, isIPv6 ? "fd00:1::11" : "10.1.0.11"))
+        let tuple = Tuple(vrf: 2, proto: 17, source: peer, destination: external, sourcePort: 53, destinationPort: 2000)
+        let sent = Self.whole(TranslationTrials.packet(tuple, isReply: false, payload: [UInt8](repeating: 9, count: 1350)))
+        test.send(Self.tunnelled(sent), from: test.fabric)
+        let errors = Self.inner(test.fabric.take())
+        #expect(errors.count == 1 && test.blue1.take().isEmpty, "\(test.allDrops)")
+        guard let packet = errors.first else { return }
+        let seen = TranslationTrials.seen(packet), error = Self.error(packet)
+        #expect(seen?.fault == nil && seen?.tuple.source == external && seen?.tuple.destination == peer)
+        #expect(
+            error.type == (isIPv6 ? 2 : 3) && error.mtu == 1300 && error.quoted.count >= 500 && error.quoted == Array(sent.prefix(error.quoted.count))
+        )
     }
 
     // MARK: - Changes
