@@ -55,7 +55,7 @@ extension AgentCore {
                 }
             }
             group.addTask { try await self.synchronise(client, outgoing) }
-            group.addTask { try await client.policyLog(follow: true) { await self.tell($0) } }
+            group.addTask { try await self.followPolicyLog(client) }
             defer { group.cancelAll() }
             try await group.next()
         }

@@ -27,6 +27,16 @@ struct PolicyLogGate: Sendable {
 
 /// What rules with `log` decide, in the agent's log.
 extension AgentCore {
+    /// As long as the connection lasts.
+    func followPolicyLog(_ client: DataplaneClient) async throws {
+        do throws(DataplaneError) { try await client.policyLog(follow: true) { await self.tell($0) } } catch {
+            guard error.kind == .protocolError else { throw error }
+            // A data plane that goes on running while programs around it are newer.
+            logger.warning("this data plane does not tell what rules decide", metadata: ["reason": "\(error)"])
+            while true { try await Task.sleep(for: .seconds(3600)) }
+        }
+    }
+
     func tell(_ decisions: [Dataplane_V1_LoggedDecision]) {
         for decision in decisions {
             let gate = policyLog.open(now: now)

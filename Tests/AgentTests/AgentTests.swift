@@ -22,7 +22,22 @@ import FoundationNetworking
         let controller = ScriptedController()
         let httpPort = Mutex(0)
         var socket: String { directory + "/d.sock" }
-        let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        let lines = Mutex<[String]>([])
+        /// Keeps what is logged.
+        struct Recorder: LogHandler {
+            let world: World
+            var metadata: Logger.Metadata = [:]
+            var logLevel = Logger.Level.info
+            subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+                get { metadata[key] }
+                set { metadata[key] = newValue }
+            }
+            func log(event: LogEvent) {
+                let metadata = (event.metadata ?? [:]).map { "\($0.key)=\($0.value)" }.sorted().joined(separator: " ")
+                world.lines.withLock { $0.append("\(event.level) \(event.message) \(metadata)") }
+            }
+        }
+        var logger: Logger { Logger(label: "test", factory: { _ in Recorder(world: self) }) }
 
         func configuration(xmppPort: Int) throws -> AgentConfiguration {
             try AgentConfiguration(
@@ -253,6 +268,64 @@ import FoundationNetworking
                 world.dataplane.state.withLock { $0.refuses = [:] }
                 world.controller.state.withLock { $0.refuses = [] }
                 try await eventually("both work") { world.controller.published == Self.blueKeys && world.dataplane.objects[.vif(VifID(3))] != nil }
+            }
+        }
+    }
+
+    @Test func whatRulesDecideIsLogged() async throws {
+        try await withWorld { world, port in
+            configureBlue(world)
+            try await withAgent(world, port) { agent in
+                try await eventually("the port") { await agent.status().ports.map(\.state) == ["active"] }
+                let decision = Dataplane_V1_LoggedDecision.with {
+                    $0.policyName = "networkPolicies/blue:ingress"
+                    $0.ruleName = "shop/rules[0]"
+                    $0.action = .deny
+                    $0.dropReason = "OutPolicy"
+                    $0.vif = 3
+                    $0.ingress = true
+                    $0.source = IPAddress("10.2.0.11")!.octets
+                    $0.destination = IPAddress("10.1.0.10")!.octets
+                    ($0.protocol, $0.sourcePort, $0.destinationPort) = (6, 4321, 80)
+                }
+                world.dataplane.state.withLock { $0.decisions = [decision] }
+                try await eventually("the line") {
+                    world.lines.withLock { lines in
+                        lines.contains(
+                            "info a rule denies a connection direction=ingress flow=tcp 10.2.0.11:4321 > 10.1.0.10:80 policy=networkPolicies/blue:ingress "
+                                + "port=blue-a rule=shop/rules[0] verdict=dropped (OutPolicy)")
+                    }
+                }
+                // A flood is cut, and said to be.
+                world.dataplane.state.withLock { $0.decisions = Array(repeating: decision, count: 1000) }
+                try await eventually("a hundred or so") {
+                    world.lines.withLock { $0.count { $0.contains("a rule denies") } } >= 100
+                }
+                world.dataplane.state.withLock { $0.decisions = [decision] }
+                try await eventually("how many were not written") {
+                    if world.dataplane.state.withLock({ $0.decisions?.isEmpty == true }) {
+                        world.dataplane.state.withLock { $0.decisions = [decision] }
+                    }
+                    return world.lines.withLock {
+                        $0.contains { $0.hasPrefix("warning rules decided more connections than the log takes not written=") }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A data plane that went on running while the agent became a newer one.
+    @Test func aDataplaneThatDoesNotTell() async throws {
+        try await withWorld { world, port in
+            configureBlue(world)
+            world.dataplane.state.withLock { $0.decisions = nil }
+            try await withAgent(world, port) { agent in
+                try await eventually("the port") { await agent.status().ports.map(\.state) == ["active"] }
+                try await eventually("it is said") {
+                    world.lines.withLock { $0.contains { $0.hasPrefix("warning this data plane does not tell what rules decide") } }
+                }
+                #expect(await agent.status().dataplane.connected)
+                #expect(world.lines.withLock { $0.count { $0.contains("data plane connected") } } == 1)
             }
         }
     }

@@ -17,6 +17,8 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
         var refuses: [TableKey: String] = [:]
         var neighbours: [IPv4Address: MACAddress] = [:]
         var applied: [Dataplane_V1_Operation] = []
+        /// What rules have decided; nil: it is of a version that does not tell.
+        var decisions: [Dataplane_V1_LoggedDecision]? = []
     }
     let state = Mutex(State())
 
@@ -117,7 +119,14 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
         request: Dataplane_V1_PolicyLogRequest, response: RPCWriter<Dataplane_V1_PolicyLogBatch>, context: ServerContext
     ) async throws {
         // The agent follows it for as long as it is connected.
-        while request.follow { try await Task.sleep(for: .milliseconds(100)) }
+        repeat {
+            guard let decisions = state.withLock({ $0.decisions }) else { throw RPCError(code: .unimplemented, message: "no such call") }
+            if !decisions.isEmpty {
+                try await response.write(.with { $0.decisions = decisions })
+                state.withLock { $0.decisions = [] }
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        } while request.follow
     }
 
     /// What no agent asks for.
