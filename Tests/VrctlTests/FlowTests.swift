@@ -1,4 +1,5 @@
 import DataplaneAPI
+import Foundation
 import Synchronization
 import Testing
 
@@ -97,6 +98,38 @@ import Testing
                 -----------------------------------------------------------------------------------
 
                 """)
+    }
+
+    /// Of every field its odd values, too; one field at a time and all together.
+    @Test func jsonOfListsIsThatOfSingleFlows() {
+        let changes: [(inout API.Flow) -> Void] = [
+            { $0.clearReverseIndex() }, { $0.ingressVif = .max }, { $0.ownerVif = .max }, { $0.key.source = Data(repeating: 0xFD, count: 16) },
+            { $0.key.destination = Data([1, 2, 3]) }, { $0.key.source = Data() }, { $0.dropReason = "a \"quoted\"\\ \u{7}\u{1b}[2J é 世" },
+            { $0.tcpState = "" }, { $0.tcpState = "S\n" }, { $0.packets = .max }, { $0.bytes = UInt64(Int64.max) + 1 }, { $0.cookie = 0 },
+            { $0.cookie = .max }, { $0.cookie = 0x10 }, { $0.qosMap = 255 }, { $0.mirror = 7 }, { $0.evicted = true }, { $0.fat = true },
+            { $0.isForward = false },
+            { $0.action = .drop }, { $0.action = .hold }, { $0.action = .nat }, { $0.action = .unspecified }, { $0.action = .UNRECOGNIZED(77) },
+            { $0.translation.source = Data([203, 0, 113, 5]) }, { $0.translation.destinationPort = 80 },
+            {
+                $0.translation.destination = Data(repeating: 1, count: 16); $0.translation.vrf = 4; $0.translation.sourcePort = 1
+            },
+        ]
+        var flows = [tcp], all = tcp
+        for change in changes {
+            flows.append(tcp)
+            change(&flows[flows.count - 1])
+            change(&all)
+        }
+        let plain = Collector(), fast = Collector()
+        var slow = JSONArrayStream(key: "flows", output: plain), quick = JSONArrayStream(key: "flows", output: fast), buffer = TextBuffer()
+        let parts: [[API.Flow]] = [Array(flows[..<3]), [], flows[3...] + [all]]
+        for part in parts {
+            slow.write(part.map(FlowLayout.json))
+            quick.write(part, &buffer) { FlowLayout.write(json: $0, to: &$1) }
+        }
+        slow.end()
+        quick.end()
+        #expect(plain.text == fast.text && JSON(parsing: fast.text.utf8)?["flows"]?.array.count == changes.count + 2)
     }
 
     @Test func json() {

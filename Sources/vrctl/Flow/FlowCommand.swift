@@ -84,9 +84,11 @@ struct FlowCommand: AsyncParsableCommand {
         var filter = match.filter
         filter.evicted = showEvicted
         if json {
-            let stream = Mutex(JSONArrayStream(key: "flows", output: output))
-            try await router.listFlows(filter) { flows in stream.withLock { $0.write(flows.map(FlowLayout.json)) } }
-            stream.withLock { $0.end() }
+            let state = Mutex((stream: JSONArrayStream(key: "flows", output: output), buffer: TextBuffer()))
+            try await router.listFlows(filter) { flows in
+                state.withLock { state in state.stream.write(flows, &state.buffer) { FlowLayout.write(json: $0, to: &$1) } }
+            }
+            state.withLock { $0.stream.end() }
             return
         }
         let status = try await router.status()

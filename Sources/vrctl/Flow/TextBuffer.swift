@@ -1,5 +1,6 @@
 import Foundation
 import NetTypes
+import StrictYAML
 
 /// Text that is put together from numbers and addresses by the million: octets, without a string for each piece.
 struct TextBuffer {
@@ -23,6 +24,25 @@ struct TextBuffer {
             rest /= 10
         }
         octets[start...].reverse()
+    }
+
+    /// As JSON.
+    mutating func put(quoted text: String) {
+        let plain = text.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }
+        guard plain else { return put(text: text.doubleQuoted) }
+        octets.append(0x22)
+        octets.append(contentsOf: text.utf8)
+        octets.append(0x22)
+    }
+
+    /// Without leading zeros.
+    mutating func put(hexadecimal number: UInt64) {
+        var shift = number == 0 ? 0 : (63 - number.leadingZeroBitCount) & ~3
+        while shift >= 0 {
+            let digit = UInt8(truncatingIfNeeded: number >> UInt64(shift)) & 15
+            octets.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
+            shift -= 4
+        }
     }
 
     /// Right-aligned.

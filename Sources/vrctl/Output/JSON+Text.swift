@@ -67,5 +67,15 @@ struct JSONArrayStream {
         }
         output.write(text)
     }
+    /// The same of values that write themselves, by the million: each as at an indentation of four.
+    mutating func write<Value>(_ values: some Sequence<Value>, _ buffer: inout TextBuffer, _ put: (Value, inout TextBuffer) -> Void) {
+        buffer.clear()
+        for value in values {
+            buffer.put(text: isEmpty ? "{\n  \"\(key)\": [\n    " : ",\n    ")
+            put(value, &buffer)
+            isEmpty = false
+        }
+        output.write(buffer.text)
+    }
     func end() { output.write(isEmpty ? "{\n  \"\(key)\": []\n}\n" : "\n  ]\n}\n") }
 }

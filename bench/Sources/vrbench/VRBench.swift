@@ -31,6 +31,7 @@ import Workloads
             "Count instructions per packet with callgrind instead, exactly and without the processor's counters; slow, best with --only and --quick.")
     var instructions = false
     @Flag(help: "What the packets and new flows of other vifs lose while one vif floods the worker, instead.") var attack = false
+    @Flag(help: "What forwarding loses while all flows are listed again and again, instead. Needs two cores.") var listing = false
     @Option(help: "Check instructions per packet against the budgets in this file; also needs valgrind.") var budgets: String?
     @Option(help: "Write them to this file instead.") var recordBudgets: String?
     @Option(help: .hidden) var once: String?
@@ -52,6 +53,11 @@ import Workloads
         if attack {
             _ = vr_pin_thread(core)
             return try Attack.run(quick: quick)
+        }
+        if listing {
+            let figures = try Listing.run(quick: quick)
+            if let json { try Figure.json(figures).write(toFile: json, atomically: true, encoding: .utf8) }
+            return
         }
         let suite = Suite(quick: quick)
         if list {
