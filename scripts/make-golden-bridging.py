@@ -93,4 +93,25 @@ packets["answerServiceTagged"] = Ether(dst=A, src=C) / Dot1AD(vlan=200) / Dot1Q(
 packets["taggedFromPeer"] = from_vxlan(Ether(dst=A, src=B) / Dot1Q(vlan=100) / plain)
 packets["arpTagged"] = Ether(dst=ALL, src=A) / Dot1Q(vlan=100) / arp[ARP]
 
+# Marked by a class (DSCP 8, priority 3), under one tag, under two, in two fragments; without the class.
+def marked(packet, dscp=8):
+    packet = packet.copy()
+    packet[IP].tos = dscp << 2
+    return Ether(bytes(packet))
+
+packets["answerMarked"] = marked(Ether(dst=A, src=C) / Dot1Q(vlan=100, prio=3) / answer)
+packets["answerMarkedTwice"] = marked(Ether(dst=A, src=C) / Dot1AD(vlan=200, prio=3) / Dot1Q(vlan=30, prio=3) / answer)
+long = IP(src="10.1.0.12", dst="10.1.0.11", id=7, ttl=64) / UDP(sport=1000, dport=2000) / Raw(bytes(range(250)) * 4)
+packets["longAnswer"] = Ether(dst=A, src=C) / long
+first, second = fragment(IP(bytes(marked(Ether() / long)[IP])), fragsize=576)
+packets["longAnswerMarked1"] = Ether(dst=A, src=C) / Dot1Q(vlan=100, prio=3) / first
+packets["longAnswerMarked2"] = Ether(dst=A, src=C) / Dot1Q(vlan=100, prio=3) / second
+# Not IP (an EtherType for experiments): from VLAN 100 into VLAN 30 of service VLAN 200, and into a tunnel.
+experiment = Raw(bytes(range(46)))
+packets["experiment"] = Ether(dst=A, src=B, type=0x8100) / Dot1Q(vlan=100, prio=5, type=0x88B5) / experiment
+packets["experimentKept"] = Ether(dst=A, src=B, type=0x88A8) / Dot1AD(vlan=200, prio=5) / Dot1Q(vlan=30, prio=5, type=0x88B5) / experiment
+packets["experimentMarked"] = Ether(dst=A, src=B, type=0x88A8) / Dot1AD(vlan=200, prio=3) / Dot1Q(vlan=30, prio=3, type=0x88B5) / experiment
+packets["experimentToPeer"] = Ether(dst=B, src=A, type=0x8100) / Dot1Q(vlan=100, prio=5, type=0x88B5) / experiment
+packets["experimentInVXLAN"] = vxlan(Ether(dst=B, src=A, type=0x88B5) / experiment, tos=8 << 2)
+
 golden.write("make-golden-bridging.py", "GoldenBridging", packets)

@@ -103,7 +103,9 @@ import Testing
                    vlan: {parent: 3, id: 200, innerID: 30}}
                 - {id: 51, name: w1.100, kind: vlan, vrf: 1, mac: "00:00:5e:00:01:00", vlan: {parent: 3, id: 100, protocol: service}}
                 - {id: 60, name: mon3, kind: monitoring, port: i, mac: "00:00:5e:00:01:00", monitors: 3}
-              qosMaps: [{id: 9, dscp: [{from: 46, class: 5}, {from: 0, class: 5}], trafficClass: [{from: 7, class: 5}], cookie: 10}]
+              qosMaps:
+                - {id: 9, dscp: [{from: 46, class: 5}, {from: 0, class: 5}], trafficClass: [{from: 7, class: 5}],
+                  vlanPriority: [{from: 3, class: 5}, {from: 0, class: 5}], cookie: 10}
               policies:
                 - id: 1
                   name: sg
@@ -133,7 +135,7 @@ import Testing
                 - {id: 4, name: out, source: {vrf: 1, prefix: 10.1.0.10, outsideVRF: 2, address: 10.2.0.101}}
                 - {id: 5, name: all, source: {vrf: 1, prefix: 10.1.0.0/24, outsideVRF: 2, address: 10.2.0.201, ports: 2048-3071}}
               addressGroups: [{id: 4, name: web, prefixes: [10.1.0.0/24, "fd00::/64"], cookie: 11}]
-              forwardingClasses: [{id: 5, dscp: 63, trafficClass: 7, cookie: 9}]
+              forwardingClasses: [{id: 5, dscp: 63, trafficClass: 7, vlanPriority: 6, cookie: 9}]
               vrfs: [{id: 1, name: blue, cookie: 2},
                 {id: 2, name: red, floodsUnknownUnicast: true, learnsMACs: true, macAgeing: 60, macLimit: 100, flowLimit: 7}]
               ports:
@@ -153,7 +155,7 @@ import Testing
         expected.removeSubrange(21...22)
         expected.insert(contentsOf: vrfs, at: 11)
         #expect(configuration.objects.map(\.object) == expected)
-        #expect(configuration.objects.first?.place.line == 85)
+        #expect(configuration.objects.first?.place.line == 87)
         #expect(configuration.objects.first?.place.column == 7)
         #expect(configuration.objects.first?.place.field == "objects.ports[0]")
     }

@@ -94,6 +94,8 @@ import Foundation
             vif { $0.workloadAddresses = [Data()] }),
         Case("upsert.vrf.name: is empty", .vrf(.init())),
         Case("upsert.forwarding_class.dscp: 64: is at most 63", .forwardingClass(.with { $0.dscp = 64 })),
+        Case("upsert.forwarding_class.vlan_priority: 8: is at most 7", .forwardingClass(.with { $0.vlanPriority = 8 })),
+        Case("upsert.qos_map.vlan_priority: 8: is at most 7", .qosMap(.with { $0.vlanPriority = [8: 0] })),
         Case("upsert.qos_map.traffic_class: 8: is at most 7", .qosMap(.with { $0.trafficClass = [8: 0, 9: 1] })),
         Case("upsert.policy.default_action: 0: is none of PASS, DENY, TRAP", .policy(.init())),
         Case("upsert.policy.rules[1].action: 7: is none of PASS, DENY, TRAP", policy { $0.action = .UNRECOGNIZED(7) }),

@@ -54,8 +54,8 @@ let sampleObjects: [RouterObject] = [
     .port(PortSpec(name: "g", driver: .replay(file: "trace.pcap", count: nil))),
     .port(PortSpec(name: "h", driver: .replay(file: "trace.pcap", count: 1_000_000))),
     .port(PortSpec(name: "i", driver: .sink, mtu: 9000, spread: true)),
-    .forwardingClass(ForwardingClassSpec(id: 5, dscp: 63, trafficClass: 7, cookie: 9)),
-    .qosMap(QoSMapSpec(id: 9, dscp: [46: 5, 0: 5], trafficClass: [7: 5], cookie: 10)),
+    .forwardingClass(ForwardingClassSpec(id: 5, dscp: 63, trafficClass: 7, vlanPriority: 6, cookie: 9)),
+    .qosMap(QoSMapSpec(id: 9, dscp: [46: 5, 0: 5], trafficClass: [7: 5], vlanPriority: [0: 5, 3: 5], cookie: 10)),
     .addressGroup(AddressGroupSpec(id: AddressGroupID(4), name: "web", prefixes: [prefix("10.1.0.0/24"), prefix("fd00::/64")], cookie: 11)),
     .policy(
         PolicySpec(

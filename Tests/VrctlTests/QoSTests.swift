@@ -9,9 +9,11 @@ import Testing
         forwardingClass.id = 5
         forwardingClass.dscp = 34
         forwardingClass.trafficClass = 6
+        forwardingClass.vlanPriority = 3
         map.id = 9
         map.dscp = [46: 5, 0: 5]
         map.trafficClass = [3: 5]
+        map.vlanPriority = [7: 5]
         map.cookie = 1
         return FakeRouter([.forwardingClass(forwardingClass), .qosMap(map)])
     }
@@ -21,9 +23,9 @@ import Testing
             await run(["vrctl", "forwarding-class", "--dump"], router: router).output == """
                 Forwarding Class Map
 
-                 FC    DSCP   EXP
-                -----------------
-                  5      34     6
+                 FC    DSCP   EXP   802.1p
+                --------------------------
+                  5      34     6        3
 
                 """)
         #expect(
@@ -42,6 +44,8 @@ import Testing
                       46     5
                      EXP    FC
                        3     5
+                  802.1p    FC
+                       7     5
 
 
                 """)
@@ -49,7 +53,9 @@ import Testing
 
     @Test func json() async {
         let output = await run(["vrctl", "qosmap", "--dump", "-o", "json"], router: router).output
-        #expect(output.contains("\"qosMaps\"") && output.contains("\"from\": 46") && output.contains("\"class\": 5"))
-        #expect(await run(["vrctl", "forwarding-class", "--dump", "-o", "json"], router: router).output.contains("\"trafficClass\": 6"))
+        #expect(
+            output.contains("\"qosMaps\"") && output.contains("\"from\": 46") && output.contains("\"class\": 5")
+                && output.contains("\"vlanPriority\": [\n"))
+        #expect(await run(["vrctl", "forwarding-class", "--dump", "-o", "json"], router: router).output.contains("\"vlanPriority\": 3"))
     }
 }

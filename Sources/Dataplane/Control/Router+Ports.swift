@@ -114,6 +114,7 @@ extension Router {
         if spec.checksTunnelSource { flags.insert(.checksTunnelSource) }
         if spec.sendsUnreachables { flags.insert(.sendsUnreachables) }
         if spec.qosMap != 0 { flags.insert(.marks) }
+        if spec.qosMap != 0, spec.kind == .vlan { tables.qos.isAskedOfEach.store(true, ordering: .relaxed) }
         switch spec.reversePath {
         case .none: break
         case .loose: flags.insert(.looseReversePath)

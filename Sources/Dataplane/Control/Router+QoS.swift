@@ -6,6 +6,7 @@ extension Router {
     func upsert(_ spec: ForwardingClassSpec, _ state: inout State) -> RouterOutcome {
         guard spec.dscp < 64 else { return .invalid("forwarding class \(spec.id): DSCP \(spec.dscp) is not within 0 to 63") }
         guard spec.trafficClass < 8 else { return .invalid("forwarding class \(spec.id): traffic class \(spec.trafficClass) is not within 0 to 7") }
+        guard spec.vlanPriority < 8 else { return .invalid("forwarding class \(spec.id): VLAN priority \(spec.vlanPriority) is not within 0 to 7") }
         state.forwardingClasses[spec.id] = spec
         tables.qos.set(spec)
         return .ok
@@ -13,7 +14,7 @@ extension Router {
 
     func deleteForwardingClass(_ id: UInt8, _ state: inout State) -> RouterOutcome {
         guard state.forwardingClasses[id] != nil else { return .notFound("forwarding class \(id): does not exist") }
-        if let map = state.qosMaps.values.first(where: { $0.dscp.values.contains(id) || $0.trafficClass.values.contains(id) }) {
+        if let map = state.qosMaps.values.first(where: { $0.leadsTo.contains(id) }) {
             return .inUse("forwarding class \(id): QoS map \(map.id) leads to it; change the map first")
         }
         state.forwardingClasses[id] = nil
@@ -27,7 +28,10 @@ extension Router {
         if let value = spec.trafficClass.keys.first(where: { $0 > 7 }) {
             return .invalid("QoS map \(spec.id): traffic class \(value) is not within 0 to 7")
         }
-        for id in Array(spec.dscp.values) + spec.trafficClass.values where state.forwardingClasses[id] == nil {
+        if let value = spec.vlanPriority.keys.first(where: { $0 > 7 }) {
+            return .invalid("QoS map \(spec.id): VLAN priority \(value) is not within 0 to 7")
+        }
+        for id in spec.leadsTo where state.forwardingClasses[id] == nil {
             return .notFound("QoS map \(spec.id): forwarding class \(id) does not exist; create it first")
         }
         state.qosMaps[spec.id] = spec
@@ -56,7 +60,7 @@ extension Router {
         }
         let outcome = upsert(spec, &state)
         if outcome == .ok { setMirror(spec, &state) }
-        guard outcome == .ok, spec.qosMap != 0 || tables.qos.isNamedByFlows.load(ordering: .relaxed), var key = FlowKey(spec.key) else {
+        guard outcome == .ok, spec.qosMap != 0 || tables.qos.isAskedOfEach.load(ordering: .relaxed), var key = FlowKey(spec.key) else {
             return outcome
         }
         tables.readingFlows { flows in
@@ -67,7 +71,7 @@ extension Router {
             entry.qosMap = spec.qosMap
             flows.entry(entry.reverse).qosMap = spec.qosMap
         }
-        if spec.qosMap != 0 { tables.qos.isNamedByFlows.store(true, ordering: .relaxed) }
+        if spec.qosMap != 0 { tables.qos.isAskedOfEach.store(true, ordering: .relaxed) }
         return .ok
     }
 
@@ -76,4 +80,9 @@ extension Router {
     }
 
     public func qosMaps(after: UInt8?, limit: Int) -> [QoSMapSpec] { state.withLock { page($0.qosMaps, after, limit).map(\.1) } }
+}
+
+extension QoSMapSpec {
+    /// The forwarding classes that it leads to.
+    fileprivate var leadsTo: [UInt8] { Array(dscp.values) + trafficClass.values + vlanPriority.values }
 }

@@ -179,7 +179,7 @@ extension Router {
             TableUsage(
                 name: "forwarding_class", used: state.forwardingClasses.count, capacity: QoSTables.classCapacity,
                 memoryBytes: state.forwardingClasses.count * 4),
-            TableUsage(name: "qos_map", used: state.qosMaps.count, capacity: QoSTables.mapCapacity - 1, memoryBytes: state.qosMaps.count * 144),
+            TableUsage(name: "qos_map", used: state.qosMaps.count, capacity: QoSTables.mapCapacity - 1, memoryBytes: state.qosMaps.count * 160),
             TableUsage(
                 name: "policy", used: tables.policies.count, capacity: PolicyTable.capacity - 1, memoryBytes: tables.policies.memoryBytes),
             // Bounded by memory alone.

@@ -59,6 +59,8 @@ struct Packet {
         static let laterFragment = Flags(rawValue: 1 << 5)
         /// IPv6 or IPv4 fragment of any position.
         static let fragment = Flags(rawValue: 1 << 6)
+        /// Leaves with the VLAN priority in bits 10 to 12, where it leaves with a tag (`Stage/Priority.swift`).
+        static let prioritized = Flags(rawValue: 1 << 9)
         /// Its quality of service has been settled.
         static let marked = Flags(rawValue: 1 << 15)
         /// Its flow entry does not know where the flow goes: the next hop that is found now is noted there.

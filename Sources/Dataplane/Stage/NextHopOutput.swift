@@ -23,9 +23,11 @@ extension Worker {
                 continue
             }
             let flags = packet.pointee.flags
-            if !flags.isDisjoint(with: [.learnsRoute, .mayBeSegmented]) {
+            if !flags.isDisjoint(with: [.learnsRoute, .mayBeSegmented, .prioritized]) {
+                if flags.contains(.prioritized) { beginPriority(packet) }
                 if !flags.contains(.learnsRoute) || remember(packet, generation) { run(&packet.pointee, found) }
                 conclude(packet)
+                if flags.contains(.prioritized) { endPriority() }
                 continue
             }
             var nextHop = found
@@ -239,7 +241,7 @@ extension Worker {
             switch Ethernet(inner).type {
             case .ipv4: IPv4(inner + Ethernet.size).typeOfService
             case .ipv6: IPv6(inner + Ethernet.size).trafficClass
-            default: 0
+            default: outgoingTypeOfService
             }
         writeOuter(&frame, nextHop, label: label, port: port, typeOfService: typeOfService)
         return true

@@ -1,14 +1,15 @@
 import NetTypes
 import Synchronization
 
-/// Marks packets by their forwarding class (`QoSTables`): the DSCP of the IP header, which the outer header copies, and the traffic class of the MPLS label.
+/// Marks packets by their forwarding class (`QoSTables`): the DSCP of the IP header, which the outer header copies, the traffic class of the MPLS label, and the
+/// priority of the VLAN tag it leaves with (`Priority`).
 ///
 /// - Input: the packets of a burst after the lookups, when their vif has a QoS map or flows name maps.
 /// - Output: IP packets with a class carry its DSCP, ECN untouched, checksum right; into MPLS, bits 24 to 26 of `label` are the traffic class.
 /// - Drops: none.
 ///
 /// The map is the flow's, else the vif's. A packet that came under an MPLS label is classified by the label's traffic class where the map speaks of that, else by its
-/// DSCP. What is not IP is left as it is.
+/// DSCP. For what is not IP see `Priority`.
 extension Worker {
     @inline(never) func markQuality(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         for index in 0..<count {
@@ -22,6 +23,7 @@ extension Worker {
             guard map != 0, let marks = tables.qos.marks(map: map, dscp: dscp(packet.pointee)) else { continue }
             setDSCP(packet.pointee, marks.dscp)
             setTrafficClass(packet, marks.trafficClass)
+            setPriority(packet, marks.vlanPriority)
         }
     }
 
@@ -30,6 +32,8 @@ extension Worker {
         guard packet.family != .none, let marks = tables.qos.marks(map: packet.ingress.pointee.qosMap, trafficClass: trafficClass) else { return }
         packet.flags.insert(.marked)
         setDSCP(packet, marks.dscp)
+        // Where it leaves is not known yet.
+        if marks.vlanPriority != 0 { packet.flags.prioritize(marks.vlanPriority) }
     }
 
     private func dscp(_ packet: Packet) -> UInt8 {

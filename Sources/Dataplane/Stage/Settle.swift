@@ -94,7 +94,7 @@ extension Worker {
         guard let out = tables.vifs.load(vif) else { return drop(frame, .invalidInterface, vif: 0) }
         let buffer = transmitBuffer(out)
         if buffer.pointee.count == TransmitBuffer.capacity { transmit(Int(out.pointee.port)) }
-        buffer.pointee.append(frame, vif)
+        buffer.pointee.append(frame, outgoingPriority == 0 ? vif : prioritized(vif, out))
     }
 
     /// The same for a packet of a burst.
@@ -153,6 +153,7 @@ extension Worker {
             let port = Int(pendingPorts[index])
             transmitBuffers[port].isPending = false
             transmit(port)
+            transmitBuffers[port].isTagged = false
         }
         pendingCount = 0
         flushReleased()

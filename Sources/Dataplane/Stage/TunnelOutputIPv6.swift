@@ -44,7 +44,7 @@ extension Worker {
     /// record is of another kind.
     func encapsulateIPv6(_ frame: inout vr_frame, _ nextHop: UnsafePointer<NextHop>, label: UInt32, hash: UInt32) -> Bool {
         guard let outer = nextHop.pointee.outerIPv6 else { return false }
-        let trafficClass = Worker.outerTrafficClass(UnsafeRawPointer(frame.start))
+        let trafficClass = outerTrafficClass(UnsafeRawPointer(frame.start))
         let added = Int(nextHop.pointee.rewriteLength)
         let removed = nextHop.pointee.encapsulation == .vxlan ? 0 : Ethernet.size
         guard Int(frame.headroom) &+ removed >= added else { return false }
@@ -83,12 +83,13 @@ extension Worker {
         return label == 0 ? 1 : label
     }
 
-    /// DSCP and ECN of the outer header: the inner ones (RFC 2983 section 3.1 for the DSCP; RFC 6040 section 4.1, normal mode, for ECN); 0 for what is not IP.
-    static func outerTrafficClass(_ frame: UnsafeRawPointer) -> UInt8 {
+    /// DSCP and ECN of the outer header: the inner ones (RFC 2983 section 3.1 for the DSCP; RFC 6040 section 4.1, normal mode, for ECN); for what is not IP that of its
+    /// class.
+    func outerTrafficClass(_ frame: UnsafeRawPointer) -> UInt8 {
         switch Ethernet(reading: frame).type {
         case .ipv4: IPv4(reading: frame + Ethernet.size).typeOfService
         case .ipv6: IPv6(reading: frame + Ethernet.size).trafficClass
-        default: 0
+        default: outgoingTypeOfService
         }
     }
 }

@@ -16,14 +16,16 @@ import Synchronization
 extension Worker {
     @inline(never) func vlanInput(_ packet: inout Packet) {
         guard let outer = tag(packet, at: 0) else { return packet.settle(.drop(.pull)) }
-        let parent = packet.ingress
+        let parent = packet.ingress, priority = outer.priority
         if outer.id == 0 {
             // A frame has one priority tag at most; what else is in it is looked at again.
             strip(&packet, 1)
             let type = Ethernet(packet.data).type
             if type.isVLAN, let inner = tag(packet, at: 0), inner.id == 0 { return packet.settle(.drop(.unknownVLAN)) }
             if parent.pointee.flags.contains(.learns), !type.isVLAN { learnSource(packet, parent) }
-            return parent.pointee.kind == .physical ? fabricPacket(&packet) : workloadPacket(&packet)
+            if parent.pointee.kind == .physical { return fabricPacket(&packet) }
+            workloadPacket(&packet)
+            return keepPriority(&packet, priority)
         }
         var depth = 1
         var vif = tables.vlans.lookup(
@@ -51,6 +53,7 @@ extension Worker {
         vifCounters.add(vif, .receivedBytes, UInt64(packet.frame.length))
         if let set = tables.observation.load(ordering: .acquiring) { observe(set, packet.frame, vif: vif, direction: ObservationSet.received) }
         workloadPacket(&packet)
+        keepPriority(&packet, priority)
     }
 
     private func tag(_ packet: Packet, at depth: Int) -> VLAN? {
@@ -70,26 +73,27 @@ extension Worker {
 
     /// Tags the frames of a transmit buffer that leave by sub-interfaces; how many frames there are then: one without headroom is dropped.
     @inline(never) func pushTags(_ buffer: UnsafeMutablePointer<TransmitBuffer>, _ count: Int) -> Int {
-        buffer.pointee.isTagged = false
         let frames = buffer.pointee.frames, vifs = buffer.pointee.vifs
         let observers = isSendingCopies ? nil : tables.observation.load(ordering: .acquiring)
         var kept = 0
         for index in 0..<count {
             var frame = frames[index]
-            if let observers { observeUntagged(observers, frame, vifs[index]) }
-            if let vif = tables.vifs.load(vifs[index]), vif.pointee.flags.contains(.tagged), !pushTags(&frame, vif.pointee.tags) {
-                drop(frame, .push, vif: vifs[index])
+            let priority = UInt8(truncatingIfNeeded: vifs[index] >> TransmitBuffer.priorityShift),
+                id = vifs[index] & (1 << TransmitBuffer.priorityShift &- 1)
+            if let observers { observeUntagged(observers, frame, id) }
+            if let vif = tables.vifs.load(id), vif.pointee.flags.contains(.tagged), !pushTags(&frame, vif.pointee.tags, priority) {
+                drop(frame, .push, vif: id)
                 continue
             }
             frames[kept] = frame
-            vifs[kept] = vifs[index]
+            vifs[kept] = id
             kept &+= 1
         }
         return kept
     }
 
-    /// Puts a sub-interface's tags on a frame; false: no headroom.
-    private func pushTags(_ frame: inout vr_frame, _ tags: VLANTable.Tags) -> Bool {
+    /// Puts a sub-interface's tags on a frame, both with the priority; false: no headroom.
+    private func pushTags(_ frame: inout vr_frame, _ tags: VLANTable.Tags, _ priority: UInt8) -> Bool {
         let size = tags.inner == 0 ? VLAN.size : 2 &* VLAN.size
         guard Int(frame.headroom) >= size else { return false }
         let old = frame.start
@@ -99,8 +103,9 @@ extension Worker {
         frame.start.copyMemory(from: old, byteCount: Ethernet.size &- 2)
         let type = EtherType((old + (Ethernet.size &- 2)).word16(0))
         let first = frame.start + (Ethernet.size &- 2)
-        VLAN.Fields(protocolID: tags.isService ? .serviceVLAN : .vlan, id: tags.outer, type: tags.inner == 0 ? type : .vlan).emit(to: first)
-        if tags.inner != 0 { VLAN.Fields(id: tags.inner, type: type).emit(to: first + VLAN.size) }
+        let following = tags.inner == 0 ? type : .vlan
+        VLAN.Fields(protocolID: tags.isService ? .serviceVLAN : .vlan, id: tags.outer, priority: priority, type: following).emit(to: first)
+        if tags.inner != 0 { VLAN.Fields(id: tags.inner, priority: priority, type: type).emit(to: first + VLAN.size) }
         return true
     }
 }

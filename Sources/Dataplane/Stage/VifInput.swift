@@ -57,7 +57,7 @@ extension Worker {
         if fragmentFollowers > 0 { followFlows(packets) }
         if let set = tables.flowMirrors.load(ordering: .acquiring) { mirrorFlows(set, packets, count) }
         tableLookup(packets, count)
-        if packets.pointee.ingress.pointee.flags.contains(.marks) || tables.qos.isNamedByFlows.load(ordering: .relaxed) {
+        if packets.pointee.ingress.pointee.flags.contains(.marks) || tables.qos.isAskedOfEach.load(ordering: .relaxed) {
             markQuality(packets, count)
         }
         nextHopOutput(packets, count)

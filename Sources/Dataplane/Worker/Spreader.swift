@@ -103,7 +103,10 @@ extension Worker {
             buffer.pointee.vifs[index] = vif
         }
         buffer.pointee.count = count
+        let isTagged = buffer.pointee.isTagged
+        buffer.pointee.isTagged = false
         transmit(port)
+        buffer.pointee.isTagged = isTagged
     }
 
     /// Hands a transmit buffer's frames to the worker that owns the port's queue.

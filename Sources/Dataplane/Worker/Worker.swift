@@ -79,6 +79,9 @@ final class Worker: @unchecked Sendable {
     let copies = UnsafeMutablePointer<MirrorCopy>.allocate(capacity: Worker.copyCapacity)
     var copyCount = 0
     var isSendingCopies = false
+    /// Of the packet that is being sent, where it has them: the priority of its VLAN tag, in the place where `TransmitBuffer` has it; the outer header's type of service.
+    var outgoingPriority: UInt32 = 0
+    var outgoingTypeOfService: UInt8 = 0
     let released = UnsafeMutablePointer<vr_frame>.allocate(capacity: Int(VR_BURST) * 4)
     var releasedCount = 0
     let transmitBuffers: UnsafeMutablePointer<TransmitBuffer>

@@ -2469,6 +2469,9 @@ public nonisolated struct Dataplane_V1_ForwardingClass: Sendable {
 
   public var cookie: UInt64 = 0
 
+  /// of the VLAN tag it leaves with (802.1p): 0 to 7
+  public var vlanPriority: UInt32 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2490,6 +2493,9 @@ public nonisolated struct Dataplane_V1_QosMap: Sendable {
   public var trafficClass: Dictionary<UInt32,UInt32> = [:]
 
   public var cookie: UInt64 = 0
+
+  /// priority of the VLAN tag (802.1p) of a frame that is not IP to forwarding class
+  public var vlanPriority: Dictionary<UInt32,UInt32> = [:]
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -7297,7 +7303,7 @@ nonisolated extension Dataplane_V1_FlowAgeing: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Dataplane_V1_ForwardingClass: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ForwardingClass"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}dscp\0\u{3}traffic_class\0\u{1}cookie\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}dscp\0\u{3}traffic_class\0\u{1}cookie\0\u{3}vlan_priority\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -7309,6 +7315,7 @@ nonisolated extension Dataplane_V1_ForwardingClass: SwiftProtobuf.Message, Swift
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.dscp) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.trafficClass) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.vlanPriority) }()
       default: break
       }
     }
@@ -7327,6 +7334,9 @@ nonisolated extension Dataplane_V1_ForwardingClass: SwiftProtobuf.Message, Swift
     if self.cookie != 0 {
       try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 4)
     }
+    if self.vlanPriority != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vlanPriority, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -7335,6 +7345,7 @@ nonisolated extension Dataplane_V1_ForwardingClass: SwiftProtobuf.Message, Swift
     if lhs.dscp != rhs.dscp {return false}
     if lhs.trafficClass != rhs.trafficClass {return false}
     if lhs.cookie != rhs.cookie {return false}
+    if lhs.vlanPriority != rhs.vlanPriority {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -7342,7 +7353,7 @@ nonisolated extension Dataplane_V1_ForwardingClass: SwiftProtobuf.Message, Swift
 
 nonisolated extension Dataplane_V1_QosMap: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".QosMap"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}dscp\0\u{3}traffic_class\0\u{1}cookie\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}dscp\0\u{3}traffic_class\0\u{1}cookie\0\u{3}vlan_priority\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -7354,6 +7365,7 @@ nonisolated extension Dataplane_V1_QosMap: SwiftProtobuf.Message, SwiftProtobuf.
       case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt32>.self, value: &self.dscp) }()
       case 3: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt32>.self, value: &self.trafficClass) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      case 5: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt32>.self, value: &self.vlanPriority) }()
       default: break
       }
     }
@@ -7372,6 +7384,9 @@ nonisolated extension Dataplane_V1_QosMap: SwiftProtobuf.Message, SwiftProtobuf.
     if self.cookie != 0 {
       try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 4)
     }
+    if !self.vlanPriority.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt32,SwiftProtobuf.ProtobufUInt32>.self, value: self.vlanPriority, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -7380,6 +7395,7 @@ nonisolated extension Dataplane_V1_QosMap: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.dscp != rhs.dscp {return false}
     if lhs.trafficClass != rhs.trafficClass {return false}
     if lhs.cookie != rhs.cookie {return false}
+    if lhs.vlanPriority != rhs.vlanPriority {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -71,19 +71,21 @@ public struct ConfiguredObject: Sendable {
     }
 
     private static func forwardingClass(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(keys: ["id", "dscp", "trafficClass", "cookie"])
+        let fields = try value.mapping(keys: ["id", "dscp", "trafficClass", "vlanPriority", "cookie"])
         return .forwardingClass(
             ForwardingClassSpec(
                 id: try fields.required("id").integer(in: 0...255), dscp: try fields.required("dscp").integer(in: 0...63),
-                trafficClass: try fields.required("trafficClass").integer(in: 0...7), cookie: try cookie(fields)))
+                trafficClass: try fields.required("trafficClass").integer(in: 0...7),
+                vlanPriority: try fields["vlanPriority"]?.integer(in: 0...7) ?? 0, cookie: try cookie(fields)))
     }
 
     private static func qosMap(_ value: ConfigNode) throws(ConfigError) -> RouterObject {
-        let fields = try value.mapping(keys: ["id", "dscp", "trafficClass", "cookie"])
+        let fields = try value.mapping(keys: ["id", "dscp", "trafficClass", "vlanPriority", "cookie"])
         return .qosMap(
             QoSMapSpec(
                 id: try fields.required("id").integer(in: 1...255), dscp: try classes(fields["dscp"], most: 63),
-                trafficClass: try classes(fields["trafficClass"], most: 7), cookie: try cookie(fields)))
+                trafficClass: try classes(fields["trafficClass"], most: 7), vlanPriority: try classes(fields["vlanPriority"], most: 7),
+                cookie: try cookie(fields)))
     }
 
     /// A list of `{from, class}`.

@@ -17,7 +17,8 @@ extension ForwardingClassSpec {
         let reader = FieldReader(path: "upsert.forwarding_class")
         self.init(
             id: try reader.octet(message.id, "id", most: 255), dscp: try reader.octet(message.dscp, "dscp", most: 63),
-            trafficClass: try reader.octet(message.trafficClass, "traffic_class", most: 7), cookie: message.cookie)
+            trafficClass: try reader.octet(message.trafficClass, "traffic_class", most: 7),
+            vlanPriority: try reader.octet(message.vlanPriority, "vlan_priority", most: 7), cookie: message.cookie)
     }
 }
 
@@ -26,7 +27,8 @@ extension QoSMapSpec {
         let reader = FieldReader(path: "upsert.qos_map")
         self.init(
             id: try reader.octet(message.id, "id", most: 255), dscp: try Self.classes(message.dscp, reader, "dscp", most: 63),
-            trafficClass: try Self.classes(message.trafficClass, reader, "traffic_class", most: 7), cookie: message.cookie)
+            trafficClass: try Self.classes(message.trafficClass, reader, "traffic_class", most: 7),
+            vlanPriority: try Self.classes(message.vlanPriority, reader, "vlan_priority", most: 7), cookie: message.cookie)
     }
 
     private static func classes(
@@ -47,6 +49,7 @@ extension Dataplane_V1_ForwardingClass {
         id = UInt32(spec.id)
         dscp = UInt32(spec.dscp)
         trafficClass = UInt32(spec.trafficClass)
+        vlanPriority = UInt32(spec.vlanPriority)
         cookie = spec.cookie
     }
 }
@@ -57,6 +60,7 @@ extension Dataplane_V1_QosMap {
         id = UInt32(spec.id)
         for (mark, forwardingClass) in spec.dscp { dscp[UInt32(mark)] = UInt32(forwardingClass) }
         for (mark, forwardingClass) in spec.trafficClass { trafficClass[UInt32(mark)] = UInt32(forwardingClass) }
+        for (mark, forwardingClass) in spec.vlanPriority { vlanPriority[UInt32(mark)] = UInt32(forwardingClass) }
         cookie = spec.cookie
     }
 }

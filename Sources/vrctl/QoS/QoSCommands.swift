@@ -69,11 +69,11 @@ private func listNumbered(
 
 /// The layouts of `qosmap` and `forwarding-class`.
 enum QoSLayout {
-    static let classHeader = "Forwarding Class Map\n\n FC    DSCP   EXP\n-----------------\n"
+    static let classHeader = "Forwarding Class Map\n\n FC    DSCP   EXP   802.1p\n--------------------------\n"
     static let mapHeader = "QOS Map\n\n"
 
     static func text(_ message: Dataplane_V1_ForwardingClass) -> String {
-        "\(message.id)".aligned(3) + "\(message.dscp)".aligned(8) + "\(message.trafficClass)".aligned(6) + "\n"
+        "\(message.id)".aligned(3) + "\(message.dscp)".aligned(8) + "\(message.trafficClass)".aligned(6) + "\(message.vlanPriority)".aligned(9) + "\n"
     }
 
     /// A block per map: what a packet carries, and its class.
@@ -81,15 +81,15 @@ enum QoSLayout {
         func rows(_ title: String, _ classes: [UInt32: UInt32]) -> String {
             guard !classes.isEmpty else { return "" }
             let lines = classes.sorted { $0.key < $1.key }.map { "\($0.key)".aligned(8) + "\($0.value)".aligned(6) + "\n" }
-            return "    \(title)    FC\n" + lines.joined()
+            return title.aligned(8) + "    FC\n" + lines.joined()
         }
-        return "Id: \(map.id)\n" + rows("DSCP", map.dscp) + rows(" EXP", map.trafficClass) + "\n"
+        return "Id: \(map.id)\n" + rows("DSCP", map.dscp) + rows("EXP", map.trafficClass) + rows("802.1p", map.vlanPriority) + "\n"
     }
 
     static func json(_ message: Dataplane_V1_ForwardingClass) -> JSON {
         [
             "id": JSON(message.id), "dscp": JSON(message.dscp), "trafficClass": JSON(message.trafficClass),
-            "cookie": JSON(cookieText(message.cookie)),
+            "vlanPriority": JSON(message.vlanPriority), "cookie": JSON(cookieText(message.cookie)),
         ]
     }
 
@@ -97,6 +97,9 @@ enum QoSLayout {
         func list(_ classes: [UInt32: UInt32]) -> JSON {
             .array(classes.sorted { $0.key < $1.key }.map { ["from": JSON($0.key), "class": JSON($0.value)] })
         }
-        return ["id": JSON(map.id), "dscp": list(map.dscp), "trafficClass": list(map.trafficClass), "cookie": JSON(cookieText(map.cookie))]
+        return [
+            "id": JSON(map.id), "dscp": list(map.dscp), "trafficClass": list(map.trafficClass), "vlanPriority": list(map.vlanPriority),
+            "cookie": JSON(cookieText(map.cookie)),
+        ]
     }
 }

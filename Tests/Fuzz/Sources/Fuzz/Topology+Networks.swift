@@ -56,8 +56,8 @@ extension Topology {
             return .flow(spec)
         }
         return [
-            .forwardingClass(ForwardingClassSpec(id: 1, dscp: 46, trafficClass: 5)),
-            .qosMap(QoSMapSpec(id: 1, dscp: [0: 1], trafficClass: [0: 1])),
+            .forwardingClass(ForwardingClassSpec(id: 1, dscp: 46, trafficClass: 5, vlanPriority: 4)),
+            .qosMap(QoSMapSpec(id: 1, dscp: [0: 1], trafficClass: [0: 1], vlanPriority: [0: 1, 3: 1])),
             flow("10.1.0.11", "10.21.0.5", 17, (1000, 2000), FlowTranslation(source: address("10.1.0.99"), sourcePort: 40000), qos: 1),
             flow("10.1.0.11", "10.22.0.5", 17, (1000, 2000), FlowTranslation(destination: address("10.1.0.12"), destinationPort: 53)),
             flow("10.1.0.11", "10.1.0.12", 6, (1000, 80), FlowTranslation(source: address("10.1.0.98"), destinationPort: 8080)),
