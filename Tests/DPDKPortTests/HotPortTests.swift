@@ -9,20 +9,21 @@ import Testing
 
 #if DPDK
 extension DPDKPortTests {
-    /// Devices plugged in and unplugged while a worker moves frames between two others.
+    /// Devices plugged in and unplugged while workers move frames between two others.
     @Suite struct HotPorts {
         let pool: BufferPool
         init() throws { pool = try DPDKPortTests.started.get() }
 
-        /// Two rings whose frames go round: what leaves by one comes in by it, and is bridged to the other. Devices of four drivers, one of which has
+        /// Two rings whose frames go round: what leaves by one comes in by it, and is bridged to the other. Devices of five drivers, one of which has
         /// traffic of its own, come and go meanwhile. In the end every numbered frame is there, and no other; only what the noisy one brought was dropped.
-        @Test func othersLoseNothing() throws {
+        /// With two workers each polls a ring and hands its frames over to the owner of the other, or the rings' frames are spread.
+        @Test(arguments: [(1, nil), (2, nil), (2, true)] as [(Int, Bool?)]) func othersLoseNothing(workers: Int, spread: Bool?) throws {
             let directory = "/tmp/vr-\(UInt32.random(in: 0 ... .max))"
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
             defer { try? FileManager.default.removeItem(atPath: directory) }
             let first = try DPDKPort.open(PortSpec(name: "ring1", driver: .dpdk(device: "net_ring31")))
             let sink = NumberSink()
-            let router = Router(RouterConfiguration(cores: [nil]), pool: pool) { spec throws(PortError) in
+            let router = Router(RouterConfiguration(cores: Array(repeating: nil, count: workers)), pool: pool) { spec throws(PortError) in
                 switch spec.name {
                 case "ring1": first
                 case "sink": sink
@@ -34,7 +35,9 @@ extension DPDKPortTests {
                 .upsert(.vif(VifSpec(id: .init(id), name: port, kind: .virtual, port: port, vrf: .init(id), mac: MACAddress("00:00:5e:00:01:00")!)))
             }
             let mac = MACAddress("02:00:00:00:00:77")!
-            var objects: [RouterOperation] = [port("ring1", "net_ring31"), port("ring2", "net_ring32")]
+            var objects: [RouterOperation] = [31, 32].map {
+                .upsert(.port(PortSpec(name: "ring\($0 - 30)", driver: .dpdk(device: "net_ring\($0)"), spread: spread)))
+            }
             objects.append(.upsert(.port(PortSpec(name: "sink", driver: .sink))))
             for id in 1...4 as ClosedRange<UInt32> { objects.append(.upsert(.vrf(VRFSpec(id: .init(id), name: "n\(id)")))) }
             for id in 1...2 as ClosedRange<UInt32> { objects.append(vif(id, "ring\(id)")) }
@@ -66,8 +69,12 @@ extension DPDKPortTests {
             }
             router.start()
 
+            // A capture of no frame.
+            try Data([0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0]).write(
+                to: URL(fileURLWithPath: directory + "/in.pcap"))
             let devices = [
                 "net_ring33", "net_null33,size=64", "net_vhost33,iface=\(directory)/v.sock", "net_memif33,role=server,socket=\(directory)/m.sock",
+                "net_pcap33,rx_pcap=\(directory)/in.pcap,tx_pcap=\(directory)/out.pcap",
             ]
             var forwarded: UInt64 = 0
             for round in 0..<40 {

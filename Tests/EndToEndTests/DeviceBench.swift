@@ -63,7 +63,7 @@ final class DeviceBench {
 
     func stop(_ router: String) { routers.removeValue(forKey: router)?.end() }
 
-    private func socket(_ router: String) -> String { path("\(router)-api.sock") }
+    func socket(_ router: String) -> String { path("\(router)-api.sock") }
     private func vrctl(_ router: String, _ arguments: [String]) -> [String] {
         [Place.program("vrctl"), "--socket", socket(router)] + arguments
     }

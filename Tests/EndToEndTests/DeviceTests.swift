@@ -335,6 +335,40 @@ extension EndToEnd {
             try bench.expectSound("r")
         }
 
+        /// Ports of five kinds come and go, with two workers, beside a workload on a veth and one on a tap: of what these say to each other not one packet is lost.
+        @Test func otherPortsComeAndGo() throws {
+            let bench = try DeviceBench("hot", "r", "w1", "w2")
+            try Shell.succeed([
+                "ip", "link", "add", "v1", "netns", bench.full("r"), "type", "veth", "peer", "name", "eth0", "netns", bench.full("w1"),
+            ])
+            try bench.settle(1, "eth0", in: "w1")
+            try bench.ip("r", "link add v9 type veth peer name v8")
+            try bench.ip("r", "link set v8 up")
+            try bench.start("r", in: "r", ports: ("pcap: {interface: v1}", "dpdk: {device: \"net_tap0,iface=t2\"}"), workers: 2)
+            try bench.adopt(2, "t2", from: "r", to: "w2")
+            try bench.expectPing(from: "w1", to: 2)
+            let before = try [1, 2].map { try bench.vif("r", $0).statistics }
+
+            let ports = try Background(
+                [
+                    "env", "PYTHONPATH=\(Place.repository)/docs/api-client", "PYTHONDONTWRITEBYTECODE=1", Place.python, Place.input("hot_ports.py"),
+                    bench.socket("r"), "v9", Place.repository + "/configs/pcap-offline-in.pcap",
+                ])
+            let count = 4000
+            let words = ["ping", "-n", "-q", "-c", "\(count)", "-i", "0.002", "-W", "2", DeviceBench.address(2)]
+            let ping = try Lab.readPing(Shell.run(bench.inside("w1", words), limit: 60).both)
+            #expect(ping.received == count, "\(ping.text)")
+            #expect(ports.isRunning, "\(ports.errors)")
+            let outcome = ports.end()
+            #expect(outcome.status == 0 && Int(outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0 > 20, "\(outcome.both)")
+            for (vif, statistics) in zip([1, 2], before) {
+                let now = try bench.vif("r", vif).statistics
+                #expect(now.drops == statistics.drops && now.txErrors == statistics.txErrors && now.txPackets >= statistics.txPackets + count)
+            }
+            try bench.expectTraffic("w1", "w2", mebibytes: 4)
+            try bench.expectSound("r")
+        }
+
         /// A guest whose driver is our own: net_virtio_user in a second router.
         @Test func aRouterAsGuest() throws {
             let bench = try DeviceBench("guest", "a", "b", "w1", "w2")
