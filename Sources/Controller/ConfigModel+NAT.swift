@@ -188,8 +188,12 @@ extension ConfigModel {
         for (index, name) in service.networks.enumerated() where virtualNetwork(name) == nil {
             return ("VirtualNetwork \(name) does not exist; put it before or beside this one", "spec.networks[\(index)]")
         }
+        for case .virtualNetwork(let network) in objects(of: .virtualNetwork) where service.serves(network.name) {
+            guard let subnet = network.subnet(of: service.address) else { continue }
+            return ("\(service.address) is in subnet \(subnet.prefix) of network \(network.name)", "spec.address")
+        }
         let other = nat.linkLocals.values.sorted { $0.name < $1.name }.first {
-            $0.name != service.name && $0.address == service.address && $0.port == service.port
+            $0.name != service.name && $0.address == service.address && $0.port == service.port && $0.transport.number == service.transport.number
                 && ($0.networks.isEmpty || service.networks.isEmpty || !Set($0.networks).isDisjoint(with: service.networks))
         }
         return other.map { ("\(service.address) port \(service.port) is LinkLocalService \($0.name) already in one of these networks", "spec.port") }

@@ -44,6 +44,34 @@ import Testing
         (service("addresses: [224.0.0.1], ports: [{port: 80}], backends: []"), "not an address of one host"),
         ("kind: LinkLocalService\nmetadata: {name: m}\nspec: {address: 10.0.0.1, target: {address: 10.0.0.1, port: 8775}}\n", "169.254.1.0"),
         ("kind: LinkLocalService\nmetadata: {name: m}\nspec: {port: 53, target: {address: 10.0.0.1, port: 8775}}\n", "name service"),
+        (
+            "kind: LinkLocalService\nmetadata: {name: m}\nspec: {address: \"fe81::1\", target: {address: 10.0.0.1, port: 1}}\n",
+            "fe80::/64"
+        ),
+        (
+            "kind: LinkLocalService\nmetadata: {name: m}\nspec: {address: \"fe80::\", target: {address: 10.0.0.1, port: 1}}\n",
+            "fe80::/64"
+        ),
+        (
+            "kind: LinkLocalService\nmetadata: {name: m}\nspec: {protocol: udp, address: 169.254.169.123, target: {address: 10.0.0.1, port: 1}}\n",
+            "spec.port"
+        ),
+        (
+            "kind: LinkLocalService\nmetadata: {name: m}\nspec: {protocol: udp, port: 123, target: {address: 10.0.0.1, port: 1}}\n",
+            "spec.address"
+        ),
+        (
+            "kind: LinkLocalService\nmetadata: {name: m}\nspec: {protocol: udp, address: 169.254.169.123, port: 67, target: {address: 10.0.0.1, port: 1}}\n",
+            "67 is DHCP's"
+        ),
+        (
+            "kind: LinkLocalService\nmetadata: {name: m}\nspec: {protocol: udp, address: 169.254.169.123, port: 123, secret: x, target: {address: 10.0.0.1, port: 1}}\n",
+            "goes with protocol: http"
+        ),
+        (
+            "kind: LinkLocalService\nmetadata: {name: m}\nspec: {protocol: tcp, address: 169.254.169.123, port: 123, target: {address: 10.0.0.1, port: 1}}\n",
+            "not one of http, udp"
+        ),
         ("kind: LinkLocalService\nmetadata: {name: m}\nspec: {networks: [pink], target: {address: 10.0.0.1, port: 1}}\n", "pink does not exist"),
         (router("snat: {addresses: []}"), "at least one address"),
         (router("snat: {addresses: [10.1.0.201]}"), "in no subnet of network red"),
@@ -240,5 +268,20 @@ import Testing
         // Not where the address is somebody else's.
         try model.apply("kind: Service\nmetadata: {name: other}\nspec: {network: red, addresses: [10.96.0.1], ports: [{port: 80}], backends: []}\n")
         #expect(told(model) == nil && told(model, "node1")?.networks == ["blue"])
+    }
+
+    @Test func linkLocalServicesShareAnAddressByProtocol() throws {
+        var model = try ConfigModel.demo()
+        func service(_ name: String, _ spec: String) -> String {
+            "kind: LinkLocalService\nmetadata: {name: \(name)}\nspec: {\(spec), target: {address: 10.0.0.1, port: 1}}\n"
+        }
+        try model.apply(service("time", "protocol: udp, address: \"fd00:a9fe::123\", port: 80"))
+        try model.apply(service("meta", "address: \"fd00:a9fe::123\""))
+        #expect(throws: ConfigError.self) { try model.apply(service("other", "protocol: udp, address: \"fd00:a9fe::123\", port: 80")) }
+        let object = try #require(model.object(ObjectKey(.linkLocalService, "time")))
+        #expect(try ConfigObject(json: object.json) == object && ConfigObject(element: object.element) == object)
+        // Not an address of the network's own.
+        try model.apply("kind: VirtualNetwork\nmetadata: {name: wide}\nspec: {subnets: [{prefix: \"fd01::/64\"}]}\n")
+        #expect(throws: ConfigError.self) { try model.apply(service("other", "address: \"fd01::5\"")) }
     }
 }

@@ -186,8 +186,8 @@ import Testing
                 f      public    203.0.113.5   blue-a   -
 
                 LinkLocalService
-                NAME   ADDRESS           PORT   NETWORKS   TARGET               SIGNED
-                m      169.254.169.254   80     all        10.0.0.1 port 8775   yes
+                NAME   PROTOCOL   ADDRESS           PORT   NETWORKS   TARGET               SIGNED
+                m      http       169.254.169.254   80     all        10.0.0.1 port 8775   yes
 
                 """)
         #expect(await run(["vrctl", "get", "all", "blue"], web: web).code == 2)

@@ -159,7 +159,7 @@ extension WorkloadServices {
     }
 
     /// While there are connections, their clocks run.
-    private func startTicking() {
+    func startTicking() {
         guard !isTicking else { return }
         isTicking = true
         Task { while tick() { try? await Task.sleep(for: .milliseconds(250)) } }
@@ -172,7 +172,8 @@ extension WorkloadServices {
             connections[key] = connection.state.isOver ? nil : connection
             for case .send(let segment) in actions { transmit(segment, key, to: connection.mac) }
         }
-        isTicking = !connections.isEmpty
+        tickDatagrams()
+        isTicking = !connections.isEmpty || !datagrams.isEmpty
         return isTicking
     }
 }

@@ -4,14 +4,20 @@ import Overlay
 /// Link-local services: requests over trapped TCP connections, answered by their servers by way of `MetadataProxy`.
 extension WorkloadServices {
     func answerLinkLocal(_ packet: ServicePacket, _ port: ServicePort, _ vif: UInt32) {
-        guard case .tcp(let octets) = packet.content, let segment = TCPSegment(octets),
-            linkLocalService(port, packet.destination, segment.destination) != nil
-        else { return }
-        received(segment, packet, port, vif)
+        switch packet.content {
+        case .tcp(let octets):
+            guard let segment = TCPSegment(octets), linkLocalService(port, packet.destination, .http, segment.destination) != nil else { return }
+            received(segment, packet, port, vif)
+        case .udp(let source, let destination, let payload):
+            guard let service = linkLocalService(port, packet.destination, .udp, destination) else { return }
+            let key = ConnectionKey(vif: vif, client: packet.source, port: source, server: packet.destination, serverPort: destination)
+            relay(payload, key, packet.sourceMAC, service, port)
+        case .icmpv6: return
+        }
     }
 
-    func linkLocalService(_ port: ServicePort, _ address: IPAddress, _ number: UInt16) -> LinkLocalService? {
-        facts.linkLocal.first { $0.address == address && $0.port == number && $0.serves(port.network.name) }
+    func linkLocalService(_ port: ServicePort, _ address: IPAddress, _ transport: LinkLocalService.Transport, _ number: UInt16) -> LinkLocalService? {
+        facts.linkLocal.first { $0.address == address && $0.port == number && $0.transport == transport && $0.serves(port.network.name) }
     }
 
     /// A whole request on a connection: the answer comes when it comes.
@@ -20,7 +26,7 @@ extension WorkloadServices {
         case .more: break
         case .malformed(let status): finish(HTTPReply.failure(status), key, number: number)
         case .whole(let request, _):
-            guard let service = linkLocalService(port, key.server, key.serverPort) else { return finish(nil, key, number: number) }
+            guard let service = linkLocalService(port, key.server, .http, key.serverPort) else { return finish(nil, key, number: number) }
             let asker = MetadataProxy.Asker(
                 address: key.client, port: port.uid ?? port.name, network: port.network.uid ?? port.network.name)
             statistics[port.name, default: .init()].linkLocal += 1

@@ -33,6 +33,7 @@ actor WorkloadServices {
     let settings: DNSService.Settings
     let forwarder: DNSForwarder
     var connections: [ConnectionKey: Connection] = [:]
+    var datagrams: [ConnectionKey: DatagramSession] = [:]
     var nextConnection: UInt64 = 0
     var isTicking = false
 

@@ -76,7 +76,7 @@ extension Worker {
         let vif = packet.ingress
         var mac = vif.pointee.mac
         if !vif.pointee.owns(ipv6: target) {
-            if target.isLinkLocal {
+            if target.isLinkLocal, !isService(target, vrf: packet.vrf) {
                 // Link-local addresses of other workloads are not known here.
                 pass(&packet, otherwise: .consumed)
                 return true
@@ -112,6 +112,13 @@ extension Worker {
         stage(made, vif.pointee.id)
         packet.settle(.consumed)
         return true
+    }
+
+    /// A link-local address at which a service of the network is found: a route leads to the router itself.
+    private func isService(_ target: IPv6Address, vrf: UInt32) -> Bool {
+        let leaf = tables.routes.reader.lookupIPv6(tables.roots(vrf).ipv6, target.high, target.low)
+        guard leaf != 0, tables.leaves.flags(leaf) & RouteLeaf.proxies != 0 else { return false }
+        return tables.nextHops.load(tables.leaves.nextHop(leaf))?.pointee.kind == .receive
     }
 
     // MARK: - On the fabric

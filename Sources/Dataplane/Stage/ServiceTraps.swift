@@ -40,13 +40,17 @@ extension Worker {
         return ip.source == 0 && ip.destination == .max && serviceReason(packet) == .dhcp
     }
 
+    /// TCP and UDP with a service of the network, at an address that is not the router's own: more packets than a mistake takes.
+    private func isForService(_ packet: Packet) -> Bool {
+        guard packet.proto == IPProtocol.tcp.rawValue || packet.proto == IPProtocol.udp.rawValue else { return false }
+        if packet.family == .ipv4 { return IPv4(packet.network).destination &>> 16 == 0xA9FE }
+        return packet.family == .ipv6 && !packet.ingress.pointee.owns(ipv6: IPv6(packet.network).destination)
+    }
+
     /// Whether the workload's share of traps for this reason has room. What the fabric sends is not limited: tunnels depend on it.
     @inline(never) func mayTrap(_ packet: Packet, _ reason: UInt8) -> Bool {
         guard packet.ingress.pointee.isWorkload else { return true }
-        // TCP with a service of the network (a link-local address) takes more packets than a mistake.
-        let isService =
-            reason == TrapPacket.Reason.receive.rawValue && packet.family == .ipv4 && packet.proto == IPProtocol.tcp.rawValue
-            && IPv4(packet.network).destination &>> 16 == 0xA9FE
+        let isService = reason == TrapPacket.Reason.receive.rawValue && isForService(packet)
         return trapLimits.allow(vif: packet.ingress.pointee.id, isService ? TrapPacket.Reason.dns.rawValue : reason, now: now)
     }
 }

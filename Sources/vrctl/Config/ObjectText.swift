@@ -64,12 +64,13 @@ enum ObjectText {
                 columns.add(name(object), cell(spec?["network"]), cell(spec?["address"]), cell(spec?["port"]), cell(spec?["fixedAddress"]))
             }
         case .linkLocalService:
-            columns = Columns("NAME", "ADDRESS", "PORT", "NETWORKS", "TARGET", "SIGNED")
+            columns = Columns("NAME", "PROTOCOL", "ADDRESS", "PORT", "NETWORKS", "TARGET", "SIGNED")
             for object in objects {
                 let spec = object["spec"], target = spec?["target"]
                 columns.add(
-                    name(object), cell(spec?["address"]), cell(spec?["port"]), spec?["networks"] == nil ? "all" : cell(spec?["networks"]),
-                    "\(cell(target?["address"])) port \(cell(target?["port"]))", spec?["secret"] == nil ? "no" : "yes")
+                    name(object), spec?["protocol"]?.text ?? "http", cell(spec?["address"]), cell(spec?["port"]),
+                    spec?["networks"] == nil ? "all" : cell(spec?["networks"]), "\(cell(target?["address"])) port \(cell(target?["port"]))",
+                    spec?["secret"] == nil ? "no" : "yes")
             }
         case .service:
             columns = Columns("NAME", "NETWORK", "ADDRESSES", "PORTS", "BACKENDS", "AFFINITY")
