@@ -67,4 +67,35 @@ import Testing
         let missing = await run(["vrctl", "nat", "get", "7"], router: router())
         #expect(missing.errors.contains("no NAT rule 7"))
     }
+
+    @Test func usage() async throws {
+        func back(
+            _ index: UInt32, _ source: String, _ sourcePort: UInt32, _ port: UInt32, proto: UInt32 = 17, vrf: UInt32 = 4,
+            to address: String = "203.0.113.1"
+        ) -> API.Object.OneOf_Object {
+            var entry = flow(index, index + 1, source, sourcePort, address, port, proto: proto, vrf: vrf, forward: false)
+            entry.action = .nat
+            return .flow(entry)
+        }
+        let objects: [API.Object.OneOf_Object] =
+            (0..<3).map { back(10 + 2 * $0, "198.51.100.9", 53, 1024 + $0) } + [
+                // The same port towards others; an echo.
+                back(30, "198.51.100.8", 53, 1024), back(32, "198.51.100.8", 7, 1030, proto: 1),
+                // Another router's port, another VRF's, and the direction that goes out.
+                back(34, "198.51.100.9", 53, 2048), back(36, "198.51.100.9", 53, 1025, vrf: 3),
+                .flow(flow(38, 39, "203.0.113.1", 1024, "198.51.100.9", 53, proto: 17, vrf: 4)),
+            ]
+        let router = FakeRouter(router().objects + objects)
+        let done = await run(["vrctl", "nat", "usage"], router: router)
+        #expect(
+            done.output == """
+                ADDRESS       VRF   PORTS       FLOWS   USED   FREE   BUSIEST END           USED THERE   FREE THERE
+                203.0.113.1   4     1024-2047   5       4      1020   udp 198.51.100.9 53   3            1021
+
+                Packets dropped because all ports were in use: 0
+
+                """)
+        let json = await run(["vrctl", "nat", "usage", "-o", "json"], router: router)
+        #expect(json.output.contains("\"free\": 1020") && json.output.contains("\"exhausted\": 0"))
+    }
 }

@@ -5,7 +5,7 @@ import NetTypes
 struct NATCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nat", abstract: "Shows the translations of the data plane: floating IPs, shared external addresses, services.",
-        subcommands: [NATListCommand.self, NATGetCommand.self])
+        subcommands: [NATListCommand.self, NATGetCommand.self, NATUsageCommand.self])
 }
 
 struct NATListCommand: AsyncParsableCommand {
