@@ -107,19 +107,10 @@ extension Worker {
         // Others have no ports: all of a protocol's packets between two addresses are one flow.
         default: (source, destination) = (0, 0)
         }
-        if packet.pointee.family == .ipv4 {
-            let ip = IPv4(packet.pointee.network)
-            key.initialize(
-                to: FlowKey(
-                    vrf: packet.pointee.vrf, proto: packet.pointee.proto, ipv4Source: ip.source, ipv4Destination: ip.destination, sourcePort: source,
-                    destinationPort: destination))
-        } else {
-            let ip = IPv6(packet.pointee.network)
-            key.initialize(
-                to: FlowKey(
-                    vrf: packet.pointee.vrf, proto: packet.pointee.proto, source: IPv6Words(high: ip.source.high, low: ip.source.low),
-                    destination: IPv6Words(high: ip.destination.high, low: ip.destination.low), sourcePort: source, destinationPort: destination))
-        }
+        key.initialize(
+            to: FlowKey(
+                vrf: packet.pointee.vrf, proto: packet.pointee.proto, isIPv4: packet.pointee.family == .ipv4, header: packet.pointee.network,
+                sourcePort: source, destinationPort: destination))
         return true
     }
 

@@ -96,20 +96,9 @@ extension Worker {
 
     /// Gives the fragment its flow's hash, and notes a later one for `followFlows`.
     private func follow(_ packet: UnsafeMutablePointer<Packet>, _ known: FragmentTable.Entry, _ index: Int, isFirst: Bool) {
-        var key: FlowKey
-        let source = UInt16(truncatingIfNeeded: known.ports &>> 16), destination = UInt16(truncatingIfNeeded: known.ports)
-        if packet.pointee.family == .ipv4 {
-            let ip = IPv4(packet.pointee.network)
-            key = FlowKey(
-                vrf: packet.pointee.vrf, proto: known.proto, ipv4Source: ip.source, ipv4Destination: ip.destination, sourcePort: source,
-                destinationPort: destination)
-        } else {
-            let ip = IPv6(packet.pointee.network)
-            let from = ip.source, to = ip.destination
-            key = FlowKey(
-                vrf: packet.pointee.vrf, proto: known.proto, source: IPv6Words(high: from.high, low: from.low),
-                destination: IPv6Words(high: to.high, low: to.low), sourcePort: source, destinationPort: destination)
-        }
+        var key = FlowKey(
+            vrf: packet.pointee.vrf, proto: known.proto, isIPv4: packet.pointee.family == .ipv4, header: packet.pointee.network,
+            sourcePort: UInt16(truncatingIfNeeded: known.ports &>> 16), destinationPort: UInt16(truncatingIfNeeded: known.ports))
         if let fat = tables.fat.load() { _ = fat.pointee.mask(&key) }
         let hash = tables.flows.reader.begin(&key)
         packet.pointee.hash = UInt32(truncatingIfNeeded: hash &>> 32) | 1

@@ -51,16 +51,9 @@ extension Worker {
             ports = (transport.word16(4), transport.word16(4))
         default: return nil
         }
-        if packet.pointee.family == .ipv4 {
-            let ip = IPv4(quote)
-            return FlowKey(
-                vrf: packet.pointee.vrf, proto: proto.rawValue, ipv4Source: ip.source, ipv4Destination: ip.destination, sourcePort: ports.0,
-                destinationPort: ports.1)
-        }
-        let source = IPv6(quote).source, destination = IPv6(quote).destination
         return FlowKey(
-            vrf: packet.pointee.vrf, proto: proto.rawValue, source: IPv6Words(high: source.high, low: source.low),
-            destination: IPv6Words(high: destination.high, low: destination.low), sourcePort: ports.0, destinationPort: ports.1)
+            vrf: packet.pointee.vrf, proto: proto.rawValue, isIPv4: packet.pointee.family == .ipv4, header: quote, sourcePort: ports.0,
+            destinationPort: ports.1)
     }
 
     /// The error goes where the flow's packets of its direction go; what it quotes becomes what its receiver had sent (RFC 5508 section 4.2). False: its checksum was wrong.
