@@ -112,10 +112,11 @@ final class FlowAgeingTimes: @unchecked Sendable {
     /// Milliseconds: of the destination port, else of the source port, else of the protocol, else of all (protocol 0); nil: none was set.
     func timeout(_ proto: UInt8, _ destinationPort: UInt16, _ sourcePort: UInt16) -> UInt32? {
         if let base = Self.base(proto) {
-            for port in [destinationPort, sourcePort] where port != 0 {
-                let time = cells[base + Int(port)].load(ordering: .relaxed)
-                if time != 0 { return time }
-            }
+            // Port 0 has none.
+            let time = cells[base + Int(destinationPort)].load(ordering: .relaxed)
+            if time != 0 { return time }
+            let other = cells[base + Int(sourcePort)].load(ordering: .relaxed)
+            if other != 0 { return other }
         }
         let time = cells[Int(proto)].load(ordering: .relaxed)
         if time != 0 { return time }

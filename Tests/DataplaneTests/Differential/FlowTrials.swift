@@ -88,7 +88,8 @@ import Testing
             switch trial.random.below(16) {
             case 0..<4:
                 var forward = likely(&trial.random), reverse = trial.random.hits(50) ? likely(&trial.random) : forward.reversed
-                let lane = trial.random.below(lanes), action: UInt8 = trial.random.hits(5) ? FlowAction.drop.rawValue : 0, cookie = trial.random.next()
+                let lane = trial.random.below(lanes), action: UInt8 = trial.random.hits(5) ? FlowAction.drop.rawValue : 0,
+                    cookie = trial.random.next()
                 let existing = slow.index(forward), conflicting = forward == reverse ? FlowTable.none : slow.index(reverse)
                 let result = table.insertPair(
                     lane: lane, forward: &forward, reverse: &reverse, FlowTable.Template(action: action, cookie: cookie, ingressVif: 7, now: now))
