@@ -80,7 +80,8 @@ extension Router {
                     }
                     guard let entry = isEvicted ? flows.entry(index).copy() : flows.snapshot(index) else { continue }
                     var reading = FlowReading(
-                        index: index, entry, reverse: isEvicted ? flows.trace(entry.reverse, of: index) : flows.snapshot(entry.reverse), now: now)
+                        index: index, entry, reverse: isEvicted ? flows.trace(entry.reverse, of: index) : flows.snapshot(entry.reverse),
+                        hash: flows.hash, now: now)
                     reading.isEvicted = isEvicted
                     if filter.matches(reading) {
                         body(reading)

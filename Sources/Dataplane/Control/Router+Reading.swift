@@ -253,7 +253,8 @@ extension RouterCounters {
 }
 
 extension FlowReading {
-    init(index: UInt32, _ entry: FlowEntry, reverse: FlowEntry?, now: UInt32) {
+    init(index: UInt32, _ entry: FlowEntry, reverse: FlowEntry?, hash: FlowHash, now: UInt32) {
+        var key = entry.key
         let action: FlowAction =
             switch entry.action {
             case FlowTable.releasedToForward: entry.flags.contains(.translates) ? .nat : .forward
@@ -280,7 +281,8 @@ extension FlowReading {
                 ? FlowTCP.letters(entry.tcpState, reverse: reverse?.tcpState ?? []) : "",
             ingressVif: VifID(entry.ingressVif),
             nextHop: NextHopID(entry.nextHop), idleSeconds: Int(now &- entry.lastSeen) / 1000, isForward: entry.flags.contains(.forward),
-            udpSourcePort: entry.udpSourcePort, dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil,
+            udpSourcePort: Worker.entropyPort(UInt32(truncatingIfNeeded: hash(&key) &>> 32) | 1),
+            dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil,
             owner: VifID(entry.owner), isFat: entry.flags.contains(.fat))
     }
 }

@@ -1,7 +1,8 @@
 import Synchronization
 
-/// One direction of a flow: 128 octets, two cache lines. The first line is the key and what forwarding needs; it changes only when the flow is resolved
-/// again. The second is written by every packet.
+/// One direction of a flow: 112 octets, so that with its share of the buckets (16, `FlowTable`) a direction takes 128. The first 64 are the key and what forwarding needs; they change
+/// only when the flow is resolved again. Of the rest what every packet writes comes first. An entry touches two cache lines, every second one three: at a million flows that costs
+/// nothing that could be measured, as a burst's are fetched together (bench/RESULTS.md).
 ///
 /// # Thread-safety
 /// The key and the reverse index are written before the entry is published and stand until it is recycled, a grace period after its removal. Everything else is
@@ -9,7 +10,6 @@ import Synchronization
 /// Packets of one direction of a flow usually come to one worker. Should two workers hit one entry at a time, a count may be lost; the cached route (`remember`) and the TCP
 /// state (`insert(_:)`) stay right.
 struct FlowEntry {
-    // First line.
     var sourcePort: UInt16
     var destinationPort: UInt16
     var vrf: UInt32
@@ -22,8 +22,8 @@ struct FlowEntry {
     /// `FlowAction.rawValue`.
     var action: UInt8
     var flags: Flags
-    /// Outer UDP source port of tunnelled packets.
-    var udpSourcePort: UInt16
+    /// A vif, or all ones; see `owner`.
+    fileprivate var ownerVif: UInt16
     /// Its packets are copied to this mirror; 0: none.
     var mirror: UInt8
     /// QoS map; 0: the vif's.
@@ -32,15 +32,16 @@ struct FlowEntry {
     var nextHop: UInt32
     var label: UInt32
     var tableGeneration: UInt32
-    var ingressVif: UInt32
+    fileprivate var ingress: UInt16
+    /// With action `nat`: the VRF that the translated packet is routed in.
+    fileprivate var translatedVRF: UInt16
 
-    // Second line.
     var packets: UInt64
     var bytes: UInt64
     /// Milliseconds, wrapping.
     var lastSeen: UInt32
-    /// The entry of the other direction; its own index when both directions have one key.
-    var reverse: UInt32
+    /// `reverse`, and above it `FlowTable.Life`; changed atomically.
+    fileprivate var reverseAndLife: UInt32
     /// Sequence number after the last octet this direction has sent.
     var tcpSequenceEnd: UInt32
     /// Last acknowledgement number this direction has sent.
@@ -51,18 +52,24 @@ struct FlowEntry {
     var dropReason: UInt8
     /// What this direction announced in its SYN (RFC 9293 section 3.7.1): the other direction sends no larger segments. 0: not seen.
     var maximumSegmentSize: UInt16
-    /// `FlowTable.Life`; changed atomically.
-    var life: UInt32
-    var cookie: UInt64
-    /// Milliseconds, wrapping.
-    var created: UInt32
-    /// With action `nat`: the VRF that the translated packet is routed in.
-    var translatedVRF: UInt32
-    /// The vif that the flow counts for (`FlowQuotas`); `ForwardingTables.noVif`: none.
-    var owner: UInt32
     /// One number for both entries of a flow, and of all flows of a long time (`FlowEntryPool.nextGeneration`): what is said of a flow with its key and this number is never meant of
     /// another that has the key, or the entry, now.
     var generation: UInt32
+    var cookie: UInt64
+
+    /// The entry of the other direction; its own index when both directions have one key.
+    var reverse: UInt32 { reverseAndLife & Self.indexMask }
+    /// Where its packets come in; `ForwardingTables.noVif`: not known yet.
+    var ingressVif: UInt32 { Self.vif(ingress) }
+    /// The vif that the flow counts for (`FlowQuotas`); `ForwardingTables.noVif`: none.
+    var owner: UInt32 { Self.vif(ownerVif) }
+
+    /// What packets touch is in front of this.
+    static let busySize = 99
+    /// Entries have indices below 2^30.
+    static let indexMask: UInt32 = 0x3FFF_FFFF
+    /// Vifs have ids below 65,535.
+    @inline(__always) fileprivate static func vif(_ number: UInt16) -> UInt32 { number == .max ? ForwardingTables.noVif : UInt32(number) }
 
     struct Flags: OptionSet, Sendable {
         let rawValue: UInt8
@@ -95,9 +102,9 @@ struct FlowEntry {
 /// The fields that several threads use.
 extension UnsafeMutablePointer where Pointee == FlowEntry {
     private enum Offset {
-        static let action = 42, flags = 43, mirror = 46, qosMap = 47, route = 48, tableGeneration = 56, ingressVif = 60
-        static let packets = 64, bytes = 72, lastSeen = 80, reverse = 84, tcpSequenceEnd = 88, tcpAcknowledged = 92
-        static let tcpState = 96, dropReason = 97, maximumSegmentSize = 98, cookie = 104, translatedVRF = 116, owner = 120, generation = 124
+        static let action = 42, flags = 43, owner = 44, mirror = 46, qosMap = 47, route = 48, tableGeneration = 56, ingressVif = 60
+        static let translatedVRF = 62, packets = 64, bytes = 72, lastSeen = 80, reverse = 84, tcpSequenceEnd = 88, tcpAcknowledged = 92
+        static let tcpState = 96, dropReason = 97, maximumSegmentSize = 98, generation = 100, cookie = 104
         /// Of IPv4: what follows the addresses.
         static let addresses = 16, portsAndSums = 24
     }
@@ -124,7 +131,7 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         nonmutating set { octet(Offset.dropReason).pointee.store(newValue, ordering: .relaxed) }
     }
     @inline(__always) var generation: UInt32 { memory.load32(Offset.generation) }
-    @inline(__always) var owner: UInt32 { memory.load32(Offset.owner) }
+    @inline(__always) var owner: UInt32 { FlowEntry.vif(half(Offset.owner).pointee.load(ordering: .relaxed)) }
     @inline(__always) var mirror: UInt8 {
         get { octet(Offset.mirror).pointee.load(ordering: .relaxed) }
         nonmutating set { octet(Offset.mirror).pointee.store(newValue, ordering: .relaxed) }
@@ -134,17 +141,34 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         nonmutating set { octet(Offset.qosMap).pointee.store(newValue, ordering: .relaxed) }
     }
     @inline(__always) var ingressVif: UInt32 {
-        get { memory.load32(Offset.ingressVif) }
-        nonmutating set { memory.store32(Offset.ingressVif, newValue) }
+        get { FlowEntry.vif(half(Offset.ingressVif).pointee.load(ordering: .relaxed)) }
+        nonmutating set { half(Offset.ingressVif).pointee.store(UInt16(truncatingIfNeeded: newValue), ordering: .relaxed) }
     }
     @inline(__always) var lastSeen: UInt32 {
         get { memory.load32(Offset.lastSeen) }
         nonmutating set { memory.store32(Offset.lastSeen, newValue) }
     }
-    /// In a free entry: the next one of its list.
+    /// In a free entry: the next one of its list. Only of free entries it is set.
     @inline(__always) var reverse: UInt32 {
-        get { memory.load32(Offset.reverse) }
+        get { memory.load32(Offset.reverse) & FlowEntry.indexMask }
         nonmutating set { memory.store32(Offset.reverse, newValue) }
+    }
+
+    /// Of an entry that is free no reader may rely on more than this.
+    @inline(__always) var life: FlowTable.Life { FlowTable.Life(rawValue: memory.acquire32(Offset.reverse) &>> 30) ?? .free }
+
+    /// By who alone may change it. Releasing: who sees it sees what was written before.
+    @inline(__always) func become(_ life: FlowTable.Life) {
+        memory.release32(Offset.reverse, memory.load32(Offset.reverse) & FlowEntry.indexMask | life.rawValue &<< 30)
+    }
+
+    /// From live to dying. False: another was first, or it is not live.
+    func beginToDie() -> Bool {
+        let reverse = self.reverse
+        return memory.atomic32(Offset.reverse).pointee.compareExchange(
+            expected: reverse | FlowTable.Life.live.rawValue &<< 30, desired: reverse | FlowTable.Life.dying.rawValue &<< 30,
+            ordering: .acquiringAndReleasing
+        ).exchanged
     }
     @inline(__always) var tcpSequenceEnd: UInt32 {
         get { memory.load32(Offset.tcpSequenceEnd) }
@@ -176,10 +200,10 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
             return FlowRewrite(
                 addresses: memory.load64(Offset.addresses), ports: UInt32(truncatingIfNeeded: rest &>> 32),
                 networkSum: UInt16(truncatingIfNeeded: rest &>> 16), transportSum: UInt16(truncatingIfNeeded: rest),
-                vrf: memory.load32(Offset.translatedVRF))
+                vrf: UInt32(half(Offset.translatedVRF).pointee.load(ordering: .relaxed)))
         }
         nonmutating set {
-            memory.store32(Offset.translatedVRF, newValue.vrf)
+            half(Offset.translatedVRF).pointee.store(UInt16(truncatingIfNeeded: newValue.vrf), ordering: .relaxed)
             guard octet(41).pointee.load(ordering: .relaxed) == 4 else { return }
             memory.store64(Offset.addresses, newValue.addresses)
             memory.store64(
@@ -240,10 +264,10 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         }
     }
 
-    /// Gives the entry its key and what it begins with; all else is zero. Word by word, as others may look at its `life`, which stays 0.
+    /// Gives the entry its key and what it begins with; all else is zero. Word by word, as others may look at its `life`, which stays free.
     @inline(__always) func begin(
-        _ key: UnsafePointer<FlowKey>, action: UInt8, flags: FlowEntry.Flags, udpSourcePort: UInt16, generation: UInt32, mirror: UInt8,
-        owner: UInt32, ingressVif: UInt32, now: UInt32, reverse: UInt32, cookie: UInt64
+        _ key: UnsafePointer<FlowKey>, action: UInt8, flags: FlowEntry.Flags, generation: UInt32, mirror: UInt8, owner: UInt32,
+        ingressVif: UInt32, now: UInt32, reverse: UInt32, cookie: UInt64
     ) {
         memory.store64(0, key.pointee.ports)
         memory.store64(8, key.pointee.a0)
@@ -251,16 +275,14 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         memory.store64(24, key.pointee.a2)
         memory.store64(32, key.pointee.a3)
         let first = UInt64(key.pointee.kind) | UInt64(action) &<< 16 | UInt64(flags.rawValue) &<< 24
-        memory.store64(40, first | UInt64(udpSourcePort) &<< 32 | UInt64(mirror) &<< 48)
+        memory.store64(40, first | UInt64(UInt16(truncatingIfNeeded: owner)) &<< 32 | UInt64(mirror) &<< 48)
         memory.store64(Offset.route, 0)
-        memory.store64(Offset.tableGeneration, UInt64(ingressVif) &<< 32)
+        memory.store64(Offset.tableGeneration, UInt64(UInt16(truncatingIfNeeded: ingressVif)) &<< 32)
         memory.store64(Offset.packets, 0)
         memory.store64(Offset.bytes, 0)
         memory.store64(Offset.lastSeen, UInt64(now) | UInt64(reverse) &<< 32)
         memory.store64(Offset.tcpSequenceEnd, 0)
-        memory.store64(Offset.tcpState, 0)
+        memory.store64(Offset.tcpState, UInt64(generation) &<< 32)
         memory.store64(Offset.cookie, cookie)
-        memory.store64(112, UInt64(now))
-        memory.store64(Offset.owner, UInt64(owner) | UInt64(generation) &<< 32)
     }
 }

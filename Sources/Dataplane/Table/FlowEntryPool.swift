@@ -94,7 +94,7 @@ final class FlowEntryPool: @unchecked Sendable {
         swap(&limbo, &lanes[lane].limbo)
         limbo.collect(quiescence) { item in
             let index = UInt32(truncatingIfNeeded: item)
-            UnsafeMutableRawPointer(entries + Int(index)).release32(FlowTable.lifeOffset, FlowTable.Life.free)
+            (entries + Int(index)).become(.free)
             give(lane, index)
         }
         swap(&limbo, &lanes[lane].limbo)

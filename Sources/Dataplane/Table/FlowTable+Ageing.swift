@@ -52,7 +52,7 @@ extension FlowTable {
     /// Why a flow is to go; nil: it stays. Only the forward entry speaks for a flow.
     @inline(__always) private func cause(_ index: UInt32, _ now: UInt32, _ pressure: Pressure) -> RemovalCause? {
         let entry = entry(index)
-        guard life(index).pointee.load(ordering: .acquiring) == Life.live, entry.isForward else { return nil }
+        guard entry.life == .live, entry.isForward else { return nil }
         let reverse = self.entry(entry.reverse)
         // Another worker's clock may be ahead of ours.
         let idle = UInt32(bitPattern: min(max(0, Int32(bitPattern: now &- entry.lastSeen)), max(0, Int32(bitPattern: now &- reverse.lastSeen))))

@@ -24,9 +24,6 @@ struct FlowPair {
 
 // Insertion, removal, ageing, reading.
 extension FlowTable {
-    /// Offset of `FlowEntry.life`.
-    static let lifeOffset = 100
-
     /// Buckets held by one update: at most the primary and both alternates of two keys, and one more for each where a key was moved to. Taken by try-lock only.
     private struct Locks {
         private var held: SIMD8<Int32> = .init(repeating: -1)
@@ -87,6 +84,7 @@ extension FlowTable {
     @inline(__always) private func prefetchEntry(_ index: UInt32) {
         vr_prefetch_write(entry(index))
         vr_prefetch_write(UnsafeRawPointer(entry(index)) + 64)
+        vr_prefetch_write(UnsafeRawPointer(entry(index)) + (MemoryLayout<FlowEntry>.size - 1))
     }
 
     @inline(__always) private func takeEntries(_ lane: Int, _ pair: UnsafeMutablePointer<FlowPair>) {
@@ -155,9 +153,9 @@ extension FlowTable {
             if !isSelfReverse {
                 reversePlace = findSlot(&locks, reverseHash, except: forwardPlace)
                 guard reversePlace.status == .inserted else { return Insertion(status: reversePlace.status) }
-                fill(reverseIndex, reverse, reverseHash, template, other: forward, reverse: index, isForward: false)
+                fill(reverseIndex, reverse, template, other: forward, reverse: index, isForward: false)
             }
-            fill(index, forward, forwardHash, template, other: reverse, reverse: reverseIndex, isForward: true)
+            fill(index, forward, template, other: reverse, reverse: reverseIndex, isForward: true)
             if !isSelfReverse { publish(reversePlace, reverseHash, reverseIndex) }
             publish(forwardPlace, forwardHash, index)
             return Insertion(status: .inserted, index: index, reverse: reverseIndex)
@@ -219,7 +217,7 @@ extension FlowTable {
 
     /// Writes an entry by whole words: others may look at its `life` meanwhile.
     @inline(__always) private func fill(
-        _ index: UInt32, _ key: UnsafePointer<FlowKey>, _ hash: UInt64, _ template: Template, other: UnsafePointer<FlowKey>, reverse: UInt32,
+        _ index: UInt32, _ key: UnsafePointer<FlowKey>, _ template: Template, other: UnsafePointer<FlowKey>, reverse: UInt32,
         isForward: Bool
     ) {
         let entry = entry(index)
@@ -229,8 +227,7 @@ extension FlowTable {
         if translates { flags.insert(.translates) }
         entry.begin(
             key, action: template.action, flags: flags,
-            // 49152–65535, the dynamic ports (RFC 7348 section 5, RFC 7510 section 3).
-            udpSourcePort: 0xC000 | UInt16(truncatingIfNeeded: hash &>> 32), generation: template.generation,
+            generation: template.generation,
             mirror: template.mirror, owner: template.owner, ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now,
             reverse: reverse, cookie: template.cookie)
         if template.dropReason != 0 { entry.dropReason = template.dropReason }
@@ -239,7 +236,7 @@ extension FlowTable {
             if !isForward, template.returnVRF != ForwardingTables.noVRF { rewrite.vrf = template.returnVRF }
             entry.translation = rewrite
         }
-        UnsafeMutableRawPointer(entry).release32(Self.lifeOffset, Life.live)
+        entry.become(.live)
     }
 
     private func publish(_ place: Place, _ hash: UInt64, _ index: UInt32) {
@@ -260,11 +257,9 @@ extension FlowTable {
         guard other != Self.none, Int(other) <= capacity else { return false }
         let leader = entry(index).isForward ? index : other
         // One remover per flow.
-        guard life(leader).pointee.compareExchange(expected: Life.live, desired: Life.dying, ordering: .acquiringAndReleasing).exchanged else {
-            return false
-        }
+        guard entry(leader).beginToDie() else { return false }
         if let generation, entry(index).generation != generation {
-            life(leader).pointee.store(Life.live, ordering: .releasing)
+            entry(leader).become(.live)
             return false
         }
         let follower = entry(leader).reverse
@@ -272,7 +267,7 @@ extension FlowTable {
         var locks = Locks()
         guard let first = locate(&locks, leader), let second = follower == leader ? first : locate(&locks, follower) else {
             locks.releaseAll(of: self)
-            life(leader).pointee.store(Life.live, ordering: .releasing)
+            entry(leader).become(.live)
             pool.countBusy(lane)
             return false
         }
@@ -282,7 +277,7 @@ extension FlowTable {
         unpublish(first.place, first.primary)
         if follower != leader {
             unpublish(second.place, second.primary)
-            life(follower).pointee.store(Life.dying, ordering: .releasing)
+            entry(follower).become(.dying)
             pool.retire(lane, follower)
         }
         locks.releaseAll(of: self)
@@ -317,12 +312,8 @@ extension FlowTable {
 
     // MARK: Reading
 
-    @inline(__always) func life(_ index: UInt32) -> UnsafeMutablePointer<Atomic<UInt32>> {
-        UnsafeMutableRawPointer(entry(index)).atomic32(Self.lifeOffset)
-    }
-
     func isLive(_ index: UInt32) -> Bool {
-        index != Self.none && Int(index) <= capacity && life(index).pointee.load(ordering: .acquiring) == Life.live
+        index != Self.none && Int(index) <= capacity && entry(index).life == .live
     }
 
     /// The smallest index ≥ `from` that is live: reading by index.

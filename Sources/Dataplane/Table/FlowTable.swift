@@ -4,12 +4,13 @@ import Synchronization
 /// Flows: the connections the router knows, one table for all workers.
 ///
 /// # What it is
-/// A flow is a pair of entries, one per direction, each found by its own key (5-tuple and VRF) and each knowing the other. Entries are 128 octets
+/// A flow is a pair of entries, one per direction, each found by its own key (5-tuple and VRF) and each knowing the other. Entries are 112 octets
 /// (`FlowEntry`) in one array; a hash table of 64-octet buckets finds them: eight times a 16-bit signature and an entry index. A lookup that hits
-/// touches two cache lines, the bucket and the entry's first; a miss touches one.
+/// touches the bucket and the first half of the entry; a miss touches one.
 ///
 /// A key belongs to its *primary* bucket. When that is full it goes into one of two alternates, and the primary counts how many of its keys are
-/// elsewhere, so that a lookup reads an alternate only when there is something to find. Entries never move. At full capacity half of the bucket slots are in use.
+/// elsewhere, so that a lookup reads an alternate only when there is something to find. Entries never move. At full capacity half of the bucket slots are in use, at most five of eight where it
+/// is no power of two.
 /// When all three are full, a key that is in one of them as its primary is put into one of its own alternates to make room. Keys only ever move that way, from
 /// where a lookup reads first to where it reads later, and are in the new place before they leave the old, so a lookup meanwhile finds them. So a table holds
 /// as many entries as its capacity says: for a key to find no slot, two dozen others would need full alternates too, and since the hash is keyed with a secret, nobody can arrange that.
@@ -90,7 +91,7 @@ final class FlowTable: @unchecked Sendable {
         var closed: UInt32 = 5
     }
 
-    enum Life { static let free: UInt32 = 0, live: UInt32 = 1, dying: UInt32 = 2 }
+    enum Life: UInt32 { case free, live, dying }
 
     let capacity: Int
     let laneCount: Int
@@ -116,10 +117,10 @@ final class FlowTable: @unchecked Sendable {
 
     /// `capacity` entries: half as many flows. Memory is touched as flows come. `load`: entries per bucket, of eight slots, at full capacity, at most.
     init(
-        capacity: Int, laneCount: Int, quiescence: Quiescence, timeouts: Timeouts = Timeouts(), load: Int = 4, vifCapacity: Int = 4352,
+        capacity: Int, laneCount: Int, quiescence: Quiescence, timeouts: Timeouts = Timeouts(), load: Int = 5, vifCapacity: Int = 4352,
         vrfCapacity: Int = 4096
     ) {
-        self.capacity = min(max(capacity, 2), 1 << 30)
+        self.capacity = min(max(capacity, 2), Int(FlowEntry.indexMask))
         self.laneCount = max(laneCount, 1)
         self.timeouts = timeouts
         self.quiescence = quiescence
@@ -228,6 +229,7 @@ struct FlowReader {
             candidates[packet] = candidate
             vr_prefetch(entries + Int(candidate))
             vr_prefetch_write(UnsafeRawPointer(entries + Int(candidate)) + 64)
+            vr_prefetch_write(UnsafeRawPointer(entries + Int(candidate)) + FlowEntry.busySize)
         }
     }
 

@@ -108,6 +108,19 @@ import Testing
         }
     }
 
+    @Test("A flow shows the source port that its packets have on the fabric") func entropy() throws {
+        let test = TestRouter()
+        // To blue3, behind the tunnel; one less in the header checksum for one more in the address.
+        var far = Self.packet(2000)
+        far[33] = 13
+        let checksum = (UInt16(far[24]) << 8 | UInt16(far[25])) &- 1
+        (far[24], far[25]) = (UInt8(checksum >> 8), UInt8(truncatingIfNeeded: checksum))
+        test.send(far, from: test.blue1)
+        let sent = try #require(test.fabric.take().first)
+        let flow = try #require(test.router.flows(from: 0, limit: 8).flows.first { $0.isForward })
+        #expect(UInt16(sent[34]) << 8 | UInt16(sent[35]) == flow.udpSourcePort && flow.udpSourcePort >= 49152)
+    }
+
     @Test("A filter finds what it names") func filter() {
         let test = TestRouter()
         for port in 0..<3 { test.send(Self.packet(1000 + UInt16(port)), from: test.blue1) }

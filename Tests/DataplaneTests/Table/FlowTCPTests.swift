@@ -6,7 +6,7 @@ import Testing
     /// The two entries of a connection, and the packets that pass.
     private final class Connection {
         let entries = UnsafeMutablePointer<FlowEntry>.allocate(capacity: 2)
-        init() { UnsafeMutableRawPointer(entries).initializeMemory(as: UInt8.self, repeating: 0, count: 256) }
+        init() { UnsafeMutableRawPointer(entries).initializeMemory(as: UInt8.self, repeating: 0, count: 2 * MemoryLayout<FlowEntry>.stride) }
         deinit { entries.deallocate() }
         @discardableResult func client(_ flags: UInt8, seq: UInt32, ack: UInt32 = 0, payload: UInt32 = 0) -> FlowTCP.Change {
             FlowTCP.track(entries, reverse: entries + 1, flags: flags, sequence: seq, acknowledgement: ack, payload: payload)
