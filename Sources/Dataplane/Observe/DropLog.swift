@@ -1,5 +1,4 @@
 import CPlatform
-import Synchronization
 
 /// The last packets a worker dropped: a ring of fixed slots that the worker overwrites and anybody reads.
 ///
@@ -11,9 +10,8 @@ import Synchronization
 /// 0 sequence · 1 TSC · 2 address of the file's name · 3 line, length · 4 vif, next hop · 5 VRF, ports · 6 reason, protocol, octets kept · 8–15 the frame.
 ///
 /// # Thread-safety
-/// One writer, its worker. Any thread reads: each slot is a sequence lock. The sequence is odd while the slot is written and else says which packet, counted
-/// from 1, is in it, so a reader neither mixes two packets nor takes a slot for one that was meanwhile overwritten.
-final class DropLog: @unchecked Sendable {
+/// That of `RecordRing`; the writer is the worker.
+final class DropLog: RecordRing, @unchecked Sendable {
     /// Octets of a frame that are kept: Ethernet, IPv6 and ports are 58.
     static let frameOctets = 64
     private static let slotSize = 128
@@ -45,18 +43,8 @@ final class DropLog: @unchecked Sendable {
         }
     }
 
-    let capacity: Int
-    private let memory: ReservedMemory
-    /// Packets ever recorded; the worker's own.
-    private var recorded: UInt64 = 0
-    private var at = 0
-    private let published = Atomic<UInt64>(0)
-
     /// `capacity` 0: nothing is recorded.
-    init(capacity: Int) {
-        self.capacity = capacity
-        memory = ReservedMemory(size: max(1, capacity) * Self.slotSize)
-    }
+    init(capacity: Int) { super.init(capacity: capacity, slotSize: Self.slotSize) }
 
     // MARK: The worker
 
@@ -65,26 +53,21 @@ final class DropLog: @unchecked Sendable {
         ports: UInt32 = 0, _ place: Place, now: UInt64
     ) {
         guard capacity > 0 else { return }
-        let slot = memory.base + at &* Self.slotSize
-        at = at &+ 1 == capacity ? 0 : at &+ 1
-        slot.store64(0, recorded &* 2 &+ 1)
-        atomicMemoryFence(ordering: .releasing)
-        slot.store64(8, now)
-        slot.store64(16, UInt64(place.file))
-        slot.store64(24, UInt64(frame.length) << 32 | UInt64(place.line))
-        slot.store64(32, UInt64(nextHop) << 32 | UInt64(vif))
-        slot.store64(40, UInt64(ports) << 32 | UInt64(vrf))
-        let kept = min(Int(frame.length), Self.frameOctets)
-        slot.store64(48, UInt64(truncatingIfNeeded: kept) << 16 | UInt64(proto) << 8 | UInt64(reason.rawValue))
-        let from = frame.start
-        if kept == Self.frameOctets {
-            for word in 0..<8 { slot.store64(64 &+ word &* 8, from.loadUnaligned(fromByteOffset: word &* 8, as: UInt64.self)) }
-        } else {
-            copyShort(from, slot, kept)
+        write { slot in
+            slot.store64(8, now)
+            slot.store64(16, UInt64(place.file))
+            slot.store64(24, UInt64(frame.length) << 32 | UInt64(place.line))
+            slot.store64(32, UInt64(nextHop) << 32 | UInt64(vif))
+            slot.store64(40, UInt64(ports) << 32 | UInt64(vrf))
+            let kept = min(Int(frame.length), Self.frameOctets)
+            slot.store64(48, UInt64(truncatingIfNeeded: kept) << 16 | UInt64(proto) << 8 | UInt64(reason.rawValue))
+            let from = frame.start
+            if kept == Self.frameOctets {
+                for word in 0..<8 { slot.store64(64 &+ word &* 8, from.loadUnaligned(fromByteOffset: word &* 8, as: UInt64.self)) }
+            } else {
+                copyShort(from, slot, kept)
+            }
         }
-        recorded &+= 1
-        slot.release64(0, recorded &* 2)
-        published.store(recorded, ordering: .releasing)
     }
 
     @inline(never) private func copyShort(_ from: UnsafeRawPointer, _ slot: UnsafeMutableRawPointer, _ count: Int) {
@@ -98,9 +81,6 @@ final class DropLog: @unchecked Sendable {
     }
 
     // MARK: Readers
-
-    /// Packets recorded since the start.
-    var count: UInt64 { published.load(ordering: .acquiring) }
 
     /// One packet as it was recorded.
     struct Entry {
@@ -116,27 +96,15 @@ final class DropLog: @unchecked Sendable {
         var frame: [UInt8]
     }
 
-    /// Those recorded after the first `after` that are still there, oldest first. Never waits: what is overwritten meanwhile is left out.
-    func entries(after: UInt64) -> [Entry] {
-        let newest = count
-        guard capacity > 0, newest > after else { return [] }
-        let oldest = newest > UInt64(capacity) ? newest - UInt64(capacity) : 0
-        return (max(after, oldest)..<newest).compactMap { entry($0) }
-    }
+    func entries(after: UInt64) -> [Entry] { records(after: after, entry) }
 
-    private func entry(_ index: UInt64) -> Entry? {
-        let slot = memory.base + Int(index % UInt64(capacity)) * Self.slotSize
-        let sequence = slot.acquire64(0)
-        guard sequence == (index + 1) * 2 else { return nil }
-        let words = (0..<16).map { slot.load64($0 * 8) }
-        atomicMemoryFence(ordering: .acquiring)
-        guard slot.load64(0) == sequence else { return nil }
+    private func entry(_ number: UInt64, _ words: [UInt64]) -> Entry {
         let kept = min(Int(words[6] >> 16 & 0xFF), Self.frameOctets)
         let frame = (0..<kept).map { UInt8(truncatingIfNeeded: words[8 + $0 / 8] >> UInt64($0 % 8 * 8)) }
         func low(_ word: Int) -> UInt32 { UInt32(truncatingIfNeeded: words[word]) }
         func high(_ word: Int) -> UInt32 { UInt32(truncatingIfNeeded: words[word] >> 32) }
         return Entry(
-            number: index + 1, tsc: words[1], place: Place(file: UInt(words[2]), line: low(3)), length: Int(high(3)), vif: low(4), nextHop: high(4),
+            number: number, tsc: words[1], place: Place(file: UInt(words[2]), line: low(3)), length: Int(high(3)), vif: low(4), nextHop: high(4),
             vrf: low(5), reason: UInt8(truncatingIfNeeded: words[6]), proto: UInt8(truncatingIfNeeded: words[6] >> 8), ports: high(5), frame: frame)
     }
 }

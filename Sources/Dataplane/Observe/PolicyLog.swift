@@ -1,5 +1,4 @@
 import CPlatform
-import Synchronization
 
 /// What rules that log have decided: a ring of fixed slots that one thread overwrites and anybody reads, as the drop log is.
 ///
@@ -10,25 +9,19 @@ import Synchronization
 /// 0 sequence · 1 TSC · 2 policy, rule, generation · 3 vif, direction, action · 4 flow drop reason, protocol, family · 5 ports, VRF · 6–9 addresses.
 ///
 /// # Thread-safety
-/// One writer: its worker, or the holder of the router's lock. Any thread reads: each slot is a sequence lock, as in `DropLog`.
-final class PolicyLog: @unchecked Sendable {
+/// That of `RecordRing`; the writer is the worker, or the holder of the router's lock.
+final class PolicyLog: RecordRing, @unchecked Sendable {
     private static let slotSize = 80
     /// `FlowDropReason.rawValue` of a flow that passes.
     static let passes: UInt8 = .max
 
-    let capacity: Int
-    private let memory: ReservedMemory
-    /// Records ever written; the writer's own.
-    private var recorded: UInt64 = 0
-    private let published = Atomic<UInt64>(0)
     /// Where the writer gathers what it will record.
     private let noted = UnsafeMutablePointer<PolicyFindings.Noted>.allocate(capacity: PolicyFindings.capacity)
 
     /// `capacity` 0: nothing is recorded.
     init(capacity: Int) {
-        self.capacity = capacity
-        memory = ReservedMemory(size: max(1, capacity) * Self.slotSize)
         noted.initialize(repeating: PolicyFindings.Noted(rule: 0, place: 0), count: PolicyFindings.capacity)
+        super.init(capacity: capacity, slotSize: Self.slotSize)
     }
 
     deinit { noted.deallocate() }
@@ -43,23 +36,19 @@ final class PolicyLog: @unchecked Sendable {
         guard capacity > 0 else { return }
         var index = 0
         while index < Int(findings.logCount) {
-            let slot = memory.base + Int(truncatingIfNeeded: recorded % UInt64(truncatingIfNeeded: capacity)) &* Self.slotSize
-            slot.store64(0, recorded &* 2 &+ 1)
-            atomicMemoryFence(ordering: .releasing)
-            slot.store64(8, now)
-            slot.store64(16, findings[index].rule)
-            slot.store64(24, findings[index].place)
-            slot.store64(32, UInt64(reason?.rawValue ?? Self.passes) << 16 | UInt64(key.proto) << 8 | UInt64(key.family))
-            slot.store64(40, UInt64(key.sourcePort) << 48 | UInt64(destinationPort) << 32 | UInt64(key.vrf))
-            slot.store64(48, key.a0)
-            slot.store64(56, key.a1)
-            slot.store64(64, key.a2)
-            slot.store64(72, key.a3)
-            recorded &+= 1
-            slot.release64(0, recorded &* 2)
+            write { slot in
+                slot.store64(8, now)
+                slot.store64(16, findings[index].rule)
+                slot.store64(24, findings[index].place)
+                slot.store64(32, UInt64(reason?.rawValue ?? Self.passes) << 16 | UInt64(key.proto) << 8 | UInt64(key.family))
+                slot.store64(40, UInt64(key.sourcePort) << 48 | UInt64(destinationPort) << 32 | UInt64(key.vrf))
+                slot.store64(48, key.a0)
+                slot.store64(56, key.a1)
+                slot.store64(64, key.a2)
+                slot.store64(72, key.a3)
+            }
             index &+= 1
         }
-        published.store(recorded, ordering: .releasing)
     }
 
     // MARK: Readers
@@ -79,27 +68,15 @@ final class PolicyLog: @unchecked Sendable {
         var key: FlowKey
     }
 
-    /// Those recorded after the first `after` that are still there, oldest first. Never waits: what is overwritten meanwhile is left out.
-    func entries(after: UInt64) -> [Entry] {
-        let newest = published.load(ordering: .acquiring)
-        guard capacity > 0, newest > after else { return [] }
-        let oldest = newest > UInt64(capacity) ? newest - UInt64(capacity) : 0
-        return (max(after, oldest)..<newest).compactMap { entry($0) }
-    }
+    func entries(after: UInt64) -> [Entry] { records(after: after, entry) }
 
-    private func entry(_ index: UInt64) -> Entry? {
-        let slot = memory.base + Int(index % UInt64(capacity)) * Self.slotSize
-        let sequence = slot.acquire64(0)
-        guard sequence == (index + 1) * 2 else { return nil }
-        let words = (0..<10).map { slot.load64($0 * 8) }
-        atomicMemoryFence(ordering: .acquiring)
-        guard slot.load64(0) == sequence else { return nil }
+    private func entry(_ number: UInt64, _ words: [UInt64]) -> Entry {
         let key = FlowKey(
             vrf: UInt32(truncatingIfNeeded: words[5]), proto: UInt8(truncatingIfNeeded: words[4] >> 8), family: UInt8(truncatingIfNeeded: words[4]),
             a0: words[6], a1: words[7], a2: words[8], a3: words[9], sourcePort: UInt16(truncatingIfNeeded: words[5] >> 48),
             destinationPort: UInt16(truncatingIfNeeded: words[5] >> 32))
         return Entry(
-            number: index + 1, tsc: words[1], policy: UInt32(words[2] & 0xFFFF), rule: UInt32(words[2] >> 16 & 0xFFFF),
+            number: number, tsc: words[1], policy: UInt32(words[2] & 0xFFFF), rule: UInt32(words[2] >> 16 & 0xFFFF),
             generation: UInt32(truncatingIfNeeded: words[2] >> 32), vif: UInt32(truncatingIfNeeded: words[3]), isIngress: words[3] >> 32 & 1 != 0,
             action: UInt8(truncatingIfNeeded: words[3] >> 40), reason: UInt8(truncatingIfNeeded: words[4] >> 16), key: key)
     }
