@@ -76,7 +76,7 @@ extension EndToEnd {
             // Policy type Egress without rules: it opens nothing itself.
             #expect(try lab.ping(from: "blue3", "10.1.0.11", count: 2, "-W", "1").received == 0)
             #expect(try lab.vrctl("node2", "flow", "-l").output.contains("Action:D(OutFwPolicy)"))
-            let why = try lab.vrctl("node2", "policy", "explain", "--port", "tap-blue3", "tcp 10.1.0.11:4321 > 10.1.0.13:8080").output
+            let why = try lab.vrctl("node2", "policy", "explain", "--port", "blue3", "tcp 10.1.0.11:4321 > 10.1.0.13:8080").output
             #expect(why.contains("to the workload (ingress): pass") && why.contains("default:db/ingress[0]"), "\(why)")
             // A label of a namespace.
             try lab.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: ops, labels: {team: x}}\n")

@@ -98,8 +98,35 @@ import Testing
                 """)
         let asked = router.questions.withLock { $0 }
         #expect(asked.count == 2 && asked.allSatisfy { $0.vif == 3 && $0.protocol == 6 && $0.sourcePort == 4321 && $0.destinationPort == 443 })
-        #expect(await run(["vrctl", "policy", "explain", "--port", "web-2", "tcp 1.1.1.1:1 > 2.2.2.2:2"], router: router).code == 1)
         #expect(await run(["vrctl", "policy", "explain", "--vif", "3", "tcp 1.1.1.1 > 2.2.2.2"], router: router).code == 2)
+    }
+
+    /// A Port's name is not its vif's: the agent knows which vif it has.
+    @Test func explainsPortsByTheirOwnName() async {
+        let web = FakeWeb([
+            "GET /port/web%2F2": (200, #"{"name":"web/2","state":"active","vif":3}"#),
+            "GET /port/late": (200, #"{"name":"late","state":"waiting","reason":"its interface is not told yet"}"#),
+            "GET /port/none": (404, #"{"error":{"message":"there is no port none"}}"#),
+        ])
+        func explained(_ port: String, web: FakeWeb) async -> (Run, [UInt32]) {
+            let router = router
+            let done = await run(["vrctl", "policy", "explain", "--port", port, "tcp 10.0.1.4:1 > 10.0.2.5:2"], router: router, web: web)
+            return (done, router.questions.withLock { $0.map(\.vif) })
+        }
+        #expect(await explained("web/2", web: web).0.code == 0)
+        #expect(await explained("web/2", web: web).1 == [3, 3])
+        #expect(await explained("late", web: web).0.errors == "vrctl: port 'late' has no vif yet: its interface is not told yet\n")
+        #expect(
+            await explained("none", web: web).0
+                == Run(
+                    code: 1, output: "",
+                    errors:
+                        "vrctl: no vif is named 'none' (vrctl vif --list lists them), and by the name of a Port the agent finds none: there is no port none\n"
+                ))
+        let down = await explained("none", web: FakeWeb(isDown: true)).0
+        #expect(down.code == 3 && down.errors.contains("cannot reach vrouter-agent at http://127.0.0.1:9091"), "\(down)")
+        // What a vif is named needs no agent.
+        #expect(await explained("web-1", web: FakeWeb(isDown: true)).1 == [3, 3])
     }
 
     /// The last line of an explanation.

@@ -9,7 +9,7 @@ import FoundationEssentials
 import Foundation
 #endif
 
-// Mirrors, captures and the drop log between the API's messages and the router's values.
+// Mirrors, captures and the logs of packets and decisions between the API's messages and the router's values.
 
 extension CaptureSpec.Direction {
     init(_ message: Dataplane_V1_Direction, _ reader: FieldReader) throws(FieldError) {
@@ -120,5 +120,33 @@ extension Dataplane_V1_DroppedPacket {
         if let port = record.summary.destinationPort { destinationPort = UInt32(port) }
         etherType = UInt32(record.summary.etherType)
         octets = Data(record.octets)
+    }
+}
+
+extension Dataplane_V1_LoggedDecision {
+    init(_ record: PolicyLogRecord) {
+        self.init()
+        worker = UInt32(clamping: record.worker)
+        number = record.number
+        timeNs = record.time
+        policy = record.policy.rawValue
+        policyName = record.policyName
+        rule = UInt32(clamping: record.rule)
+        ruleName = record.ruleName
+        action = Dataplane_V1_PolicyAction(record.action)
+        dropReason = record.dropReason?.label ?? ""
+        vif = record.vif.rawValue
+        ingress = record.isIngress
+        vrf = record.vrf.rawValue
+        source = Data(record.source.bytes)
+        destination = Data(record.destination.bytes)
+        `protocol` = UInt32(record.proto)
+        if record.proto == 1 || record.proto == 58 {
+            icmpType = UInt32(record.destinationPort >> 8)
+            icmpCode = UInt32(record.destinationPort & 0xFF)
+        } else {
+            sourcePort = UInt32(record.sourcePort)
+            destinationPort = UInt32(record.destinationPort)
+        }
     }
 }

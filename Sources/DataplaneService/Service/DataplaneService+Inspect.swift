@@ -6,7 +6,7 @@ import PcapPort
 import SwiftProtobuf
 import Synchronization
 
-/// The calls that let somebody look at packets. Both streams poll: what they read waits in rings that the workers fill without knowing who reads, so a client
+/// The calls that let somebody look at packets and at what was decided about them. The streams poll: what they read waits in rings that the workers fill without knowing who reads, so a client
 /// that sleeps or vanishes costs the router nothing but what is lost, and is noticed within one interval.
 extension DataplaneService {
     static let interval = Duration.milliseconds(20)
@@ -23,21 +23,43 @@ extension DataplaneService {
         }
         let worker = message.hasWorker ? Int(message.worker) : nil
         let router = router
-        return StreamingServerResponse { writer in
+        return Self.log(isFollowing: message.follow) {
+            router.dropLog(worker: worker, after: $0)
+        } batch: { records in
+            .with { $0.packets = records.map { Dataplane_V1_DroppedPacket($0) } }
+        }
+    }
+
+    public func policyLog(
+        request: ServerRequest<Dataplane_V1_PolicyLogRequest>, context: ServerContext
+    ) async throws -> StreamingServerResponse<Dataplane_V1_PolicyLogBatch> {
+        let router = router
+        return Self.log(isFollowing: request.message.follow) {
+            router.policyLog(after: $0)
+        } batch: { records in
+            .with { $0.decisions = records.map { Dataplane_V1_LoggedDecision($0) } }
+        }
+    }
+
+    /// The records of a log, oldest first; while `isFollowing`, also those to come. `read` is given the last number seen of each worker.
+    private static func log<Record: LogRecord, Batch: Sendable>(
+        isFollowing: Bool, read: @escaping @Sendable ([Int: UInt64]) -> [Record], batch: @escaping @Sendable (ArraySlice<Record>) -> Batch
+    ) -> StreamingServerResponse<Batch> {
+        StreamingServerResponse { writer in
             let isCancelled = CancelFlag()
             try await withRPCCancellationHandler {
                 var seen: [Int: UInt64] = [:]
                 repeat {
-                    let records = router.dropLog(worker: worker, after: seen)
+                    let records = read(seen)
                     for record in records { seen[record.worker] = max(seen[record.worker] ?? 0, record.number) }
                     var start = 0
                     while start < records.count {
                         let part = records[start..<min(start + 1000, records.count)]
-                        try await writer.write(.with { $0.packets = part.map { Dataplane_V1_DroppedPacket($0) } })
+                        try await writer.write(batch(part))
                         start += part.count
                     }
-                    if message.follow { try await Task.sleep(for: Self.interval * 5) }
-                } while message.follow && !isCancelled.isSet
+                    if isFollowing { try await Task.sleep(for: interval * 5) }
+                } while isFollowing && !isCancelled.isSet
             } onCancelRPC: {
                 isCancelled.set()
             }
@@ -104,3 +126,12 @@ final class CancelFlag: Sendable {
     func set() { flag.store(true, ordering: .relaxed) }
     var isSet: Bool { flag.load(ordering: .relaxed) }
 }
+
+/// What the logs' records have in common: whose they are, and which of its.
+private protocol LogRecord: Sendable {
+    var worker: Int { get }
+    /// Counted from 1.
+    var number: UInt64 { get }
+}
+extension DropRecord: LogRecord {}
+extension PolicyLogRecord: LogRecord {}

@@ -93,7 +93,7 @@ struct PolicyExplainCommand: AsyncParsableCommand {
               vrctl policy explain --port web-1 'tcp 10.0.1.4:4321 > 10.0.2.5:443'
               vrctl policy explain --vif 3 'icmp 10.0.1.4 > 10.0.2.5' -o json
             """)
-    @Option(help: ArgumentHelp("The port, by the name of its vif.", valueName: "name")) var port: String?
+    @Option(help: ArgumentHelp("The port, by the name of its vif or, where the agent answers, of the Port.", valueName: "name")) var port: String?
     @Option(help: ArgumentHelp("The port, by the number of its vif.", valueName: "number")) var vif: UInt32?
     @Argument(help: "The first packet: 'tcp 10.0.1.4:4321 > 10.0.2.5:443'.") var flow: String
     @OptionGroup var outputOptions: OutputOptions
@@ -108,10 +108,7 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         try await connection.withRouter { router in
             let output = Context.current.output
             let vifs = try await router.vifs()
-            guard let found = vifs.first(where: { $0.id == vif || $0.name == port }) else {
-                throw Failure.refused(
-                    port.map { "no vif is named '\($0)'; vrctl vif --list lists them" } ?? "no vif \(vif ?? 0); vrctl vif --list lists them")
-            }
+            let found = try await chosen(from: vifs)
             var request = Dataplane_V1_ExplainPolicyRequest()
             request.vif = found.id
             request.protocol = UInt32(flow.proto)
@@ -137,5 +134,19 @@ struct PolicyExplainCommand: AsyncParsableCommand {
                         + PolicyLayout.verdict(ingress.outcome, source: flow.source.description, vifs: names))
             }
         }
+    }
+    /// The vif that `--vif` or `--port` names. The router knows the names of vifs, the agent which vif a Port has.
+    private func chosen(from vifs: [API.Vif]) async throws -> API.Vif {
+        if let found = vifs.first(where: { $0.id == vif || $0.name == port }) { return found }
+        guard let port else { throw Failure.refused("no vif \(vif ?? 0); vrctl vif --list lists them") }
+        let bound: JSON
+        do { bound = try await connection.agentEndpoint.call(.get, ["port", port]) } catch let failure as Failure {
+            let unknown = "no vif is named '\(port)' (vrctl vif --list lists them), and by the name of a Port the agent finds none"
+            throw Failure(failure.kind, "\(unknown): \(failure.message)")
+        }
+        guard let number = bound["vif"]?.text.flatMap(UInt32.init), let found = vifs.first(where: { $0.id == number }) else {
+            throw Failure.refused("port '\(port)' has no vif yet: \(bound["reason"]?.text ?? "vrctl port list says why")")
+        }
+        return found
     }
 }
