@@ -64,17 +64,6 @@ struct DNSForwarder: Sendable {
 
     struct NoAnswer: Error {}
 
-    /// Whether this is the answer to that.
-    static func answer(_ octets: [UInt8], to query: [UInt8]) -> DNSMessage? {
-        guard let asked = DNSMessage(query), let message = DNSMessage(octets), message.isResponse, message.id == asked.id else { return nil }
-        // A server that makes nothing of a question may leave it out.
-        guard let question = message.question else { return message.responseCode == 0 ? nil : message }
-        guard question.name.lowercased == asked.question?.name.lowercased, question.kind == asked.question?.kind,
-            question.classNumber == asked.question?.classNumber
-        else { return nil }
-        return message
-    }
-
     private final class DatagramAnswer: ChannelInboundHandler {
         typealias InboundIn = AddressedEnvelope<ByteBuffer>
         typealias OutboundOut = AddressedEnvelope<ByteBuffer>
@@ -89,7 +78,7 @@ struct DNSForwarder: Sendable {
         }
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let octets = Array(unwrapInboundIn(data).data.readableBytesView)
-            if let message = DNSForwarder.answer(octets, to: query) { promise.succeed(message) }
+            if let message = DNSMessage(octets, answering: query) { promise.succeed(message) }
         }
         func errorCaught(context: ChannelHandlerContext, error: any Error) { promise.fail(error) }
     }
@@ -111,7 +100,7 @@ struct DNSForwarder: Sendable {
             guard received.count >= 2 else { return }
             let length = Int(received[0]) << 8 | Int(received[1])
             guard received.count >= 2 + length else { return }
-            guard let message = DNSForwarder.answer(Array(received[2..<2 + length]), to: query) else { return promise.fail(NoAnswer()) }
+            guard let message = DNSMessage(Array(received[2..<2 + length]), answering: query) else { return promise.fail(NoAnswer()) }
             promise.succeed(message)
         }
         func channelInactive(context: ChannelHandlerContext) { promise.fail(NoAnswer()) }

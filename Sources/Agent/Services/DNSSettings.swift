@@ -2,6 +2,18 @@ import NIOCore
 import NetTypes
 import StrictYAML
 
+extension DNSService {
+    struct Settings: Hashable, Sendable {
+        /// Nil: those of /etc/resolv.conf, as it is when they are asked.
+        var forwarders: [SocketAddress]?
+        var timeout = Duration.seconds(2)
+        var attempts = 2
+        var cacheEntries = 10_000
+    }
+
+    init(_ settings: Settings) { self.init(cache: DNSCache(capacity: settings.cacheEntries)) }
+}
+
 /// The section `dns` of agent.yaml.
 extension DNSService.Settings {
     init(_ node: ConfigNode?) throws(ConfigError) {

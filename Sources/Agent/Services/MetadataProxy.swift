@@ -30,13 +30,7 @@ struct MetadataProxy: Sendable {
 
     /// Of the workload's headers those that are for the server, and ours.
     static func headers(_ request: HTTPRequest, _ asker: Asker, _ service: LinkLocalService) -> [(name: String, value: String)] {
-        // For one connection only (RFC 9110 section 7.6.1), made anew, or ours to say.
-        let own: Set<String> = [
-            "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host",
-            "x-forwarded-for", "x-instance-id", "x-tenant-id", "x-instance-id-signature", "expect",
-        ]
-        let named = Set((request.header("Connection") ?? "").lowercased().split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) })
-        var out = request.headers.filter { !own.contains($0.name.lowercased()) && !named.contains($0.name.lowercased()) }
+        var out = request.forwarded
         out.append(("Host", request.header("Host") ?? service.address.description))
         out.append(("X-Forwarded-For", asker.address.description))
         out.append(("X-Instance-ID", asker.port))

@@ -173,7 +173,7 @@ import Testing
             var octets = GoldenServices.response
             octets[1] = 3
             change(&octets)
-            return DNSForwarder.answer(octets, to: query)
+            return DNSMessage(octets, answering: query)
         }
         #expect(response { _ in } != nil)
         #expect(response { $0[1] = 4 } == nil)  // another id

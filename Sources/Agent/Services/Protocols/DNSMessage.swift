@@ -73,6 +73,23 @@ struct DNSMessage: Hashable, Sendable {
         }
     }
 
+    /// What came from a name server; nil when it is not the answer to this query: it has its id and its question.
+    init?(_ octets: [UInt8], answering query: [UInt8]) {
+        guard let asked = DNSMessage(query), let message = DNSMessage(octets), message.isResponse, message.id == asked.id,
+            message.opcode == asked.opcode
+        else { return nil }
+        // A server that makes nothing of a question may leave it out.
+        guard let question = message.question else {
+            guard message.responseCode != 0, octets[4] == 0, octets[5] == 0 else { return nil }
+            self = message
+            return
+        }
+        guard question.name.lowercased == asked.question?.name.lowercased, question.kind == asked.question?.kind,
+            question.classNumber == asked.question?.classNumber
+        else { return nil }
+        self = message
+    }
+
     /// Octets that the asker takes over UDP: 512 (RFC 1035 section 4.2.1), or what its OPT record says (RFC 6891 section 6.2.3), which stands where a class does.
     var payloadSize: Int {
         guard let options else { return 512 }

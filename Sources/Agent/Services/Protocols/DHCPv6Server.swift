@@ -4,7 +4,7 @@ import Overlay
 /// The DHCPv6 server of one workload (RFC 8415): as with `DHCPv4Server`, the addresses are the port's, so that the answer follows from the request alone.
 ///
 /// The first identity association gets the port's first IPv6 address, a second one the second, and so on; temporary addresses and prefixes there are none. An
-/// address that the client has and the port has not is taken away (lifetimes of 0). Every node has the same server identifier: a workload that has moved renews
+/// address that the client has and the port has not is taken away (lifetimes of 0). What finds no room in one packet is left out, last things first. Every node has the same server identifier: a workload that has moved renews
 /// with the node where it is.
 enum DHCPv6Server {
     enum Outcome: Hashable, Sendable {
@@ -19,6 +19,11 @@ enum DHCPv6Server {
 
     /// DUID-LL (section 11.4) of the gateway's MAC address.
     static let identifier: [UInt8] = [0, 3, 0, 1] + MACAddress.gateway.bytes
+
+    /// Octets of a client's identifier (section 11.1).
+    static let maximumIdentifier = 130
+    /// Octets of an answer: packets are not fragmented here.
+    private static func limit(_ port: ServicePort) -> Int { max(port.mtu ?? 1280, 1280) - 48 }
 
     static func answer(_ request: ServicePacket, for port: ServicePort) -> (reply: ServicePacket?, outcome: Outcome) {
         guard case .udp(let source, 547, let payload) = request.content, case .v6(let client) = request.source, let message = DHCPv6Message(payload)
@@ -36,6 +41,8 @@ enum DHCPv6Server {
     private static func answer(_ message: DHCPv6Message, _ port: ServicePort) -> (DHCPv6Message?, Outcome) {
         typealias Code = DHCPv6Message.Code
         let client = message[Code.clientIdentifier], server = message[Code.serverIdentifier]
+        // Section 11.1; it comes back in the answer.
+        if let client, client.count > maximumIdentifier { return (nil, .ignored("its identifier has \(client.count) octets")) }
         // Section 16: what has to be there, and what must not.
         switch message.kind {
         case .solicit, .confirm, .rebind:
@@ -71,27 +78,36 @@ enum DHCPv6Server {
             return (reply, .informed)
         default: break
         }
+        // Ours is the only server: the client need not wait for another.
+        let preference: [DHCPv6Message.Option] = reply.kind == .advertise ? [.init(Code.preference, [255])] : []
+        let ending = preference + parameters(message, port)
         var given: [IPv6Address] = []
         var foreign: IPv6Address?
+        var room = limit(port) - reply.octets.count - ending.reduce(0) { $0 + $1.wire.count }
+        func append(_ option: DHCPv6Message.Option) -> Bool {
+            let size = option.wire.count
+            guard size <= room else { return false }
+            room -= size
+            reply.options.append(option)
+            return true
+        }
         for option in message.options {
             switch option.code {
             case Code.addresses:
                 guard let association = DHCPv6Message.Association(option.octets) else { return (nil, .ignored("an IA_NA is malformed")) }
-                reply.options.append(lease(association, port, &given, &foreign))
+                var (own, others) = (given, foreign)
+                if append(lease(association, port, &own, &others)) { (given, foreign) = (own, others) }
             case Code.temporary where option.octets.count >= 4:
-                reply.options.append(
-                    .init(Code.temporary, option.octets.prefix(4) + DHCPv6Message.Option.status(.noAddresses, "no temporary addresses").wire))
+                _ = append(.init(Code.temporary, option.octets.prefix(4) + DHCPv6Message.Option.status(.noAddresses, "no temporary addresses").wire))
             case Code.prefixes where option.octets.count >= 12:
-                reply.options.append(
+                _ = append(
                     .init(
                         Code.prefixes,
                         option.octets.prefix(4) + Array(repeating: 0, count: 8) + DHCPv6Message.Option.status(.noPrefix, "no prefixes").wire))
             default: break
             }
         }
-        // Ours is the only server: the client need not wait for another.
-        if reply.kind == .advertise { reply.options.append(.init(Code.preference, [255])) }
-        reply.options += parameters(message, port)
+        reply.options += ending
         guard let address = given.first else { return (reply, foreign.map { .refused("\($0) is not the port's address") } ?? .informed) }
         return (reply, reply.kind == .advertise ? .offered(address) : .acknowledged(address))
     }

@@ -73,9 +73,9 @@ enum DHCPv4Server {
             message.options += parameters(port, address, subnet, gateway, wanted: request[Code.parameters])
         }
         // To the client's address where it has one; else to the one it is given, by its MAC address, unless it cannot take that yet (section 4.1).
-        let hasAddress = request.clientAddress != .any && !isNAK
+        let hasAddress = request.clientAddress != .any && !request.clientAddress.isMulticast && !isNAK
         let destination = hasAddress ? request.clientAddress : message.isBroadcast ? IPv4Address(rawValue: .max) : address
-        let maximum = request[Code.maximumSize].map { $0.reduce(0) { $0 << 8 & 0xFFFF | Int($1) } } ?? 576
+        let maximum = request[Code.maximumSize].flatMap { $0.count == 2 ? Int($0[0]) << 8 | Int($0[1]) : nil } ?? 576
         return ServicePacket(
             destinationMAC: destination == IPv4Address(rawValue: .max) ? .broadcast : request.hardware, sourceMAC: .gateway, source: .v4(gateway),
             destination: .v4(destination),

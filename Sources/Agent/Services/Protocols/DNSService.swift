@@ -1,6 +1,3 @@
-import Foundation
-import Logging
-import NIOCore
 import NetTypes
 import Overlay
 
@@ -16,13 +13,6 @@ import Overlay
 /// # Thread-safety
 /// Part of the `WorkloadServices` actor.
 struct DNSService: Sendable {
-    struct Settings: Hashable, Sendable {
-        /// Nil: those of /etc/resolv.conf, as it is when they are asked.
-        var forwarders: [SocketAddress]?
-        var timeout = Duration.seconds(2)
-        var attempts = 2
-        var cacheEntries = 10_000
-    }
     /// What to do with a question.
     enum Decision: Sendable {
         case reply([UInt8])
@@ -51,7 +41,7 @@ struct DNSService: Sendable {
     private(set) var waiters: [DNSCache.Key: [Waiter]] = [:]
     private var underWay: [UInt32: Int] = [:]
 
-    init(_ settings: Settings) { cache = DNSCache(capacity: settings.cacheEntries) }
+    init(cache: DNSCache) { self.cache = cache }
 
     static func limit(_ query: DNSMessage) -> Int { min(query.payloadSize, maximumPayload) }
 

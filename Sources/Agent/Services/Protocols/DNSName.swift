@@ -36,6 +36,8 @@ struct DNSName: Hashable, Sendable, CustomStringConvertible {
     func prefix(of zone: DNSName) -> [[UInt8]] { Array(labels.dropLast(zone.labels.count)) }
 
     func child(_ label: String) -> DNSName? { DNSName(label).flatMap { DNSName.joined($0, self) } }
+    /// The label as it is, whatever is in it.
+    func child(_ label: [UInt8]) -> DNSName? { DNSName.joined(DNSName(labels: [label]), self) }
     private static func joined(_ a: DNSName, _ b: DNSName) -> DNSName? {
         let name = DNSName(labels: a.labels + b.labels)
         return name.size <= maximumSize ? name : nil
@@ -55,11 +57,12 @@ struct DNSName: Hashable, Sendable, CustomStringConvertible {
         }.joined(separator: ".")
     }
 
-    /// Reads a name at the reader's place, following compression pointers, which lead backwards only (RFC 1035 section 4.1.4): so it ends.
+    /// Reads a name at the reader's place, following compression pointers, which lead backwards only (RFC 1035 section 4.1.4), so it ends, and not into the
+    /// header, which holds no name and is another one in the answer. There are no more pointers than a name can have labels, so many names do not cost much either.
     static func read(_ reader: inout WireReader) -> DNSName? {
         var labels: [[UInt8]] = [], size = 1
         var far: WireReader?
-        var bound = reader.at
+        var bound = reader.at, pointers = 0
         while true {
             guard let length = far == nil ? reader.octet() : far?.octet() else { return nil }
             switch length >> 6 {
@@ -72,7 +75,8 @@ struct DNSName: Hashable, Sendable, CustomStringConvertible {
             case 3:
                 guard let low = far == nil ? reader.octet() : far?.octet() else { return nil }
                 let target = Int(length & 0x3F) << 8 | Int(low)
-                guard target < bound else { return nil }
+                pointers += 1
+                guard target < bound, target >= DNSMessage.headerSize, pointers <= maximumSize / 2 else { return nil }
                 bound = target
                 far = WireReader(reader.octets, target..<reader.end)
             default: return nil

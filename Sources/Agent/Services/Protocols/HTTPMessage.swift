@@ -37,15 +37,17 @@ struct HTTPRequest: Hashable, Sendable {
         var request = HTTPRequest(method: words[0], target: words[1], headers: [], body: [])
         for line in lines where !line.isEmpty {
             guard let colon = line.firstIndex(of: 0x3A), colon > line.startIndex, line[..<colon].allSatisfy(isToken) else { return .malformed(400) }
-            let value = String(decoding: line[(colon + 1)...], as: UTF8.self).trimmed
+            let value = String(decoding: trimmed(line[(colon + 1)...]), as: UTF8.self)
             guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 9 }) else { return .malformed(400) }
             request.headers.append((String(decoding: line[..<colon], as: UTF8.self), value))
         }
         // Whose length is said in another way may hide another request (RFC 9112 section 11.2).
         if request.header("Transfer-Encoding") != nil { return .malformed(411) }
         let lengths = request.headers.filter { $0.name.lowercased() == "content-length" }.map(\.value)
-        guard Set(lengths).count <= 1, let length = Int(lengths.first ?? "0"), length >= 0 else { return .malformed(400) }
-        guard end + length <= limit else { return .malformed(413) }
+        guard Set(lengths).count <= 1, case let digits = lengths.first ?? "0", !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+        else { return .malformed(400) }
+        // Any number of digits may come: what is no number is too large.
+        guard end <= limit, let length = Int(digits), length <= limit - end else { return .malformed(413) }
         guard octets.count >= end + length else { return .more }
         request.body = Array(octets[end..<end + length])
         return .whole(request, end + length)
@@ -62,21 +64,18 @@ struct HTTPRequest: Hashable, Sendable {
         return nil
     }
 
+    /// Without spaces and tabs around. As octets: a letter's mark behind a space would make it another character.
+    private static func trimmed(_ octets: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        let begin = octets.drop { $0 == 0x20 || $0 == 9 }
+        return begin.dropLast(begin.reversed().prefix { $0 == 0x20 || $0 == 9 }.count)
+    }
+
     /// RFC 9110 section 5.6.2.
     private static func isToken(_ octet: UInt8) -> Bool {
         switch octet {
         case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
         default: "!#$%&'*+-.^_`|~".utf8.contains(octet)
         }
-    }
-}
-
-extension String {
-    fileprivate var trimmed: String {
-        var text = self[...]
-        while let first = text.first, first == " " || first == "\t" { text.removeFirst() }
-        while let last = text.last, last == " " || last == "\t" { text.removeLast() }
-        return String(text)
     }
 }
 

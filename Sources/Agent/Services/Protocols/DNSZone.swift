@@ -47,7 +47,7 @@ struct DNSZone: Hashable, Sendable {
         if let address = name.reverseAddress { return reverse(address, question) }
         var full = name
         if name.labels.count == 1 {
-            guard let own = apex.child(String(decoding: name.labels[0], as: UTF8.self)), names[own] != nil else { return nil }
+            guard let own = apex.child(name.labels[0]), names[own] != nil else { return nil }
             full = own
         }
         guard full.hasSuffix(apex) else { return nil }
@@ -93,7 +93,10 @@ extension DNSName {
         let texts = labels.suffix(2).map { String(decoding: $0, as: UTF8.self) }
         guard texts.count == 2, texts[1] == "arpa" else { return nil }
         if texts[0] == "in-addr", labels.count == 6 {
-            let octets = labels.prefix(4).reversed().compactMap { label in UInt8(String(decoding: label, as: UTF8.self)) }
+            // Written in one way only: "01" and "+1" are other names.
+            let octets = labels.prefix(4).reversed().compactMap { label in
+                UInt8(String(decoding: label, as: UTF8.self)).flatMap { Array(String($0).utf8) == label ? $0 : nil }
+            }
             return octets.count == 4 ? IPAddress(bytes: octets) : nil
         }
         guard texts[0] == "ip6", labels.count == 34 else { return nil }

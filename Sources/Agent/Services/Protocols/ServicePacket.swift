@@ -50,6 +50,8 @@ struct ServicePacket: Hashable, Sendable {
             guard end <= frame.count else { return nil }
         default: return nil
         }
+        // Nobody who could be answered; the data plane lets it pass where it does not check sources.
+        guard !source.isMulticast, source != .v4(IPv4Address(rawValue: .max)), !sourceMAC.isMulticast else { return nil }
         switch proto {
         case 17:
             var reader = WireReader(frame, start..<end)
