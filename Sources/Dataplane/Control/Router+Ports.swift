@@ -94,7 +94,7 @@ extension Router {
         if !spec.fatFlows.isEmpty || old?.fatFlows.isEmpty == false { publishFatFlows(state) }
         tables.flows.vifQuotas.set(spec.id.rawValue, limit: spec.flowLimit, rate: spec.flowRate, tscHz: vr_tsc_hz())
         attachPolicies(spec, old, &state)
-        bindTags(spec.id, old: old?.vlan, new: spec.vlan)
+        bindTags(spec.id, old: old?.vlan, new: spec.vlan, state)
         for child in subInterfaces(of: spec.id, state) { publish(child, port, state) }
         if spec.kind == .physical { tables.fabricVif.store(spec.id.rawValue, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(spec.id.rawValue, ordering: .releasing) }
@@ -103,8 +103,8 @@ extension Router {
         return .ok
     }
 
-    /// Gives the workers the vif's record.
-    func publish(_ spec: VifSpec, _ port: PortEntry, _ state: State) {
+    /// Gives the workers the vif's record. `isTrunk`: it has sub-interfaces; nil: as the VLAN table says.
+    func publish(_ spec: VifSpec, _ port: PortEntry, _ state: State, isTrunk: Bool? = nil) {
         let ipv4 = spec.addresses.compactMap { if case .v4(let a) = $0 { a } else { nil } }
         let ipv6 = spec.addresses.compactMap { if case .v6(let a) = $0 { a } else { nil } }
         var flags: Vif.Flags = []
@@ -122,6 +122,7 @@ extension Router {
         }
         if spec.floodsUnknownUnicast { flags.insert(.floodsUnknownUnicast) }
         if spec.vlan != nil { flags.insert(.tagged) }
+        if isTrunk ?? tables.vlans.isParent(spec.id.rawValue) { flags.insert(.trunk) }
         if spec.bridges, spec.kind == .virtual || spec.kind == .vlan, state.vrfs[spec.vrf]?.learnsMACs == true { flags.insert(.learns) }
         if spec.trapsGroupReports { flags.insert(.trapsGroupReports) }
         if spec.services { flags.insert(.services) }
@@ -192,7 +193,7 @@ extension Router {
             return .inUse("vif \(id.rawValue) (\(spec.name)): \(other) watches it; delete that first")
         }
         if spec.kind == .monitoring { stopMonitoring(id, &state) }
-        bindTags(id, old: spec.vlan, new: nil)
+        bindTags(id, old: spec.vlan, new: nil, state)
         if spec.kind == .physical { tables.fabricVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: -1) }

@@ -40,10 +40,18 @@ extension Router {
     }
 
     /// Makes the tags of a sub-interface lead to it, and those it had before to nothing.
-    func bindTags(_ id: VifID, old: VLANSpec?, new: VLANSpec?) {
+    func bindTags(_ id: VifID, old: VLANSpec?, new: VLANSpec?, _ state: State) {
         guard old != nil || new != nil else { return }
+        // Before a frame can come in by the sub-interface, its parent's bursts are known to be of several vifs.
+        if let new, !tables.vlans.isParent(new.parent.rawValue) { publishParent(new.parent, isTrunk: true, state) }
         tables.vlans.set(
             vif: id.rawValue, old: old.map { ($0.parent.rawValue, VLANTable.Tags($0)) }, new: new.map { ($0.parent.rawValue, VLANTable.Tags($0)) })
+        if let old, !tables.vlans.isParent(old.parent.rawValue) { publishParent(old.parent, isTrunk: false, state) }
+    }
+
+    private func publishParent(_ id: VifID, isTrunk: Bool, _ state: State) {
+        guard let parent = state.vifs[id], let port = state.ports[parent.port] else { return }
+        publish(parent, port, state, isTrunk: isTrunk)
     }
 
     func subInterfaces(of parent: VifID, _ state: State) -> [VifSpec] {

@@ -8,9 +8,13 @@ import Synchronization
 /// not in the table takes the broadcast entry where the vif or the VRF says so. IGMP (RFC 9776) and MLD (RFC 9777) are multicast like any other, unless
 /// the vif traps them.
 ///
+/// In a network that keeps flows a packet for one station does not go to a group: nobody would have asked a policy about it, here or where it arrives. That is also what
+/// RFC 1812 section 5.3.4 and RFC 1122 section 3.3.6 have of a link-layer broadcast that is none to the layer above.
+///
 /// - Input: a frame with a group destination from a workload or a tunnel; a bridged frame whose destination is unknown; ARP and ND that is not answered here.
 /// - Output: settled; `Replicate` makes the copies.
-/// - Drops: noL2Route, invalidNextHop, invalidMulticastSource, invalidLabel, invalidPacket, invalidARP, pull, unknownVLAN, and those of `replicate`.
+/// - Drops: noL2Route, invalidNextHop, invalidMulticastSource, invalidDestination, invalidLabel, invalidPacket, invalidARP, pull, unknownVLAN, and those of
+///   `replicate`.
 extension Worker {
     // MARK: - From a workload
 
@@ -19,6 +23,7 @@ extension Worker {
         guard packet.ingress.pointee.flags.contains(.bridges) else { return packet.settle(otherwise) }
         if packet.ingress.pointee.flags.contains(.trapsGroupReports), isGroupReport(packet) { return packet.settle(.trap(.l3Protocol)) }
         guard let entry = floodEntry(packet.vrf, Ethernet(packet.data).destination) else { return packet.settle(otherwise) }
+        if isForOneStation(packet) { return packet.settle(.drop(.invalidDestination)) }
         replicate(&packet, entry.nextHop, from: .workload)
     }
 
@@ -62,11 +67,31 @@ extension Worker {
         }
     }
 
+    /// Whether a frame to a group carries an IP packet that is to one station and that policies have a say in.
+    ///
+    /// Multicast and the limited broadcast are not. Which IPv4 address is a subnet's broadcast the route says: it leads to the discard next hop, as do those that nobody
+    /// has; of these the last two bits tell most apart (no subnet with a broadcast is longer than /30, RFC 3021). IPv6 has none.
+    private func isForOneStation(_ packet: Packet) -> Bool {
+        guard tables.keepsFlows(vrf: packet.vrf) else { return false }
+        switch packet.family {
+        case .ipv4:
+            let destination = IPv4(packet.network).destination
+            if IPv4.isMulticast(destination) || destination == .max { return false }
+            if destination & 3 != 3 { return true }
+            let leaf = tables.routes.reader.lookupIPv4(tables.roots(packet.vrf).ipv4, destination)
+            guard leaf != 0, let nextHop = tables.nextHops.load(tables.leaves.reader.nextHop(leaf)) else { return false }
+            return indirectTarget(nextHop)?.pointee.kind != .discard
+        case .ipv6: return !IPv6(packet.network).destination.isMulticast
+        case .none: return false
+        }
+    }
+
     // MARK: - From a tunnel
 
     /// A frame to a group out of VXLAN. `outer`: the outer frame's first octet, still there in front of the inner one.
     @inline(never) func floodFromTunnel(_ packet: inout Packet, outer: UnsafeMutableRawPointer) {
         guard let entry = floodEntry(packet.vrf, Ethernet(packet.data).destination) else { return packet.settle(.drop(.noL2Route)) }
+        if isForOneStation(packet) { return packet.settle(.drop(.invalidDestination)) }
         guard let nextHop = tables.nextHops.load(entry.nextHop) else { return packet.settle(.drop(.invalidNextHop)) }
         if nextHop.pointee.kind == .discard { return packet.settle(.drop(.discards)) }
         guard let set = nextHop.pointee.multicast else { return packet.settle(.drop(.invalidNextHop)) }
@@ -76,8 +101,8 @@ extension Worker {
     }
 
     /// A frame behind an MPLS label that is bound to a composite: a control word of zero (RFC 4385 section 3), a VXLAN header, the Ethernet frame. `offset`: of
-    /// the octet behind the label.
-    @inline(never) func floodFromLabel(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>, at offset: Int) {
+    /// the octet behind the label. `ecn`: of the outer header.
+    @inline(never) func floodFromLabel(_ packet: inout Packet, _ nextHop: UnsafePointer<NextHop>, at offset: Int, ecn: UInt8) {
         guard let set = nextHop.pointee.multicast else { return packet.settle(.drop(.invalidLabel)) }
         let outer = packet.data
         let header = offset &+ Worker.controlWordSize
@@ -96,6 +121,8 @@ extension Worker {
             return packet.settle(.drop(.invalidARP))
         }
         if type == .ipv4 || type == .ipv6, let reason = parseNetwork(&packet) { return packet.settle(.drop(reason)) }
+        if !mark(&packet, outerECN: ecn) { return packet.settle(.drop(.invalidPacket)) }
+        if isForOneStation(packet) { return packet.settle(.drop(.invalidDestination)) }
         replicate(&packet, set, from: part == .evpn ? .evpn : .fabric(source))
     }
 

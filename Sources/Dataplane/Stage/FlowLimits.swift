@@ -14,7 +14,8 @@ extension Worker {
     @inline(never) func refuseFlows(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) -> Int {
         let vif = packets.pointee.ingress, flows = flows
         if flows.capacity < 1 << 16 { flows.updatePressure() }
-        guard vif.pointee.isWorkload else { return count }
+        // Of a port with sub-interfaces the packets are of several workloads: `refusesFlow` asks for each.
+        guard vif.pointee.isWorkload, vif.pointee.flags.isDisjoint(with: .sharesPort) else { return count }
         let hashes = lookup.hashes, positions = lookup.positions, owner = vif.pointee.id
         let refusal: FlowQuotas.Refusal? = flows.isOverShare(owner) ? .share : flows.vifQuotas.refuses(owner, now: now)
         var kept = 0

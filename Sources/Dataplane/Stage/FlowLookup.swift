@@ -11,15 +11,17 @@ import Synchronization
 /// - Drops: flowActionDrop, flowTableFull, pull (a TCP or UDP header that is cut off). A bucket that another worker holds at this moment costs the packet its accounting, not its way.
 extension Worker {
     func flowLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
-        // The packets of a burst came in on one vif.
-        let vif = packets.pointee.ingress, keeps = vif.pointee.flags.contains(.keepsFlows), tables = tables
-        guard keeps || vif.pointee.kind == .physical && tables.keepsFlows else { return }
+        // The packets of a burst came in on one port, and mostly on one vif; where not, each says by itself whether its vif keeps flows.
+        let vif = packets.pointee.ingress, flags = vif.pointee.flags, tables = tables
+        let keeps = flags.intersection([.keepsFlows, .tagged, .trunk]) == .keepsFlows
+        guard keeps || (vif.pointee.kind == .physical || !flags.isDisjoint(with: .sharesPort)) && tables.keepsFlows else { return }
         let flows = tables.flows.reader, keys = keys, hashes = lookup.hashes, positions = lookup.positions
         var selected = 0
         for index in 0..<count {
             let packet = packets + index
             guard packet.pointee.next.rawValue < Packet.Next.crossConnect.rawValue, packet.pointee.l4 != 0 || isPortless(packet),
                 keeps || packet.pointee.flags.contains(.tunneled) && tables.keepsFlows(vrf: packet.pointee.vrf)
+                    || packet.pointee.ingress.pointee.flags.contains(.keepsFlows)
             else { continue }
             let key = keys + selected
             let proto = packet.pointee.proto

@@ -72,7 +72,7 @@ extension Worker {
             }
             heldCount = kept
             guard count > 0, let vif else { continue }
-            if !vif.pointee.flags.isDisjoint(with: .checksReversePath) { checkReversePath(burst, count, vif) }
+            if !vif.pointee.flags.isDisjoint(with: .mayCheckReversePath) { checkReversePath(burst, count) }
             process(burst, count)
             while madeCount > 0 {
                 let count = madeCount

@@ -5,7 +5,7 @@ import NetTypes
 ///
 /// - Input: a packet with `next` of `nextHop`, and the record of such a next hop.
 /// - Output: the record that acts; `nextHop`, `label` and `vrf` of the packet are those it was reached with.
-/// - Drops: invalidNextHop, noRoute, packetLoop.
+/// - Drops: invalidNextHop, noRoute, packetLoop, invalidSource (a bridged packet from a link-local address that would be routed).
 extension Worker {
     /// Steps after which a chain is taken for a loop. The control side refuses loops of next hops; those through routes of two VRFs only the packet finds.
     static let maximumChain = 16
@@ -62,11 +62,15 @@ extension Worker {
             packet.settle(.drop(.noRoute))
             return false
         }
+        packet.nextHop = tables.leaves.reader.nextHop(leaf)
         if !packet.flags.contains(.routed) {
+            if isFromLink(packet), tables.nextHops.load(packet.nextHop)?.pointee.kind != .receive {
+                packet.settle(.drop(.invalidSource))
+                return false
+            }
             packet.flags.insert(.routed)
             if !packet.flags.contains(.tunneled) { packet.flags.insert(.lowersTTL) }
         }
-        packet.nextHop = tables.leaves.reader.nextHop(leaf)
         packet.label = tables.leaves.reader.label(leaf)
         return true
     }

@@ -2,35 +2,35 @@ import NetTypes
 
 /// Unicast reverse path forwarding (RFC 3704): a routed packet whose source could not be reached that way did not come from there.
 ///
-/// - Input: the packets of a burst after their input stage, from a vif that asks for it.
+/// - Input: the packets of a burst after their input stage; each is judged by the vif it came in on, which on a port with sub-interfaces is not the same for all.
 /// - Output: as before; routed packets that fail are settled. Bridged ones are not looked at (their sender is a neighbour: that is antispoofing's), nor are
-///   those from a link-local or unspecified address, which are not routed.
+///   those from a link-local or unspecified address, which go no further than this router (`LinkSources`).
 /// - Drops: invalidSource.
 ///
 /// *Loose*: the VRF has a route to the source, and not to the discard next hop. *Strict*: the route leads out by the vif the packet came in by, for a tunnel
 /// packet: into a tunnel on that vif; of an ECMP next hop one member is enough.
 extension Worker {
-    @inline(never) func checkReversePath(_ packets: UnsafeMutablePointer<Packet>, _ count: Int, _ vif: UnsafePointer<Vif>) {
-        let isStrict = vif.pointee.flags.contains(.strictReversePath)
+    @inline(never) func checkReversePath(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         for index in 0..<count {
-            let packet = packets + index
-            guard packet.pointee.flags.contains(.routed), !packet.pointee.isSettled, packet.pointee.next != .crossConnect else { continue }
+            let packet = packets + index, vif = packet.pointee.ingress
+            guard !vif.pointee.flags.isDisjoint(with: .checksReversePath), packet.pointee.flags.contains(.routed), !packet.pointee.isSettled,
+                packet.pointee.next != .crossConnect
+            else { continue }
+            let isStrict = vif.pointee.flags.contains(.strictReversePath)
             if !hasReversePath(packet.pointee, isStrict ? vif.pointee.id : nil) { packet.pointee.settle(.drop(.invalidSource)) }
         }
     }
 
     private func hasReversePath(_ packet: Packet, _ vif: UInt32?) -> Bool {
+        if isFromLink(packet) { return true }
         var vrf = packet.vrf
         for _ in 0..<Worker.maximumChain {
             let leaf: UInt32
             switch packet.family {
             case .ipv4:
-                let source = IPv4(packet.network).source
-                if source == 0 || source >> 16 == 0xA9FE { return true }
-                leaf = tables.routes.reader.lookupIPv4(tables.roots(vrf).ipv4, source)
+                leaf = tables.routes.reader.lookupIPv4(tables.roots(vrf).ipv4, IPv4(packet.network).source)
             case .ipv6:
                 let source = IPv6(packet.network).source
-                if source.isLinkLocal || source.isUnspecified { return true }
                 leaf = tables.routes.reader.lookupIPv6(tables.roots(vrf).ipv6, source.high, source.low)
             case .none: return true
             }

@@ -112,7 +112,8 @@ extension Worker {
     @inline(never) private func transmitBuffer(_ vif: UnsafePointer<Vif>) -> UnsafeMutablePointer<TransmitBuffer> {
         let port = Int(vif.pointee.port), buffer = transmitBuffers + port
         if vif.pointee.flags.contains(.tagged) { buffer.pointee.isTagged = true }
-        if buffer.pointee.count > 0, buffer.pointee.vifs[0] != vif.pointee.id { buffer.pointee.isMixed = true }
+        // Until the turn is over, like the above: lanes that know the buffer already do not ask again.
+        if !vif.pointee.flags.isDisjoint(with: .sharesPort) { buffer.pointee.isMixed = true }
         if !buffer.pointee.isPending {
             buffer.pointee.isPending = true
             pendingPorts[pendingCount] = UInt32(truncatingIfNeeded: port)
@@ -154,6 +155,7 @@ extension Worker {
             transmitBuffers[port].isPending = false
             transmit(port)
             transmitBuffers[port].isTagged = false
+            transmitBuffers[port].isMixed = false
         }
         pendingCount = 0
         flushReleased()
@@ -165,7 +167,6 @@ extension Worker {
         var count = buffer.pointee.count
         let frames = buffer.pointee.frames
         buffer.pointee.count = 0
-        defer { buffer.pointee.isMixed = false }
         if buffer.pointee.isTagged { count = pushTags(buffer, count) }
         guard count > 0 else { return }
         guard let current = plan.load(ordering: .acquiring) else { return }

@@ -149,7 +149,7 @@ extension Worker {
         let id = tables.labels.lookup(entry.label)
         guard id != IndexTable.none, let nextHop = tables.nextHops.load(id) else { return packet.settle(.drop(.invalidLabel)) }
         let payload = offset &+ MPLS.size, trafficClass = entry.trafficClass
-        if nextHop.pointee.kind == .multicast { return floodFromLabel(&packet, nextHop, at: payload) }
+        if nextHop.pointee.kind == .multicast { return floodFromLabel(&packet, nextHop, at: payload, ecn: ecn) }
         guard packet.length > payload else { return packet.settle(.drop(.pull)) }
         let version = (packet.data + payload).load(as: UInt8.self) >> 4
         guard version == 4 || version == 6 else { return packet.settle(.drop(.invalidProtocol)) }
@@ -173,7 +173,7 @@ extension Worker {
     }
 
     /// Brings the congestion mark that the fabric set to the inner header (RFC 6040 section 4.2); false: the packet is to be dropped.
-    @inline(__always) private func mark(_ packet: inout Packet, outerECN: UInt8) -> Bool { outerECN & 1 == 0 || applyMark(&packet, outerECN) }
+    @inline(__always) func mark(_ packet: inout Packet, outerECN: UInt8) -> Bool { outerECN & 1 == 0 || applyMark(&packet, outerECN) }
 
     @inline(never) private func applyMark(_ packet: inout Packet, _ outerECN: UInt8) -> Bool {
         switch packet.family {

@@ -27,8 +27,9 @@ extension Worker {
         if let set = tables.observation.load(ordering: .acquiring) { observeReceived(set, count, vif: id) }
         input(count, vif)
         var count = count
+        if linkSourcesSeen { refuseLinkSources(burst, count) }
         if fragmentsSeen { count = trackFragments(burst, count) }
-        if !vif.pointee.flags.isDisjoint(with: .checksReversePath) { checkReversePath(burst, count, vif) }
+        if !vif.pointee.flags.isDisjoint(with: .mayCheckReversePath) { checkReversePath(burst, count) }
         process(burst, count)
         // Packets that the router made on the way (ICMP errors into the overlay) take the same stages. They cause no further ones.
         while madeCount > 0 {
@@ -109,7 +110,8 @@ extension Worker {
         guard Ethernet.check(packet.data, available: packet.length) else { return packet.settle(.drop(.pull)) }
         let vif = packet.ingress
         let ethernet = Ethernet(packet.data)
-        if vif.pointee.flags.contains(.antispoof), !vif.pointee.allows(ethernet.source) { return refuseSource(&packet) }
+        // A tagged frame is its sub-interface's, which has its own say; one with a mere priority tag comes back here without it.
+        if vif.pointee.flags.contains(.antispoof), !ethernet.type.isVLAN, !vif.pointee.allows(ethernet.source) { return refuseSource(&packet) }
         if Ethernet.isMulticast(ethernet.source) { return packet.settle(.drop(.invalidSource)) }
         switch ethernet.type {
         case .arp: return workloadARP(&packet)
@@ -210,8 +212,8 @@ extension Worker {
         guard available <= length &- transport, isTCP ? TCP.check(p + transport, available: available) : available >= UDP.size,
             isTCP || proto == IPProtocol.udp.rawValue
         else { return false }
-        // A multicast source (RFC 4291 section 2.7), and :: and ::1 as destinations, which lie in the first /64.
-        guard p.octet(Ethernet.size + 8) != 0xFF, p.word64(Ethernet.size + 24) != 0 else { return false }
+        // A multicast source (RFC 4291 section 2.7) or a link-local one, and :: and ::1, which lie in the first /64.
+        guard p.word64(Ethernet.size + 8) &- 1 < 0xFDFF_FFFF_FFFF_FFFF, p.word64(Ethernet.size + 24) != 0 else { return false }
         packet.l4 = UInt16(transport)
         packet.proto = proto
         packet.family = .ipv6
@@ -245,6 +247,7 @@ extension Worker {
         let source = ip.source, destination = ip.destination
         if IPv4.isMulticast(source) || source == .max || source >> 24 == 127 { return .invalidSource }
         if destination >> 24 == 127 || destination >> 24 == 0 { return .invalidDestination }
+        if IPv4.isOfLink(source) { linkSourcesSeen = true }
         packet.family = .ipv4
         packet.proto = ip.proto.rawValue
         packet.trim(to: Ethernet.size &+ ip.totalLength)
@@ -259,7 +262,9 @@ extension Worker {
     private func parseIPv6(_ packet: inout Packet, _ available: Int) -> DropReason? {
         guard IPv6.check(packet.network, available: available) else { return .invalidPacket }
         let ip = IPv6(packet.network)
-        if ip.source.isMulticast { return .invalidSource }
+        let source = ip.source
+        if source.isMulticast || source.high == 0 && source.low == 1 { return .invalidSource }
+        if source.isLinkLocal || source.isUnspecified { linkSourcesSeen = true }
         if ip.destination.high == 0, ip.destination.low <= 1 { return .invalidDestination }
         packet.family = .ipv6
         packet.trim(to: Ethernet.size &+ ip.totalLength)

@@ -132,7 +132,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .checksumError: "the IPv4 header checksum is wrong"
         case .invalidVNI: "no next hop is bound to the VNI"
         case .fragmentError: "the packet could not be fragmented, or is a fragment that is malformed, too short or overlaps with others"
-        case .invalidSource: "the source MAC or address fails antispoofing, the reverse path or tunnel source check, or is not a unicast address"
+        case .invalidSource: "the source fails antispoofing, the reverse path or tunnel source check, is not unicast, or is link-local and routed"
         case .noL2Route: "the bridge table does not know the destination MAC"
         case .noRoute: "the VRF has no route to the destination"
         case .transmitQueueFull: "the port's transmit queue took no more packets"
@@ -144,7 +144,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .flowUnusable: "nobody decided in time what becomes of the flow, or the flow was deleted before"
         case .newFlowDrop: "the vif or the VRF has as many flows as it may have, or makes them faster than it may"
         case .workerQueueFull: "the worker that was to process or to send the packet does not keep up"
-        case .invalidDestination: "the destination address is not one that can be forwarded (loopback, this network, multicast without a group)"
+        case .invalidDestination: "the destination cannot be forwarded (loopback, this network), or is one station's in a frame to a group"
         case .noFragmentEntries:
             "more datagrams are coming in fragments than the fragment table, or the vif's half of it, holds; or the first fragment did not come"
         case .natPortsExhausted: "every port of the external address that is this router's is in use towards the destination"

@@ -33,9 +33,9 @@ final class TunnelEndpoints: @unchecked Sendable {
         while true {
             let at = TunnelEndpoints.headerSize &+ slot &* TunnelEndpoints.slotSize
             let high = memory.load(fromByteOffset: at, as: UInt64.self), low = memory.load(fromByteOffset: at &+ 8, as: UInt64.self)
-            if high == address.high, low == address.low { return true }
-            // At least half of the slots are free.
+            // At least half of the slots are free. They look like ::, which is no endpoint.
             if high | low == 0 { return false }
+            if high == address.high, low == address.low { return true }
             slot = (slot &+ 1) & header.mask
         }
     }

@@ -34,6 +34,8 @@ final class VLANTable: @unchecked Sendable {
     private let quiescence: Quiescence
     private let published: Atomic<UInt>
     private var entries: [UInt64: UInt32] = [:]
+    /// How many sub-interfaces each parent has.
+    private var children: [UInt32: Int] = [:]
 
     init(quiescence: Quiescence) {
         self.quiescence = quiescence
@@ -66,14 +68,23 @@ final class VLANTable: @unchecked Sendable {
     /// Takes `old` out and puts `new` in, in one step for the workers.
     func set(vif: UInt32, old: (parent: UInt32, tags: Tags)?, new: (parent: UInt32, tags: Tags)?) {
         if let old, let new, old.parent == new.parent, old.tags == new.tags { return }
-        if let old { entries[Self.key(old.parent, old.tags)] = nil }
-        if let new { entries[Self.key(new.parent, new.tags)] = vif }
+        if let old {
+            entries[Self.key(old.parent, old.tags)] = nil
+            let left = (children[old.parent] ?? 1) - 1
+            children[old.parent] = left == 0 ? nil : left
+        }
+        if let new {
+            entries[Self.key(new.parent, new.tags)] = vif
+            children[new.parent, default: 0] += 1
+        }
         let before = published.load(ordering: .relaxed)
         published.store(UInt(bitPattern: Self.build(entries)), ordering: .releasing)
         quiescence.retire { UnsafeMutablePointer<Slot>(bitPattern: before)?.deallocate() }
     }
 
     var count: Int { entries.count }
+    /// It has sub-interfaces.
+    func isParent(_ vif: UInt32) -> Bool { children[vif] != nil }
 
     /// At most half full, so that every probe ends.
     private static func build(_ entries: [UInt64: UInt32]) -> UnsafeMutablePointer<Slot> {

@@ -62,6 +62,8 @@ struct Vif {
         /// There is a QoS map.
         static let marks = Flags(rawValue: 1 << 22)
         static let checksReversePath: Flags = [.looseReversePath, .strictReversePath]
+        /// … here, or perhaps on a sub-interface.
+        static let mayCheckReversePath: Flags = [.looseReversePath, .strictReversePath, .trunk]
         /// Frames to unknown addresses are flooded.
         static let floodsUnknownUnicast = Flags(rawValue: 1 << 8)
         /// IGMP and MLD go to the control program instead of being flooded.
@@ -72,6 +74,10 @@ struct Vif {
         static let learns = Flags(rawValue: 1 << 10)
         /// A VLAN sub-interface.
         static let tagged = Flags(rawValue: 1 << 11)
+        /// It has sub-interfaces: a burst of its port is of several vifs.
+        static let trunk = Flags(rawValue: 1 << 12)
+        /// Each packet of a burst that begins with one of these has to be asked for its own vif.
+        static let sharesPort: Flags = [.tagged, .trunk]
     }
 
     /// Workload addresses are kept as IPv6 addresses, IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).

@@ -168,6 +168,8 @@ struct IPv4 {
     }
     /// Multicast (224/4).
     @inline(__always) static func isMulticast(_ address: UInt32) -> Bool { address >> 28 == 0xE }
+    /// "This network" (0/8) and link-local (169.254/16): as a source, not to be forwarded.
+    static func isOfLink(_ address: UInt32) -> Bool { address >> 24 == 0 || address >> 16 == 0xA9FE }
 
     struct Fields: Equatable {
         var typeOfService: UInt8 = 0
@@ -208,8 +210,9 @@ struct IPv4AddressClasses {
     init() {
         classes = .allocate(capacity: 512)
         for first in 0..<256 {
-            // Loopback never is on a wire (RFC 1122 section 3.2.1.3); "this network" is no destination, and neither multicast nor class E is a source.
-            classes[first] = first >= 224 || first == 127 ? 1 : 0
+            // Loopback never is on a wire (RFC 1122 section 3.2.1.3); "this network" is no destination, and neither multicast nor class E is a source. Sources that may
+            // be of a link alone (`isOfLink`) are looked at more closely.
+            classes[first] = first >= 224 || first == 127 || first == 0 || first == 169 ? 1 : 0
             classes[256 + first] = first == 127 || first == 0 ? 1 : 0
         }
     }

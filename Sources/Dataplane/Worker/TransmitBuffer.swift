@@ -11,7 +11,7 @@ struct TransmitBuffer: ~Copyable {
     var count = 0
     /// The port is in the worker's list of those to serve at the end of the turn.
     var isPending = false
-    /// The frames leave by more than one vif.
+    /// The frames of this loop turn may leave by more than one vif: the port has sub-interfaces.
     var isMixed = false
     /// Frames of this loop turn leave by a VLAN sub-interface; those that are here have no tags yet.
     var isTagged = false

@@ -31,6 +31,8 @@ final class Worker: @unchecked Sendable {
     let fragmentPolicy: FragmentPolicy
     /// A fragment was parsed since the fragments of a burst were tracked last.
     var fragmentsSeen = false
+    /// … and a source that is of one link, since such sources were looked for last.
+    var linkSourcesSeen = false
     /// Later fragments of this burst that have a flow.
     let followers = UnsafeMutablePointer<Follower>.allocate(capacity: Int(VR_BURST))
     var fragmentFollowers = 0

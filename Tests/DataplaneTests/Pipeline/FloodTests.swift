@@ -217,6 +217,88 @@ import Testing
         #expect(test.fabric.take().isEmpty)
     }
 
+    // MARK: Packets for one station
+
+    /// The frame with another destination MAC, and another IPv4 destination where one is given.
+    private static func to(_ mac: MACAddress, _ frame: [UInt8], address: String? = nil) -> [UInt8] {
+        var frame = frame
+        frame.replaceSubrange(0..<6, with: mac.bytes)
+        if let address { frame.replaceSubrange(30..<34, with: IPv4Address(address)!.bytes) }
+        if frame[12] == 8 { frame.withUnsafeMutableBytes { IPv4($0.baseAddress! + 14).updateChecksum() } }
+        return frame
+    }
+
+    /// The frame in the outer headers of another, of `size` octets: from the peer or from the tree. `ecn`: of the outer header.
+    private static func outer(_ size: Int, of other: [UInt8], _ frame: [UInt8], ecn: UInt8 = 0) -> [UInt8] {
+        var whole = Array(other[..<size]) + frame
+        let length = whole.count - 14
+        (whole[15], whole[16], whole[17]) = (whole[15] & 0xFC | ecn, UInt8(length >> 8), UInt8(length & 255))
+        if whole[23] == 17 { (whole[38], whole[39]) = (UInt8((length - 20) >> 8), UInt8((length - 20) & 255)) }
+        whole.withUnsafeMutableBytes { IPv4($0.baseAddress! + 14).updateChecksum() }
+        return whole
+    }
+    private static func fromPeer(_ frame: [UInt8]) -> [UInt8] { outer(50, of: GoldenBridging.remoteARPFromPeer, frame) }
+    private static func fromTree(_ frame: [UInt8], ecn: UInt8 = 0) -> [UInt8] { outer(54, of: GoldenBridging.remoteARPFromTree, frame, ecn: ecn) }
+
+    /// No policy would be asked about it, neither at its source nor at its destination.
+    @Test(arguments: [MACAddress.broadcast, MACAddress("01:00:5e:01:01:01")!, MACAddress("33:33:00:00:00:01")!])
+    func aPacketForOneStationGoesToNoGroup(mac: MACAddress) {
+        let test = Self.router()
+        let frames = [
+            Self.to(mac, GoldenPolicy.udp53), Self.to(mac, GoldenPolicy.udp53v6), Self.to(mac, GoldenPolicy.echo),
+            Self.to(mac, GoldenPolicy.udp53, address: "10.1.0.13"), Self.to(mac, GoldenPolicy.udp53, address: "10.1.0.77"),
+            Self.to(mac, GoldenPolicy.udp53, address: "10.3.0.7"),
+        ]
+        for frame in frames {
+            for (port, wrapped) in [(test.blue1, frame), (test.fabric, Self.fromPeer(frame)), (test.fabric, Self.fromTree(frame))] {
+                let before = test.drops(.invalidDestination)
+                test.send(wrapped, from: port)
+                #expect(test.drops(.invalidDestination) == before + 1)
+            }
+        }
+        #expect(test.blue1.take().isEmpty && test.blue2.take().isEmpty && test.fabric.take().isEmpty)
+    }
+
+    @Test func packetsForAllStationsPass() {
+        let test = Self.router(tree: false)
+        for address in ["10.1.0.255", "255.255.255.255", "224.0.0.251"] {
+            let frame = Self.to(.broadcast, GoldenPolicy.udp53, address: address)
+            test.send(frame, from: test.blue1)
+            #expect(test.blue2.take() == [frame] && test.fabric.take().count == 2, "\(address)")
+            test.send(Self.fromPeer(frame), from: test.fabric)
+            #expect(test.blue1.take() == [frame] && test.blue2.take() == [frame], "\(address)")
+        }
+        #expect(test.allDrops.isEmpty)
+    }
+
+    /// Where nobody keeps flows, nobody has policies, and a frame to a group is one.
+    @Test func withoutFlowsGroupsGetWhatIsSentToThem() {
+        let test = Self.router(tree: false)
+        for id in [UInt32(3), 4] {
+            var spec = test.router.vifs(after: .init(id - 1), limit: 1)[0].spec
+            spec.keepsFlows = false
+            #expect(test.router.apply([.upsert(.vif(spec))]) == [.ok])
+        }
+        let frame = Self.to(.broadcast, GoldenPolicy.udp53)
+        test.send(frame, from: test.blue1)
+        #expect(test.blue2.take() == [frame] && test.allDrops.isEmpty)
+    }
+
+    /// RFC 6040 section 4.2, also down the tree: what the fabric marked stays marked, and what cannot carry the mark is dropped.
+    @Test func congestionMarksOfTheTreeAreKept() {
+        let test = Self.router(evpn: false)
+        var capable = GoldenBridging.group
+        capable[15] |= 2
+        capable.withUnsafeMutableBytes { IPv4($0.baseAddress! + 14).updateChecksum() }
+        var marked = capable
+        marked[15] |= 3
+        marked.withUnsafeMutableBytes { IPv4($0.baseAddress! + 14).updateChecksum() }
+        test.send(Self.fromTree(capable, ecn: 2), Self.fromTree(capable, ecn: 3), from: test.fabric)
+        #expect(test.blue2.take() == [capable, marked])
+        test.send(Self.fromTree(GoldenBridging.group, ecn: 3), from: test.fabric)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["invalid_packet": 1])
+    }
+
     // MARK: Size and memory
 
     @Test func tooLargeForTheTunnelIsCut() {

@@ -83,6 +83,100 @@ import Testing
         #expect(endpoints.count == 2 && endpoints.contains(Vif.mapped(0x0A00_0000 + 4999 * 7)) && !endpoints.contains(Vif.mapped(0x0A00_0000)))
     }
 
+    @Test func nobodyIsNoEndpoint() {
+        let endpoints = TunnelEndpoints(quiescence: Quiescence(workerCount: 1))
+        endpoints.insert(IPAddress("10.0.0.12")!)
+        endpoints.publish()
+        #expect(endpoints.count == 1 && endpoints.contains(Vif.mapped(0x0A00_000C)))
+        // A free slot looks like it.
+        #expect(!endpoints.contains(.any))
+    }
+
+    // MARK: Addresses of a link
+
+    private static func from(_ address: String, _ frame: [UInt8], at offset: Int = 14) -> [UInt8] {
+        var frame = frame
+        switch IPAddress(address)! {
+        case .v4(let address):
+            frame.replaceSubrange(offset + 12..<offset + 16, with: address.bytes)
+            frame.withUnsafeMutableBytes { IPv4($0.baseAddress! + offset).updateChecksum() }
+        case .v6(let address): frame.replaceSubrange(offset + 8..<offset + 24, with: address.bytes)
+        }
+        return frame
+    }
+    /// UDP from blue1 to blue3 over IPv6, by way of the gateway.
+    private static let routed6 = Array(
+        GoldenPolicy.udp53v6[..<38] + IPv6Address("fd00:1::13")!.bytes + GoldenPolicy.udp53v6[54...])
+    private static let ofLinks = ["169.254.7.7", "0.0.0.0", "0.1.2.3", "fe80::7", "febf::7", "::"]
+
+    /// Whatever is checked otherwise: of an address that means something on its own link alone no router tells another link.
+    @Test(arguments: ofLinks) func whatIsOfALinkIsNotRouted(address: String) {
+        let isIPv4 = address.contains("."), frame = Self.from(address, isIPv4 ? Golden.routed : Self.routed6)
+        for traits in [PortTraits(), [.unfinishedChecksums, .oversizedSegments]] {
+            let open = TestRouter(workloadTraits: traits), strict = TestRouter(workloadTraits: traits)
+            let closed = TestRouter(workloadTraits: traits, antispoof: true)
+            Self.change(strict, 3) { $0.reversePath = .strict }
+            for test in [open, strict, closed] {
+                test.send(isIPv4 ? Golden.routed : Self.routed6, from: test.blue1)
+                #expect(test.fabric.take().count == 1)
+                test.send(frame, from: test.blue1)
+                #expect(test.fabric.take().isEmpty && test.allDrops == ["invalid_source": 1])
+            }
+        }
+        // To a local workload, too.
+        let test = TestRouter()
+        test.send(Self.from(address, isIPv4 ? GoldenPolicy.udp53 : GoldenPolicy.udp53v6), from: test.blue1)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["invalid_source": 1])
+    }
+
+    @Test(arguments: ["169.254.7.7", "0.0.0.0", "0.1.2.3"]) func whatIsOfALinkIsNotRoutedOutOfATunnel(address: String) {
+        let test = TestRouter()
+        for (frame, offset) in [(Golden.backInMPLSoUDP, 46), (Golden.backInMPLSoGRE, 42), (Golden.backInVXLAN, 64)] {
+            test.send(frame, from: test.fabric)
+            #expect(test.blue1.take() == [Golden.backDelivered])
+            test.send(Self.from(address, frame, at: offset), from: test.fabric)
+            #expect(test.blue1.take().isEmpty)
+        }
+        #expect(test.allDrops == ["invalid_source": 3])
+    }
+
+    /// On its own link it is an address like any other; and the router itself is asked from it.
+    @Test func whatIsOfALinkIsBridgedAndReceived() {
+        let test = TestRouter()
+        let bridged = Self.from("169.254.7.7", GoldenBridging.untagged), asking = Self.from("169.254.7.7", Golden.echoGateway)
+        test.send(bridged, asking, from: test.blue1)
+        #expect(test.blue2.take() == [bridged])
+        #expect(test.blue1.take().map { Array($0[26..<34]) } == [[10, 1, 0, 1, 169, 254, 7, 7]])
+        // By way of another VRF, too.
+        Self.apply(
+            test, .nextHop(NextHopSpec(id: .init(70), kind: .vrf(.init(1), bridges: false))),
+            .route(RouteSpec(vrf: .init(2), prefix: IPPrefix("10.1.0.1/32")!, nextHop: .init(70))))
+        Self.change(test, 3) { $0.vrf = .init(2) }
+        test.send(asking, from: test.blue1)
+        #expect(test.blue1.take().count == 1 && test.allDrops.isEmpty)
+    }
+
+    /// A bridge entry may lead to a VRF: then the frame is routed.
+    @Test func whatIsOfALinkIsNotRoutedByWayOfABridge() {
+        let test = TestRouter()
+        Self.apply(
+            test, .nextHop(NextHopSpec(id: .init(70), kind: .vrf(.init(1), bridges: false))),
+            .bridgeEntry(BridgeEntrySpec(vrf: .init(1), mac: MACAddress("02:00:00:00:01:70")!, nextHop: .init(70))))
+        var frame = Golden.routed
+        frame.replaceSubrange(0..<6, with: MACAddress("02:00:00:00:01:70")!.bytes)
+        test.send(frame, from: test.blue1)
+        #expect(test.fabric.take().count == 1)
+        test.send(Self.from("169.254.7.7", frame), from: test.blue1)
+        #expect(test.fabric.take().isEmpty && test.allDrops == ["invalid_source": 1])
+    }
+
+    /// RFC 4291 section 2.5.3.
+    @Test func loopbackNeverIsOnAWire() {
+        let test = TestRouter()
+        test.send(Self.from("::1", Self.routed6), Self.from("127.0.0.1", Golden.routed), from: test.blue1)
+        #expect(test.fabric.take().isEmpty && test.allDrops == ["invalid_source": 2])
+    }
+
     // MARK: Reverse path
 
     @Test func strictOnAWorkload() {

@@ -130,6 +130,152 @@ import Testing
         #expect(test.blue2.take() == [GoldenBridging.untagged])
     }
 
+    // MARK: Each its own
+
+    private static func change(_ test: TestRouter, _ id: UInt32, _ body: (inout VifSpec) -> Void, location: SourceLocation = #_sourceLocation) {
+        var spec = test.router.vifs(after: nil, limit: 100).first { $0.spec.id == VifID(id) }!.spec
+        body(&spec)
+        #expect(test.router.apply([.upsert(.vif(spec))]) == [.ok], sourceLocation: location)
+    }
+    private static func tagged(_ frame: [UInt8], id: UInt8 = 100) -> [UInt8] { Array(frame[..<12]) + [0x81, 0, 0, id] + frame[12...] }
+    /// From another IPv4 address, of 11/8, which has no route.
+    private static func fromNowhere(_ frame: [UInt8]) -> [UInt8] {
+        var frame = frame
+        frame[26] = 11
+        frame.withUnsafeMutableBytes { IPv4($0.baseAddress! + 14).updateChecksum() }
+        return frame
+    }
+    /// The same to another UDP port.
+    private static func toPort(_ frame: [UInt8], _ port: UInt8) -> [UInt8] {
+        var frame = frame
+        (frame[36], frame[37], frame[40], frame[41]) = (0, port, 0, 0)
+        return frame
+    }
+
+    /// Frames of a parent and of its sub-interfaces come in one burst: whichever comes first, each is asked about as its own vif has it.
+    @Test(arguments: [false, true]) func flowsAreKeptByEachForItself(parentKeeps: Bool) {
+        let test = Self.router()
+        Self.change(test, 3) { $0.keepsFlows = parentKeeps }
+        Self.change(test, 50) { $0.keepsFlows = !parentKeeps }
+        let own = Self.toPort(GoldenPolicy.udp53, 60), theirs = Self.tagged(Self.toPort(GoldenPolicy.udp53, 61))
+        test.send(own, theirs, own, from: test.blue1)
+        test.send(theirs, own, theirs, from: test.blue1)
+        #expect(test.blue2.take().count == 6)
+        let flows = test.router.flows(from: 0, limit: 100).flows
+        let kept = flows.filter { $0.isForward }
+        #expect(kept.map(\.spec.key.destinationPort) == [parentKeeps ? 60 : 61])
+        #expect(kept.map(\.packets) == [3] && kept.map(\.ingressVif) == [VifID(parentKeeps ? 3 : 50)])
+    }
+
+    @Test func policiesOfASubInterfaceHoldWhateverComesFirst() {
+        let test = Self.router()
+        let policy = PolicySpec(id: .init(1), name: "none", origin: .securityGroup, rules: [], defaultAction: .deny)
+        #expect(test.router.apply([.upsert(.policy(policy))]) == [.ok])
+        Self.change(test, 3) { $0.keepsFlows = false }
+        Self.change(test, 50) { $0.egressPolicies = [.init(1)] }
+        test.send(GoldenBridging.untagged, GoldenBridging.tagged, from: test.blue1)
+        #expect(test.blue2.take() == [GoldenBridging.untagged])
+        #expect(test.allDrops == ["flow_action_drop": 1])
+    }
+
+    /// A frame of the host's comes first: it has no flow, and what follows has.
+    @Test func policiesHoldBehindAPhysicalParent() {
+        let test = Self.router(parent: 0, withHost: true)
+        let policy = PolicySpec(id: .init(1), name: "none", origin: .securityGroup, rules: [], defaultAction: .deny)
+        #expect(test.router.apply([.upsert(.policy(policy))]) == [.ok])
+        for id in [UInt32(3), 4, 51] { Self.change(test, id) { $0.keepsFlows = false } }
+        Self.change(test, 50) { $0.egressPolicies = [.init(1)] }
+        test.send(Golden.toHost, GoldenBridging.tagged, from: test.fabric)
+        #expect(test.host.take() == [Golden.toHost] && test.blue2.take().isEmpty)
+        #expect(test.allDrops == ["flow_action_drop": 1])
+    }
+
+    /// A flow limit is its workload's, not that of whoever comes first.
+    @Test func limitsAreEachOnesOwn() {
+        let test = Self.router()
+        Self.change(test, 3) { $0.flowLimit = 1 }
+        func frames(_ ports: ClosedRange<UInt8>) -> [[UInt8]] { ports.map { Self.toPort(GoldenPolicy.udp53, $0) } }
+        test.blue1.input += frames(1...1)
+        test.run()
+        test.blue1.input += frames(2...2) + frames(3...9).map { Self.tagged($0) }
+        test.run()
+        #expect(test.blue2.take().count == 8 && test.allDrops == ["new_flow_drop": 1])
+    }
+
+    @Test(arguments: [ReversePathCheck.strict, .loose]) func reversePathsAreCheckedForWhomAsksForIt(check: ReversePathCheck) {
+        let own = Golden.routed, ownSpoofed = Self.fromNowhere(own), theirs = Self.tagged(own), theirsSpoofed = Self.tagged(ownSpoofed)
+        let parent = Self.router()
+        Self.change(parent, 3) { $0.reversePath = check }
+        parent.send(own, ownSpoofed, theirs, theirsSpoofed, from: parent.blue1)
+        #expect(parent.fabric.take().count == 3 && parent.allDrops == ["invalid_source": 1])
+        // 10.1.0.11 is behind the parent: for the sub-interface that is another's address.
+        let child = Self.router()
+        Self.change(child, 50) { $0.reversePath = check }
+        child.send(own, ownSpoofed, theirs, theirsSpoofed, from: child.blue1)
+        child.send(theirs, theirsSpoofed, own, from: child.blue1)
+        let refused: UInt64 = check == .strict ? 4 : 2
+        #expect(child.fabric.take().count == 7 - Int(refused) && child.allDrops == ["invalid_source": refused])
+    }
+
+    /// When the last sub-interface has gone, and when one comes to another parent.
+    @Test func parentsKnowTheirSubInterfaces() {
+        let test = Self.router()
+        func isTrunk(_ id: UInt32) -> Bool? { test.router.tables.vifs.load(id).map { $0.pointee.flags.contains(.trunk) } }
+        #expect(isTrunk(3) == true && isTrunk(4) == false)
+        Self.change(test, 3) { $0.mtu = 1400 }
+        #expect(isTrunk(3) == true)
+        Self.change(test, 50) { $0.vlan?.parent = .init(4) }
+        #expect(isTrunk(3) == true && isTrunk(4) == true)
+        #expect(test.router.apply([.delete(.nextHop(.init(511))), .delete(.vif(.init(51)))]) == [.ok, .ok])
+        #expect(isTrunk(3) == false && isTrunk(4) == true)
+        Self.change(test, 50) { $0.vlan?.id = 101 }
+        #expect(isTrunk(4) == true)
+    }
+
+    @Test func antispoofingIsEachOnesOwn() {
+        let test = Self.router()
+        Self.change(test, 3) { $0.antispoof = true }
+        func from(_ mac: MACAddress, _ frame: [UInt8]) -> [UInt8] { Array(frame[..<6]) + mac.bytes + frame[12...] }
+        let other = MACAddress("02:00:00:00:01:99")!
+        // The parent's own frames are, untagged or with a priority; the sub-interface's are not.
+        let theirs = from(other, GoldenBridging.tagged)
+        test.send(from(other, GoldenBridging.untagged), from(other, GoldenBridging.priorityTagged), theirs, from: test.blue1)
+        #expect(test.blue2.take() == [from(other, GoldenBridging.untagged)])
+        #expect(test.allDrops == ["invalid_source": 2] && Self.counters(test, 3)?.spoofed == 2)
+        test.send(GoldenBridging.untagged, GoldenBridging.priorityTagged, from: test.blue1)
+        #expect(test.blue2.take().count == 2)
+        Self.change(test, 50) {
+            $0.antispoof = true
+            $0.workloadMAC = other
+            $0.workloadAddresses = [IPAddress("10.1.0.11")!]
+        }
+        test.send(GoldenBridging.tagged, theirs, from: test.blue1)
+        #expect(test.blue2.take().count == 1 && Self.counters(test, 50)?.spoofed == 1)
+    }
+
+    /// A transmit buffer fills up in the middle of a burst, with the next frame for another vif of its port.
+    @Test func sentFramesCountForTheVifTheyLeaveBy() {
+        let test = Self.router()
+        #expect(
+            test.router.apply([
+                .upsert(.nextHop(NextHopSpec(id: .init(502), kind: .encap(vif: .init(50), destination: TestRouter.b, source: .gateway)))),
+                .upsert(.route(RouteSpec(vrf: .init(1), prefix: IPPrefix("10.1.0.50/32")!, nextHop: .init(502)))),
+            ]) == [.ok, .ok])
+        // Bridged to the parent's workload; the one in the middle is routed, and the first of its flow.
+        var other = Golden.routed
+        other.replaceSubrange(30..<34, with: [10, 1, 0, 50])
+        other.withUnsafeMutableBytes { IPv4($0.baseAddress! + 14).updateChecksum() }
+        test.send(GoldenBridging.answer, from: test.blue2)
+        test.blue2.input = Array(repeating: GoldenBridging.answer, count: 30)
+        test.fabric.input = Array(repeating: Golden.bridgedBackInVXLAN, count: 2)
+        test.run()
+        test.fabric.input = Array(repeating: Golden.bridgedBackInVXLAN, count: 2)
+        test.blue2.input = Array(repeating: GoldenBridging.answer, count: 30) + [other, GoldenBridging.answer]
+        test.run()
+        #expect(test.blue1.take().count == 1 + 32 + 34)
+        #expect(Self.counters(test, 3)?.transmittedPackets == 66 && Self.counters(test, 50)?.transmittedPackets == 1)
+    }
+
     // MARK: Programming
 
     @Test func whatCannotBeIsRefused() {
