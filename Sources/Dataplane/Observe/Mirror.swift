@@ -44,7 +44,10 @@ extension Worker {
         var limit = min(Int(frame.length), mirror.snap, Int(made.tailroom))
         let out: UInt32
         switch mirror.destination {
-        case .vif(let id): out = id
+        case .vif(let id):
+            out = id
+            // A device takes no frame above its MTU: what a kernel left uncut is copied as far as it fits.
+            if let to = tables.vifs.load(id) { limit = min(limit, Int(to.pointee.mtu) &+ Ethernet.size) }
         case .vxlan(let id, _), .erspan(let id, _):
             guard let nextHop = tables.nextHops.load(id), nextHop.pointee.kind == .tunnel || nextHop.pointee.kind == .tunnelIPv6,
                 let fabric = tables.vifs.load(nextHop.pointee.vif)

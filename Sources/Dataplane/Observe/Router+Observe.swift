@@ -125,10 +125,15 @@ extension Router {
             }
             guard (0...1000).contains(maximumFiles) else { return .invalid("\(what): \(maximumFiles) files; 1 to 1000") }
             let session = CaptureSession(workers: workers.count, snapLength: spec.snapLength, filter: nil)
-            if let old { stop(old) }
+            if let old {
+                // First nobody feeds it any more: the writer ends when it has written what is there.
+                state.observers.mirrors[spec.id] = nil
+                publishObservers(&state)
+                stop(old)
+            }
             let opened = PcapngFile.open(path, session: session, maximumSize: maximumSize, maximumFiles: maximumFiles)
             guard let file = opened.file else {
-                if old != nil { _ = deleteMirror(spec.id, &state) }
+                if let nextHop = old?.spec.nextHop { dereference(nextHop) }
                 return .invalid("\(what): file \"\(path)\": \(opened.error)")
             }
             entry.file = file

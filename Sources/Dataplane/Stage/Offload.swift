@@ -28,12 +28,14 @@ extension Worker {
         var segments = Segmenter(packet.data, length: packet.length, mtu: segmentSize(packet, mtu))
         guard segments.isPossible, segments.count > 1 else { return false }
         let label = packet.label
+        var made = 0
         while !segments.isDone {
             guard var frame = allocate() else {
                 // What was sent is sent; the rest is lost, as any packet may be.
-                packet.settle(.consumed)
+                packet.settle(made == 0 ? .drop(.headAllocation) : .consumed)
                 return true
             }
+            made &+= 1
             let start = frame.start
             // The outer IP packet counts its octets in 16 bits, and has its own headers.
             let capacity = min(Int(frame.tailroom), Int(UInt16.max) &- (IPv4.size + UDP.size + VXLAN.size))

@@ -37,27 +37,32 @@ final class LearnQueue: @unchecked Sendable {
         recent.deallocate()
     }
 
-    /// True when the queue was empty before: its reader may sleep.
+    /// True when the reader had taken everything before it, and may sleep (`PacketRing.wasDrained`).
     func report(_ report: Report, milliseconds: UInt32) -> Bool {
         let key = foldedMultiply(report.mac &+ 0x9E37_79B9_7F4A_7C15, UInt64(report.vrf) << 32 | UInt64(report.location.rawValue) | 1)
         let slot = recent + (Int(truncatingIfNeeded: key) & (Self.recentCount - 1))
         if slot.pointee.key == key, milliseconds &- slot.pointee.at < Self.interval { return false }
         slot.pointee = (key, milliseconds)
-        let at = head.load(ordering: .relaxed), first = tail.load(ordering: .acquiring)
-        guard at &- first < Self.capacity else {
+        let at = head.load(ordering: .relaxed)
+        guard at &- tail.load(ordering: .acquiring) < Self.capacity else {
             lost.wrappingAdd(1, ordering: .relaxed)
             return false
         }
         slots[at & (Self.capacity - 1)] = report
         head.store(at &+ 1, ordering: .releasing)
-        return at == first
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        return tail.load(ordering: .relaxed) == at
     }
 
     var isEmpty: Bool { tail.load(ordering: .acquiring) == head.load(ordering: .acquiring) }
 
     func take() -> Report? {
         let at = tail.load(ordering: .relaxed)
-        guard at != head.load(ordering: .acquiring) else { return nil }
+        if at == head.load(ordering: .acquiring) {
+            // Once more, after `tail` is sure to be seen.
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            guard at != head.load(ordering: .acquiring) else { return nil }
+        }
         let report = slots[at & (Self.capacity - 1)]
         tail.store(at &+ 1, ordering: .releasing)
         return report

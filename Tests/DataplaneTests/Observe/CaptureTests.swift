@@ -171,6 +171,18 @@ let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
         #expect(test.blue2.take() == [Array(bad.prefix(64))])
     }
 
+    /// A kernel takes no frame above the MTU: what another one left uncut is copied as far as it fits, VLAN and all.
+    @Test(arguments: [0, 64]) func copiesFitTheVifTheyLeaveBy(snapLength: Int) {
+        let test = TestRouter()
+        let spec = MirrorSpec(id: 1, sources: [.init(vif: VifID(3), direction: .received)], destination: .vif(VifID(4)), snapLength: snapLength)
+        #expect(add(test, spec) == .ok)
+        var large = Golden.routed + Array(repeating: UInt8(7), count: 4000)
+        large[24] ^= 1
+        test.send(large, Array(large.prefix(1514)), from: test.blue1)
+        let size = snapLength == 0 ? 1514 : snapLength
+        #expect(test.blue2.take() == [Array(large.prefix(size)), Array(large.prefix(size))])
+    }
+
     @Test func copiesIntoVXLAN() {
         let test = TestRouter()
         #expect(add(test, MirrorSpec(id: 1, sources: [.init(vif: VifID(3))], destination: .vxlan(NextHopID(1), VNI(5001)))) == .ok)
@@ -260,6 +272,51 @@ let mixed: [(UInt16, UInt8, UInt8, UInt32)] = [
         #expect(blocks(first, type: 6) + blocks(second, type: 6) == 100)
         #expect(blocks(first, type: 1) == 1 && blocks(second, type: 1) == 1 && blocks(second, type: 5) == 1)
         #expect(add(test, MirrorSpec(id: 2, sources: [], destination: .file(path: "/nonexistent/x", maximumSize: 0, maximumFiles: 1))) != .ok)
+    }
+
+    /// The writer of the old file ends although there is always more to copy: it is fed no longer.
+    @Test func aBusyMirrorChangesItsFile() async throws {
+        let paths = (0..<2).map { _ in "/tmp/vrouter-mirror-test-\(UInt32.random(in: 0 ... .max)).pcapng" }
+        defer { for path in paths { unlink(path) } }
+        let test = TestRouter()
+        let router = test.router, port = test.blue1
+        func spec(_ round: Int) -> MirrorSpec {
+            let file = MirrorSpec.Destination.file(path: paths[round & 1], maximumSize: 0, maximumFiles: 1)
+            return MirrorSpec(id: 1, sources: [.init(vif: VifID(3), direction: .received)], destination: file)
+        }
+        #expect(add(test, spec(0)) == .ok)
+        let isOver = Flag()
+        let traffic = Task.detached {
+            var bad = Golden.routed
+            bad[24] ^= 1
+            let burst = Array(repeating: bad, count: 32)
+            while !isOver.value.load(ordering: .acquiring) {
+                port.input = burst
+                router.run(turns: 1)
+            }
+        }
+        for round in 1...10 { #expect(add(test, spec(round)) == .ok) }
+        isOver.value.store(true, ordering: .releasing)
+        await traffic.value
+        #expect(router.mirrors(after: nil, limit: 2).map(\.spec) == [spec(10)])
+        #expect(router.apply([.delete(.mirror(1))])[0] == .ok)
+        #expect(read(paths[0]) != nil && read(paths[1]) != nil)
+    }
+
+    private final class Flag: Sendable { let value = Atomic<Bool>(false) }
+
+    /// The file of a change cannot be opened: the mirror is gone, with all that it held.
+    @Test func aChangeThatFailsLeavesNothing() {
+        let test = TestRouter()
+        #expect(add(test, MirrorSpec(id: 1, sources: [.init(vif: VifID(3))], destination: .erspan(NextHopID(1), session: 1))) == .ok)
+        let file = MirrorSpec.Destination.file(path: "/nonexistent/x", maximumSize: 0, maximumFiles: 1)
+        #expect(add(test, MirrorSpec(id: 1, sources: [.init(vif: VifID(3))], destination: file)) != .ok)
+        #expect(test.router.mirrors(after: nil, limit: 2).isEmpty)
+        test.send(Golden.routed, from: test.blue1)
+        #expect(test.fabric.take().count == 1)
+        #expect(test.router.apply([.delete(.bridgeEntry(.init(1), TestRouter.b))]) == [.ok])
+        let routes = ["10.1.0.13/32", "fd00:1::13/128"].map { RouterOperation.delete(.route(.init(1), IPPrefix($0)!)) }
+        #expect(test.router.apply(routes + [.delete(.nextHop(.init(1)))]) == [.ok, .ok, .ok])
     }
 
     private func read(_ path: String) -> [UInt8]? {

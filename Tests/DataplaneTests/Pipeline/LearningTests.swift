@@ -1,3 +1,5 @@
+import CPlatform
+import Glibc
 import NetTypes
 import Synchronization
 import Testing
@@ -164,4 +166,35 @@ import Testing
         #expect(queue.take() == report && queue.take() == nil)
         #expect(queue.report(report, milliseconds: 120))
     }
+
+    /// The reader sleeps when it has found nothing: what comes after that wakes it, however close it comes.
+    @Test func noReportIsSleptThrough() {
+        let queue = LearnQueue(), bell = Doorbell(), pairs = 20_000
+        let missed = Counter()
+        let reader = TestThread {
+            var taken = 0
+            while true {
+                while queue.take() != nil { taken += 1 }
+                if taken == 2 * pairs { return }
+                withUnsafeTemporaryAllocation(of: Int32.self, capacity: 1) { descriptors in
+                    descriptors[0] = bell.descriptor
+                    if vr_wait_readable(descriptors.baseAddress, 1, 1_000_000_000) == 0, !queue.isEmpty { missed.value.add(1, ordering: .relaxed) }
+                }
+                bell.answer()
+            }
+        }
+        for pair in 0..<pairs {
+            // The second comes while the first is taken.
+            for mac in [2 * pair + 1, 2 * pair + 2] {
+                if queue.report(.init(mac: UInt64(mac), vrf: 1, label: .max, vif: 3, isRemote: false), milliseconds: UInt32(mac) &* 20) {
+                    bell.ring()
+                }
+            }
+            while !queue.isEmpty { sched_yield() }
+        }
+        reader.join()
+        #expect(missed.value.load(ordering: .relaxed) == 0)
+    }
+
+    private final class Counter: Sendable { let value = Atomic<Int>(0) }
 }

@@ -116,6 +116,20 @@ import Testing
         #expect(whole.allSatisfy { $0.count <= 65_535 + 14 && Int($0[16]) << 8 + Int($0[17]) == $0.count - 14 })
     }
 
+    /// A pool that is dry before the first datagram: the packet is dropped, for a reason.
+    @Test func withoutBuffersItIsDropped() {
+        let router = TestRouter(workloadTraits: Self.workload, fabricTraits: [.cutsSegments, .cutsDatagrams])
+        let frames = UnsafeMutablePointer<vr_frame>.allocate(capacity: 512)
+        defer { frames.deallocate() }
+        // All but one, which the received packet gets.
+        let taken = router.pool.allocate(lane: 0, into: frames, count: 511)
+        router.blue1.input.append(oversized(to: TestRouter.b, address: 13))
+        router.router.run(turns: 3)
+        router.pool.release(lane: 0, frames, count: taken)
+        router.run()
+        #expect(router.fabric.take().isEmpty && router.allDrops == ["head_allocation": 1])
+    }
+
     @Test func aSynIsNotLeftToThePort() {
         var frame = oversized(to: TestRouter.c, address: 12)
         frame[47] = 0x12
