@@ -213,7 +213,7 @@ extension Worker {
             isTCP || proto == IPProtocol.udp.rawValue
         else { return false }
         // A multicast source (RFC 4291 section 2.7) or a link-local one, and :: and ::1, which lie in the first /64.
-        guard p.word64(Ethernet.size + 8) &- 1 < 0xFDFF_FFFF_FFFF_FFFF, p.word64(Ethernet.size + 24) != 0 else { return false }
+        guard p.octet(Ethernet.size + 8) < 0xFE, p.word64(Ethernet.size + 8) != 0, p.word64(Ethernet.size + 24) != 0 else { return false }
         packet.l4 = UInt16(transport)
         packet.proto = proto
         packet.family = .ipv6

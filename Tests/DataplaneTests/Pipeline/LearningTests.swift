@@ -169,32 +169,42 @@ import Testing
 
     /// The reader sleeps when it has found nothing: what comes after that wakes it, however close it comes.
     @Test func noReportIsSleptThrough() {
-        let queue = LearnQueue(), bell = Doorbell(), pairs = 20_000
-        let missed = Counter()
+        let queue = LearnQueue(), pairs = 100_000
+        let reading = Reading()
         let reader = TestThread {
-            var taken = 0
+            var taken = 0, heard = 0
             while true {
                 while queue.take() != nil { taken += 1 }
                 if taken == 2 * pairs { return }
-                withUnsafeTemporaryAllocation(of: Int32.self, capacity: 1) { descriptors in
-                    descriptors[0] = bell.descriptor
-                    if vr_wait_readable(descriptors.baseAddress, 1, 1_000_000_000) == 0, !queue.isEmpty { missed.value.add(1, ordering: .relaxed) }
-                }
-                bell.answer()
+                // Asleep until the bell has rung once more.
+                reading.asleep.store(heard, ordering: .sequentiallyConsistent)
+                while reading.rung.load(ordering: .sequentiallyConsistent) == heard { vr_pause() }
+                heard = reading.rung.load(ordering: .sequentiallyConsistent)
             }
         }
+        var missed = 0
         for pair in 0..<pairs {
-            // The second comes while the first is taken.
+            // The second comes while the first is taken, now a little earlier and now a little later.
             for mac in [2 * pair + 1, 2 * pair + 2] {
-                if queue.report(.init(mac: UInt64(mac), vrf: 1, label: .max, vif: 3, isRemote: false), milliseconds: UInt32(mac) &* 20) {
-                    bell.ring()
-                }
+                for _ in 0..<(mac & 1) * (pair & 63) { vr_pause() }
+                let isToWake = queue.report(.init(mac: UInt64(mac), vrf: 1, label: .max, vif: 3, isRemote: false), milliseconds: UInt32(mac) &* 20)
+                if isToWake { reading.rung.add(1, ordering: .sequentiallyConsistent) }
             }
-            while !queue.isEmpty { sched_yield() }
+            while !queue.isEmpty {
+                sched_yield()
+                let rung = reading.rung.load(ordering: .sequentiallyConsistent)
+                guard reading.asleep.load(ordering: .sequentiallyConsistent) == rung, !queue.isEmpty else { continue }
+                // It sleeps, nothing has rung since, and there is a report.
+                missed += 1
+                reading.rung.add(1, ordering: .sequentiallyConsistent)
+            }
         }
         reader.join()
-        #expect(missed.value.load(ordering: .relaxed) == 0)
+        #expect(missed == 0)
     }
 
-    private final class Counter: Sendable { let value = Atomic<Int>(0) }
+    private final class Reading: Sendable {
+        /// How often the bell has rung; and how often it had when the reader went to sleep.
+        let rung = Atomic<Int>(0), asleep = Atomic<Int>(-1)
+    }
 }
