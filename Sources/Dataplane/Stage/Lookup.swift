@@ -34,7 +34,7 @@ final class LookupScratch {
 ///
 /// - Input: packets with `next` of `route` (`vrf` and a checked network header) or `bridge` (`vrf` and a unicast destination MAC).
 /// - Output: `nextHop`, `label`, `next == .nextHop`.
-/// - Drops: noRoute, noL2Route.
+/// - Drops: noRoute, noL2Route, and those of `admitBridged`.
 extension Worker {
     func tableLookup(_ packets: UnsafeMutablePointer<Packet>, _ count: Int) {
         let tables = tables, routes = tables.routes.reader, leaves = tables.leaves.reader, steps = lookup.steps
@@ -126,5 +126,6 @@ extension Worker {
             packet.pointee.target = UInt64(lookup.labels[slot]) &<< 32 | UInt64(lookup.results[slot])
             packet.pointee.next = .nextHop
         }
+        if tables.policies.isInUse { admitBridged(packets, selected) }
     }
 }

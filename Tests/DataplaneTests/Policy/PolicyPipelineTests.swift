@@ -64,6 +64,54 @@ import Testing
         #expect(flows(test).first { $0.spec.key.destinationPort == 54 }?.dropReason == .securityGroup)
     }
 
+    /// The frame, addressed to a station instead of the gateway.
+    private static func frame(_ packet: [UInt8], to mac: MACAddress) -> [UInt8] { mac.bytes + packet[6...] }
+
+    @Test("A flow that was let through to one station is not let through to another", arguments: [TestRouter.b, MACAddress.zero, TestRouter.a])
+    func stations(first: MACAddress) {
+        let test = TestRouter()
+        apply(test, Self.policy(1, [PolicyRule(service: Self.dns)]), Self.attach(test, 4, ingress: [1]))
+        // Zero: the gateway's, by way of which the address leads to the workload itself.
+        for packet in [GoldenPolicy.udp54, GoldenPolicy.udp53] {
+            for station in [first, TestRouter.c, TestRouter.c] {
+                let frame = station == .zero ? packet : Self.frame(packet, to: station)
+                test.send(frame, from: test.blue1)
+            }
+        }
+        let passed = Self.frame(GoldenPolicy.udp53, to: TestRouter.c)
+        #expect(test.blue2.take() == (first == .zero ? [GoldenPolicy.udp53Delivered] : []) + [passed, passed])
+        #expect(flows(test).filter { $0.spec.action == .drop }.allSatisfy { $0.spec.key.destinationPort == 54 || $0.spec.key.sourcePort == 54 })
+        #expect(flows(test).count == 4)
+    }
+
+    @Test("Out of a tunnel, too") func stationsBehindATunnel() {
+        let test = TestRouter()
+        apply(test, Self.policy(1, []), Self.attach(test, 4, ingress: [1]))
+        func bridged(to mac: MACAddress) -> [UInt8] {
+            let whole = Array(Golden.bridgedBackInVXLAN[..<50]) + mac.bytes + Golden.bridgedBackInVXLAN[56...]
+            return Array(whole[..<80]) + [10, 1, 0, 12] + whole[84...]
+        }
+        func sent(to mac: MACAddress) -> [UInt8] {
+            var frame = bridged(to: mac)
+            frame.withUnsafeMutableBytes { IPv4($0.baseAddress! + 64).updateChecksum() }
+            return frame
+        }
+        // To blue1, of which the address is not, and nobody's policies are asked; then to blue2.
+        test.send(sent(to: TestRouter.a), sent(to: TestRouter.c), from: test.fabric)
+        test.send(sent(to: TestRouter.c), from: test.fabric)
+        #expect(test.blue1.take().count == 1 && test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 2])
+    }
+
+    @Test("A flow may be routed and bridged in turns") func bothWays() {
+        let test = TestRouter()
+        apply(test, Self.policy(1, [PolicyRule(service: Self.dns)]), Self.attach(test, 4, ingress: [1]))
+        let frame = Self.frame(GoldenPolicy.udp53, to: TestRouter.c)
+        for _ in 0..<3 { test.send(frame, GoldenPolicy.udp53, frame, GoldenPolicy.udp53, from: test.blue1) }
+        let expected = [frame, GoldenPolicy.udp53Delivered]
+        #expect(test.blue2.take() == (0..<6).flatMap { _ in expected } && test.allDrops.isEmpty)
+        #expect(flows(test).count == 2)
+    }
+
     @Test("What comes out of a tunnel is asked about like everything else") func tunnelled() {
         let test = TestRouter()
         apply(
