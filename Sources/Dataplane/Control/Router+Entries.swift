@@ -129,11 +129,13 @@ extension Router {
                     }
                     _ = flows.remove(lane: workers.count, index: result.index)
                 case .exists:
+                    let standing = flows.entry(result.index)
+                    let isAnswer = spec.key.generation != nil && (standing.isUndecided || standing.flags.contains(.decided))
                     for index in [result.index, flows.entry(result.index).reverse] {
                         let entry = flows.entry(index)
                         if entry.release(spec.action) { isReleased = true }
                         entry.dropReason = FlowDropReason.unknown.rawValue
-                        entry.flags.insert(.programmed)
+                        entry.flags.insert(isAnswer ? .decided : .programmed)
                         entry.cookie = spec.cookie
                     }
                     return .ok

@@ -206,22 +206,29 @@ extension Router {
                 let reason = tables.denies(
                     entry, key, other, ingress: tables.vifs.load(entry.ingressVif), egress: entry.reverse == index ? nil : tables.vifs.load(egress),
                     &findings)
+                // What a control program has decided stands while the policies leave it to one.
+                if reason == .undecided, entry.flags.contains(.decided), !entry.flags.contains(.fat) { continue }
                 // Nor can a fat flow's connections be asked about one by one.
                 if reason == .undecided || entry.flags.contains(.fat) {
                     // It was forwarded or denied, or waits: the next packet of one that does not wait asks.
                     if entry.action != FlowTable.holdAction { stale.append((index, entry.generation)) }
                     continue
                 }
-                // What waits goes on waiting, unless it is denied now.
-                if reason == nil, entry.action >= FlowTable.holdAction { continue }
+                // What waits goes on waiting, unless it is denied now: then it goes, so that an answer which is on its way finds nothing to change.
+                if entry.isUndecided {
+                    if reason != nil { stale.append((index, entry.generation)) }
+                    continue
+                }
                 if findings.logCount > 0, (entry.action == FlowAction.drop.rawValue) != (reason != nil) {
                     policyLog.record(findings, key, entry.query(key).destinationPort, reason, now: vr_tsc())
                 }
                 if entry.mirror != findings.mirror { entry.mirror = findings.mirror }
                 if other.mirror != findings.mirror { other.mirror = findings.mirror }
                 let forward = entry.flags.contains(.translates) ? FlowAction.nat : .forward
-                entry.decide(reason == nil ? forward : .drop, reason)
-                other.decide(reason == nil ? forward : .drop, reason)
+                for entry in [entry, other] {
+                    entry.decide(reason == nil ? forward : .drop, reason)
+                    if entry.flags.contains(.decided) { entry.flags.remove(.decided) }
+                }
             }
             for flow in stale {
                 var patience = Patience()

@@ -66,7 +66,7 @@ extension Worker {
         template.mirror = admission.findings.mirror
         if admission.reason == .undecided {
             (template.action, template.dropReason) = (FlowTable.holdAction, 0)
-            return holdFlow(packet, key, pair, template)
+            return holdFlow(packet, key, pair, template, admission, real)
         }
         let result = flows.insert(lane: id, key, pair, template)
         if admission.findings.logCount > 0, result.status != .exists {

@@ -41,10 +41,10 @@ extension Worker {
 
     // MARK: Holding
 
-    /// Makes the pair of a flow that is to be decided, and tells the control program. `none`: the packet is settled.
+    /// Makes the pair of a flow that is to be decided, and tells the control program. `real`: what the policies were asked about. `none`: the packet is settled.
     @inline(never) func holdFlow(
         _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>,
-        _ template: FlowTable.Template
+        _ template: FlowTable.Template, _ admission: Admission, _ real: FlowKey
     ) -> UInt32 {
         // A packet before it in the burst, or on another worker, may have made the flow.
         let existing = flows.lookup(key, hash: pair.pointee.forwardHash)
@@ -75,6 +75,9 @@ extension Worker {
             return FlowTable.none
         }
         if traps.wasDrained { trapBell.ring() }
+        if admission.findings.logCount > 0 {
+            policyLog.record(admission.findings, real, admission.destinationPort, .undecided, now: now)
+        }
         return result.index
     }
 
@@ -197,6 +200,9 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         action = (new == .forward && flags.contains(.translates) ? .nat : new).rawValue
         return false
     }
+
+    /// It is held, or its packets still wait for what has been decided.
+    var isUndecided: Bool { action >= FlowTable.holdAction }
 
     /// The worker's part.
     func carryOut() {

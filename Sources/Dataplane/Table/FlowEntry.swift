@@ -88,6 +88,8 @@ struct FlowEntry {
         static let wide = Flags(rawValue: 1 << 5)
         /// An ICMP echo reply made it: policies are asked about that, and not about a request.
         static let answer = Flags(rawValue: 1 << 6)
+        /// It was held, and a control program has decided it: as long as the policies leave that to one.
+        static let decided = Flags(rawValue: 1 << 7)
     }
 
     /// Of IPv4 the second to fourth word are not the key's: a translation is kept there; see `FlowRewrite`.

@@ -120,4 +120,67 @@ import Testing
         #expect(send(numbered(2)).isEmpty && listener.traps.count == 1)
         test.run()
     }
+
+    private func trapping(_ more: PolicyRule..., defaultAction: PolicyAction = .pass) -> RouterOperation {
+        PolicyPipelineTests.policy(
+            1, more + [PolicyRule(action: .trap, service: .ports(proto: 17, destination: [53...53], source: []))], defaultAction: defaultAction)
+    }
+    private let denied = PolicyRule(action: .deny, service: .proto(17))
+    private var flows: [FlowReading] { test.router.flows(from: 0, limit: 9).flows }
+
+    @Test("What has been decided holds while the policies leave it to be decided, and no longer", arguments: [FlowAction.forward, .drop])
+    func decidedWithinPolicies(_ answer: FlowAction) throws {
+        _ = send(numbered(1))
+        let held = try #require(listener.traps.first?.flow)
+        apply(.upsert(.flow(FlowSpec(key: held.key, action: answer, cookie: 7))))
+        #expect(send().count == (answer == .forward ? 1 : 0))
+        // A change that does not concern it: nobody is asked again, and nothing is lost.
+        apply(trapping(PolicyRule(action: .deny, service: .proto(132))))
+        #expect(send(numbered(2)).count == (answer == .forward ? 1 : 0) && listener.traps.count == 1)
+        apply(trapping(denied))
+        #expect(send(numbered(3)).isEmpty && listener.traps.count == 1)
+        #expect(flows.allSatisfy { $0.spec.action == .drop && $0.dropReason == .outSecurityGroup })
+        // It is asked about anew, and what had been said is not taken for the answer.
+        apply(trapping())
+        #expect(send(numbered(4)).isEmpty && listener.traps.count == 2)
+        let second = try #require(listener.traps.last?.flow)
+        apply(.upsert(.flow(FlowSpec(key: second.key, action: .drop))))
+        #expect(send().isEmpty)
+        // Nor does anybody have to be asked where a rule passes it.
+        apply(PolicyPipelineTests.policy(1, [], defaultAction: .pass))
+        #expect(send(numbered(5)).map { $0.last } == [5] && listener.traps.count == 2)
+        test.run()
+    }
+
+    @Test("An answer that a deny has overtaken changes nothing") func overtaken() throws {
+        _ = send(numbered(1))
+        let held = try #require(listener.traps.first?.flow)
+        apply(trapping(denied))
+        guard case .notFound = test.router.apply([.upsert(.flow(FlowSpec(key: held.key, action: .forward)))])[0] else {
+            Issue.record("the answer hit a flow that is denied")
+            return
+        }
+        #expect(send(numbered(2)).isEmpty && flows.allSatisfy { $0.spec.action == .drop })
+        test.run()
+    }
+
+    @Test("What a client programs of its own accord is no policy's business") func programmed() throws {
+        _ = send(numbered(1))
+        var key = try #require(listener.traps.first?.flow).key
+        key.generation = nil
+        apply(.upsert(.flow(FlowSpec(key: key, action: .forward))))
+        apply(trapping(denied))
+        #expect(send(numbered(2)).count == 2)
+        test.run()
+    }
+
+    @Test("A rule that logs tells of what it holds, once") func logs() throws {
+        var rule = PolicyRule(name: "ask", action: .trap, service: .proto(17))
+        rule.logs = true
+        apply(PolicyPipelineTests.policy(1, [rule], defaultAction: .pass))
+        _ = send(numbered(1), numbered(2))
+        let told = test.router.policyLog()
+        #expect(told.count == 1 && told.first?.ruleName == "ask" && told.first?.action == .trap && told.first?.dropReason == .undecided)
+        test.run()
+    }
 }
