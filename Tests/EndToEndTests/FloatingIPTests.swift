@@ -115,6 +115,7 @@ extension EndToEnd {
             let talk = try lab.talk(in: "blue1", [("10.2.0.11", 7001), ("fd00:2::11", 7001), ("10.1.0.13", 7001)])
             defer { talk.process.end() }
             try eventually("all talk") { (0..<3).allSatisfy { talk.said($0).count > 5 } }
+            let steady = try ["fd00:2::11", "10.1.0.13"].map { try lab.steadyDatagrams(in: "blue1", to: $0, 7001) }
             #expect(try lab.vrctl("node1", "delete", "floatingip", "four1").status == 0)
             try eventually("silent") { talk.isSilent(0) }
             let before = talk.said(1).count
@@ -123,6 +124,10 @@ extension EndToEnd {
             // Back again, the connection goes on: the address is the same.
             try lab.apply(Self.floating(1))
             try eventually("talks again") { talk.said(0).last?.hasSuffix("ok") == true }
+            for steady in steady {
+                let seen = try steady.end()[0]
+                #expect(seen.last > 50 && seen.lost.isEmpty, "\(seen)")
+            }
             let refused = try lab.vrctl("node1", "delete", "port", "blue1")
             #expect(refused.status == 1 && refused.both.contains("FloatingIP/four1"), "\(refused.both)")
             try lab.expectSoundDataplane()

@@ -92,7 +92,8 @@ extension EndToEnd {
                 server.end()
                 try? reset()
             }
-            try lab.apply(Self.ports(blue2: "role: frontend").replacing("namespace: ops", with: "namespace: default") + "---\n" + Self.policy)
+            let policy = Self.policy.replacing("- port: web\n", with: "- port: web\n    - {port: 8080, protocol: UDP}\n")
+            try lab.apply(Self.ports(blue2: "role: frontend").replacing("namespace: ops", with: "namespace: default") + "---\n" + policy)
             try eventually("both may") { try lab.answers("blue1", "tcp", "10.1.0.13", 8080) && lab.answers("blue2", "tcp", "fd00:1::13", 8080) }
             let one = try lab.talk(in: "blue1", [("10.1.0.13", 8080), ("fd00:1::13", 8080)]),
                 two = try lab.talk(in: "blue2", [("10.1.0.13", 8080), ("fd00:1::13", 8080)])
@@ -101,11 +102,16 @@ extension EndToEnd {
                 two.process.end()
             }
             try eventually("all talk") { [one, two].allSatisfy { $0.said(0).count > 5 && $0.said(1).count > 5 } }
+            let steady = try ["10.1.0.13", "fd00:1::13"].map { try lab.steadyDatagrams(in: "blue2", to: $0, 8080) }
             try lab.apply(Self.port("blue1", "node1", 11, "role: retired"))
             try eventually("blue1 is silent") { one.isSilent(0) && one.isSilent(1) }
             let before = two.said(1).count
             try eventually("blue2 talks on") { two.said(1).count > before + 5 }
             #expect(!two.wasEverSilent(0) && !two.wasEverSilent(1))
+            for steady in steady {
+                let seen = try steady.end()[0]
+                #expect(seen.last > 50 && seen.lost.isEmpty, "\(seen)")
+            }
             try lab.expectSoundDataplane()
         }
     }

@@ -52,7 +52,8 @@ extension Lab {
         return try run(in: workload, [Place.python, "-c", program]).status == 0
     }
 
-    /// TCP connections that say something and wait for the echo, again and again: each line is a connection's index, a number, and `ok` or `silent`.
+    /// TCP connections that say something and wait for the echo, again and again. They do not see one packet that is lost, it is sent again: for that there are `SteadyPing` and
+    /// `steadyDatagrams`. Each line is a connection's index, a number, and `ok` or `silent`.
     func talk(in workload: String, _ ends: [(address: String, port: Int)]) throws -> Talk {
         let list = ends.map { "(\"\($0.address)\", \($0.port))" }.joined(separator: ", ")
         let program = """
@@ -69,6 +70,49 @@ extension Lab {
                 time.sleep(0.02)
             """
         return Talk(process: try start(in: workload, [Place.python, "-c", program]))
+    }
+
+    /// Datagrams to an echo server from so many sockets, one each every 10 ms, numbered: what is lost is lost, and shows. `from`: the first socket's port, and so on; 0: any.
+    func steadyDatagrams(in workload: String, to address: String, _ port: Int, sockets: Int = 1, from: Int = 0) throws -> SteadyDatagrams {
+        let program = """
+            import selectors, socket, time
+            all = [socket.socket(socket.AF_INET6 if ":" in "\(address)" else socket.AF_INET, socket.SOCK_DGRAM) for _ in range(\(sockets))]
+            sel = selectors.DefaultSelector()
+            for i, s in enumerate(all): s.setblocking(False); s.bind(("", \(from) and \(from) + i)); s.connect(("\(address)", \(port))); sel.register(s, selectors.EVENT_READ, i)
+            n, due = 0, time.monotonic()
+            while True:
+                if time.monotonic() >= due:
+                    n, due = n + 1, time.monotonic() + 0.01
+                    for s in all:
+                        try: s.send(b"%d" % n)
+                        except OSError: pass
+                for key, _ in sel.select(max(0, due - time.monotonic())):
+                    try: print(key.data, key.fileobj.recv(100).decode(), flush=True)
+                    except OSError: pass
+            """
+        let steady = SteadyDatagrams(process: try start(in: workload, [Place.python, "-c", program]), sockets: sockets)
+        try eventually("the first answers to \(workload)") { steady.answered.allSatisfy { !$0.isEmpty } }
+        return steady
+    }
+
+    /// A datagram that is under way at the end is not a lost one, nor are those after the last that was answered: a gap is.
+    struct SteadyDatagrams {
+        fileprivate let process: Background
+        fileprivate let sockets: Int
+
+        fileprivate var answered: [Set<Int>] {
+            process.output.matches(of: /(\d+) (\d+)\n/).reduce(into: Array(repeating: [], count: sockets)) { answered, line in
+                if let socket = Int(line.1), let number = Int(line.2), socket < sockets { answered[socket].insert(number) }
+            }
+        }
+
+        /// Goes on until any has had so many more answers, ends, and returns the number of each socket's last answer and which before it there were none to.
+        func end(after count: Int = 50) throws -> [(last: Int, lost: [Int])] {
+            let before = answered.map(\.count)
+            try eventually("\(count) more answers") { zip(answered, before).contains { $0.count >= $1 + count } }
+            process.end()
+            return answered.map { seen in (seen.max() ?? 0, (1...max(seen.max() ?? 1, 1)).filter { !seen.contains($0) }) }
+        }
     }
 
     struct Talk {

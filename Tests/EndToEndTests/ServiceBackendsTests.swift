@@ -14,7 +14,7 @@ extension EndToEnd {
             spec:
               network: blue
               addresses: [10.96.0.1, "fd00:96::1"]
-              ports: [{name: http, port: 80, targetPort: web}]
+              ports: [{name: http, port: 80, targetPort: web}, {name: echo, protocol: udp, port: 81, targetPort: 7000}]
               selector: {app: web}
 
             """
@@ -36,7 +36,7 @@ extension EndToEnd {
         private static let both = port(2, labels: "app: web") + "---\n" + port(3, labels: "app: web") + "---\n" + service
 
         private func servers() throws -> [Background] {
-            try [2, 3].map { try lab.echoServer(in: "blue\($0)", ["10.1.0.1\($0)", "fd00:1::1\($0)"], [8080 + $0]) }
+            try [2, 3].map { try lab.echoServer(in: "blue\($0)", ["10.1.0.1\($0)", "fd00:1::1\($0)"], [8080 + $0, 7000]) }
         }
         private func reset(_ servers: [Background]) {
             servers.forEach { $0.end() }
@@ -58,6 +58,18 @@ extension EndToEnd {
         private func takers(_ node: String, _ name: String = "service/web/10.96.0.1/tcp/80") throws -> [String] {
             let rules = try decode(Rules.self, lab.vrctl(node, "nat", "list", "-o", "json").output).rules
             return rules.first { $0.name == name }?.destination?.backends.filter { $0.draining != true }.compactMap(\.address).sorted() ?? []
+        }
+        private struct Flows: Decodable {
+            struct Flow: Decodable {
+                struct Translation: Decodable { var destination: String? }
+                var sourcePort: Int, translation: Translation?
+            }
+            var flows: [Flow]
+        }
+        /// Of these ports of blue1, those whose datagrams to the service go to a backend.
+        private func clients(_ backend: String, from ports: Range<Int>) throws -> [Int] {
+            let flows = try decode(Flows.self, lab.vrctl("node1", "flow", "--match", "10.96.0.1:81", "-o", "json").output).flows
+            return Set(flows.filter { $0.translation?.destination == backend && ports.contains($0.sourcePort) }.map(\.sourcePort)).sorted()
         }
         private func expectTakers(_ addresses: [String], _ nodes: [String] = ["node1", "node2"], within seconds: Double = 10) throws {
             for node in nodes {
@@ -92,6 +104,9 @@ extension EndToEnd {
             let talk = try lab.talk(in: "blue1", Array(repeating: ("10.96.0.1", 80), count: 20))
             defer { talk.process.end() }
             try eventually("all talk") { (0..<20).allSatisfy { talk.said($0).count > 3 } }
+            let steady = try lab.steadyDatagrams(in: "blue1", to: "10.96.0.1", 81, sockets: 20, from: 41000)
+            let ofBlue2 = try clients("10.1.0.12", from: 41000..<41020)
+            #expect((1..<20).contains(ofBlue2.count), "\(ofBlue2)")
             // blue3 is something else now: nothing new goes there, and the connections of blue2 notice nothing.
             try lab.apply(Self.port(3, labels: "app: other"))
             try expectTakers(["10.1.0.12"])
@@ -103,6 +118,12 @@ extension EndToEnd {
             try lab.apply(Self.port(3, labels: "app: web, and: more"))
             try expectTakers(["10.1.0.12", "10.1.0.13"])
             #expect(try answered("blue1") == 12)
+            let seen = try steady.end()
+            let latest = seen.map(\.last).max() ?? 0
+            for port in ofBlue2 {
+                let seen = seen[port - 41000]
+                #expect(seen.last > latest - 20 && seen.lost.isEmpty, "port \(port): \(seen), the others \(latest)")
+            }
             #expect((0..<20).filter { talk.wasEverSilent($0) } == ended)
             try lab.expectSoundDataplane()
         }
