@@ -1,3 +1,4 @@
+import Foundation
 import NetTypes
 import Overlay
 
@@ -16,14 +17,17 @@ struct PortBinding: Hashable, Sendable {
 
     /// Pairs configured and posted ports. `reserved` interfaces (fabric, host) are not for workloads.
     /// The result is in name order; of two ports that claim one interface the first keeps it.
-    static func bind(ports: [String: Overlay.Port], requests: [PortRequest], reserved: Set<String>) -> [PortBinding] {
+    /// `networks`: those that are known here, by name.
+    static func bind(
+        ports: [String: Overlay.Port], requests: [PortRequest], reserved: Set<String>, networks: [String: VirtualNetwork] = [:]
+    ) -> [PortBinding] {
         var bindings: [PortBinding] = []
         var unmatched = requests.sorted { $0.id < $1.id }
         for port in ports.values.sorted(by: { $0.name < $1.name }) {
             let uid = port.uid?.lowercased()
             var request: PortRequest?
             if let index = unmatched.firstIndex(where: { $0.id.lowercased() == uid || $0.id == port.name }) { request = unmatched.remove(at: index) }
-            bindings.append(PortBinding(name: port.name, port: port, request: request, state: state(port, request)))
+            bindings.append(PortBinding(name: port.name, port: port, request: request, state: state(port, request, networks)))
         }
         for request in unmatched {
             bindings.append(
@@ -44,7 +48,7 @@ struct PortBinding: Hashable, Sendable {
         return bindings
     }
 
-    private static func state(_ port: Overlay.Port, _ request: PortRequest?) -> State {
+    private static func state(_ port: Overlay.Port, _ request: PortRequest?, _ networks: [String: VirtualNetwork]) -> State {
         guard let request else {
             guard let interface = port.interface else { return .waiting(reason: "no interface yet: POST /port with id \(port.uid ?? port.name)") }
             return .active(interface: interface)
@@ -55,9 +59,19 @@ struct PortBinding: Hashable, Sendable {
             return .waiting(
                 reason: "posted address \(address) is not among the configured \(port.addresses.map(\.description).joined(separator: ", "))")
         }
+        if let reason = contradiction(request.network, port, networks) { return .waiting(reason: reason) }
         if let interface = port.interface, interface != request.interface {
             return .waiting(reason: "posted system-name \(request.interface) is not the configured interface \(interface)")
         }
         return .active(interface: request.interface)
+    }
+
+    /// Why the network that was posted is not the port's. It is a name or a UUID; a UUID that is no known network's uid says nothing: orchestrators have UUIDs of their own.
+    private static func contradiction(_ posted: String?, _ port: Overlay.Port, _ networks: [String: VirtualNetwork]) -> String? {
+        guard let posted, posted != port.network else { return nil }
+        guard UUID(uuidString: posted) != nil else { return "posted vn-id \(posted) is not the configured network \(port.network)" }
+        let named = networks.values.first { $0.uid?.lowercased() == posted.lowercased() }
+        guard let named, named.name != port.network else { return nil }
+        return "posted vn-id \(posted) is network \(named.name), not the configured network \(port.network)"
     }
 }

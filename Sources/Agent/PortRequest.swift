@@ -9,6 +9,8 @@ public struct PortRequest: Hashable, Sendable {
     /// Absent fields are not compared with the configuration.
     public var mac: MACAddress?
     public var addresses: [IPAddress]
+    /// `vn-id`: a UUID or a name.
+    public var network: String?
     /// The request as it was sent, to be kept and given back.
     public var fields: JSONValue
 }
@@ -22,7 +24,7 @@ public struct PortRequestError: Error, Hashable, Sendable, CustomStringConvertib
 
 extension PortRequest {
     /// Accepted and kept, without a meaning here.
-    static let informative: Set<String> = ["instance-id", "vn-id", "vm-project-id", "display-name", "author", "time"]
+    static let informative: Set<String> = ["instance-id", "vm-project-id", "display-name", "author", "time"]
 
     /// Reads one object. What cannot be honoured is refused: a port that is half of what was asked for is a trap for its owner.
     public init(_ json: JSONValue) throws(PortRequestError) {
@@ -75,6 +77,7 @@ extension PortRequest {
             // OpenSDN's clients send the unspecified address for "none".
             if address != .v4(.any), address != .v6(.any) { addresses.append(address) }
         }
+        network = try text("vn-id")
         if let type = try integer("type"), type != 0, type != 1 {
             throw PortRequestError(field: "type", message: "\(type) is not supported; use 0 (virtual machine) or 1 (namespace)")
         }
@@ -94,7 +97,8 @@ extension PortRequest {
         default: throw PortRequestError(field: "link-state", message: "only true: a port that is to be down is not posted, or deleted")
         }
         let known = Self.informative.union([
-            "id", "system-name", "mac-address", "ip-address", "ip6-address", "type", "rx-vlan-id", "tx-vlan-id", "vhostuser-mode", "link-state",
+            "id", "system-name", "vn-id", "mac-address", "ip-address", "ip6-address", "type", "rx-vlan-id", "tx-vlan-id", "vhostuser-mode",
+            "link-state",
         ])
         if let unknown = object.keys.filter({ !known.contains($0) }).min() {
             throw PortRequestError(field: String(unknown.prefix(64)), message: "is not a known field")

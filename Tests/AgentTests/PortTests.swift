@@ -91,6 +91,29 @@ func portRequest(_ json: String) throws -> PortRequest { try PortRequest(JSONDec
         #expect(try bind([Fixture.blueA], [portRequest(json)]) == [.waiting(reason: reason)])
     }
 
+    /// The network is named by name or by UUID; a UUID that is no network's uid here is an orchestrator's own.
+    @Test func theNetworkIsCompared() throws {
+        let uid = "5e7d8a90-9d0a-4f0e-8f0e-6f1f8a3a2b11", other = "5e7d8a90-0000-4f0e-8f0e-6f1f8a3a2b12"
+        var blue = Fixture.blue, red = Fixture.red
+        func state(_ posted: String, _ networks: VirtualNetwork...) throws -> PortBinding.State {
+            let request = try portRequest(#"{"id": "blue-a", "system-name": "tap-blue-a", "vn-id": "\#(posted)"}"#)
+            return PortBinding.bind(
+                ports: ["blue-a": Fixture.blueA], requests: [request], reserved: [],
+                networks: Dictionary(uniqueKeysWithValues: networks.map { ($0.name, $0) }))[0].state
+        }
+        let active = PortBinding.State.active(interface: "tap-blue-a")
+        #expect(try state("blue", blue, red) == active && state("blue") == active && state("", blue) == active)
+        #expect(try state("red", blue, red) == .waiting(reason: "posted vn-id red is not the configured network blue"))
+        #expect(try state("none") == .waiting(reason: "posted vn-id none is not the configured network blue"))
+        #expect(try state(uid, blue, red) == active && state(uid) == active)
+        red.metadata.uid = other
+        #expect(try state(other, blue, red) == .waiting(reason: "posted vn-id \(other) is network red, not the configured network blue"))
+        #expect(try state(uid, blue, red) == active)
+        blue.metadata.uid = uid
+        #expect(try state(uid.uppercased(), blue, red) == active)
+        #expect(try state("00000000-0000-4000-8000-000000000001", blue, red) == active)
+    }
+
     @Test func oneInterfaceOnePort() {
         var other = Fixture.redA
         other.interface = "tap-blue-a"
