@@ -55,6 +55,8 @@ public struct AgentConfiguration: Hashable, Sendable {
         /// nil: the interface's own, from the kernel.
         public var mac: MACAddress?
         public var receive = Receive()
+        /// Tunnel packets are taken only from where this node's own tunnels go.
+        public var checksTunnelSource = false
     }
 
     public struct Host: Hashable, Sendable {
@@ -227,7 +229,7 @@ extension AgentConfiguration.Receive {
 
 extension AgentConfiguration.Fabric {
     fileprivate init(_ node: ConfigNode) throws(ConfigError) {
-        let section = try node.mapping(keys: ["interface", "driver", "address", "gateway", "mtu", "mac", "queues", "spread"])
+        let section = try node.mapping(keys: ["interface", "driver", "address", "gateway", "mtu", "mac", "queues", "spread", "checkTunnelSource"])
         interface = try section.required("interface").string()
         driver = try AgentConfiguration.Driver(section["driver"])
         let at = try section.required("address")
@@ -247,6 +249,7 @@ extension AgentConfiguration.Fabric {
             MACAddress(text).flatMap { $0.isMulticast || $0 == .zero ? nil : $0 }
         }
         receive = try AgentConfiguration.Receive(section, driver)
+        checksTunnelSource = try section["checkTunnelSource"]?.boolean() ?? false
     }
 
     private static func interfaceAddress(_ text: String) -> (IPAddress, length: Int)? {

@@ -71,6 +71,7 @@ extension AgentCore {
             refresh()
             decideCompleteness()
             try await apply(client)
+            try await reconsiderFlows(client)
             await updateServices()
             for request in resolver?.poll(now: now) ?? [] {
                 outgoing.yield(Dataplane_V1_PacketOut(.transmit, vif: DesiredState.fabricVif.rawValue, packet: request.frame))

@@ -54,7 +54,7 @@ extension AgentCore {
         return [
             "rule": "\(decision.ruleName)", "policy": "\(decision.policyName)", "port": "\(port)",
             "direction": decision.ingress ? "ingress" : "egress",
-            "flow": "\(decision.flowText)", "verdict": decision.dropReason.isEmpty ? "forwarded" : "dropped (\(decision.dropReason))",
+            "flow": "\(decision.flowText)", "verdict": "\(decision.verdict)",
         ]
     }
 }

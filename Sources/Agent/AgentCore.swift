@@ -71,6 +71,9 @@ actor AgentCore {
     var malformed = 0
     var dataplane = Dataplane()
     var policyLog = PolicyLogGate()
+    /// Flows that were dropped because nothing led to where they go, and whether something may by now.
+    var refusedFlows = RefusedFlows()
+    var areRefusalsDirty = false
     /// Answers DHCP and the like; has its own copy of what it needs.
     let services: WorkloadServices
     /// That copy is out of date.
@@ -124,6 +127,7 @@ actor AgentCore {
         guard sync.hasReadBack, let resolver else { return }
         isDirty = false
         areServicesDirty = true
+        areRefusalsDirty = true
         findLocalBackends()
         let inputs = DesiredState.Inputs(
             configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, securityGroups: config.securityGroups,
@@ -164,6 +168,7 @@ actor AgentCore {
     private func refreshBindings() {
         bindings = PortBinding.bind(
             ports: config.ports(of: configuration.node), requests: Array(ports.requests.values),
-            reserved: Set([configuration.fabric.interface] + [configuration.host?.interface].compactMap { $0 }))
+            reserved: Set([configuration.fabric.interface] + [configuration.host?.interface].compactMap { $0 }),
+            networks: config.networks)
     }
 }

@@ -141,6 +141,7 @@ extension DesiredState {
         rule.name = name
         rule.cookie = agentCookie
         fill(&rule)
+        natRules.append(rule)
         add(.with { $0.natRule = rule })
     }
 

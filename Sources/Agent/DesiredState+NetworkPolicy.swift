@@ -34,7 +34,7 @@ extension DesiredState {
                     else { continue }
                     let message = Dataplane_V1_PolicyRule.with {
                         $0.name = name
-                        $0.action = rule.action == .pass ? .pass : .deny
+                        $0.action = Dataplane_V1_PolicyAction(rule.action)
                         $0.mirror = mirror
                         $0.log = rule.log
                         if let local = Dataplane_V1_PolicyAddresses(local) { $0.local = local }
@@ -120,6 +120,17 @@ extension DesiredState {
                         route: RouteAdvertisement(vrf: peer.name, destination: .inet(leak.prefix), nextHops: [leak.nextHop]), needs: leak.needs))
             }
         }
+    }
+}
+
+extension Dataplane_V1_PolicyAction {
+    init(_ action: NetworkPolicy.Action) {
+        self =
+            switch action {
+            case .pass: .pass
+            case .deny: .deny
+            case .trap: .trap
+            }
     }
 }
 

@@ -64,6 +64,8 @@ struct DesiredState: Sendable {
     /// By network: the next hops that take a frame as it is to a local port.
     private(set) var bridgedPorts: [String: [NextHopID]] = [:]
 
+    /// All rules of translation, as they are in `objects`.
+    var natRules: [Dataplane_V1_NatRule] = []
     /// Addresses of local ports, for the networks connected with theirs.
     var leaks: [Leak] = []
     /// By port: the policies that select it, in the order of their names.
@@ -118,6 +120,7 @@ struct DesiredState: Sendable {
                 $0.vif.macAddress = inputs.fabricMAC
                 $0.vif.ipAddresses = [.v4(fabric.address)]
                 $0.vif.mtu = UInt32(clamping: fabric.mtu)
+                $0.vif.checksTunnelSource = fabric.checksTunnelSource
                 $0.vif.cookie = agentCookie
             })
         for ageing in configuration.flowAgeing { add(.with { $0.flowAgeing = ageing.object }) }

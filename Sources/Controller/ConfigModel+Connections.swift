@@ -3,7 +3,7 @@ public import Overlay
 
 // Which networks know each other's routes, as their policies say.
 extension ConfigModel {
-    /// The networks that pass rules of the network's policies join with it, for its part; `any`: all.
+    /// The networks that rules of the network's policies join with it, for its part; `any`: all.
     private func joins(_ network: VirtualNetwork) -> (names: Set<String>, any: Bool) {
         network.policies.compactMap(networkPolicy).reduce(into: (names: [], any: false)) { joined, policy in
             let more = policy.joins(network.name)

@@ -92,3 +92,10 @@ extension Dataplane_V1_PacketOut {
         self.packet = .init(packet)
     }
 }
+
+extension Dataplane_V1_LoggedDecision {
+    /// A rule says trap: what becomes of the flow is decided by whoever answers.
+    public var isHeld: Bool { dropReason == "Undecided" }
+    /// `forwarded`, `held`, `dropped (OutPolicy)`.
+    public var verdict: String { isHeld ? "held" : dropReason.isEmpty ? "forwarded" : "dropped (\(dropReason))" }
+}

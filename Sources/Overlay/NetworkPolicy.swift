@@ -2,9 +2,13 @@ public import NetTypes
 import StrictYAML
 
 /// What virtual networks may say to each other: ordered rules, attached to networks by their names (`VirtualNetwork.policies`). Networks know each other's routes
-/// when a pass rule of either one's policies names both; then the rules decide about each connection, and what no rule decides is denied.
+/// when a rule of both one's policies that does not deny names both; then the rules decide about each connection, and what no rule decides is denied.
 public struct NetworkPolicy: Hashable, Sendable {
-    public enum Action: String, CaseIterable, Hashable, Sendable { case pass, deny }
+    public enum Action: String, CaseIterable, Hashable, Sendable {
+        case pass, deny
+        /// The agents of the nodes at which a connection begins and ends decide, each connection by itself.
+        case trap
+    }
     /// Of connections: `both` also from the destination to the source, each end with its ports.
     public enum Direction: String, CaseIterable, Hashable, Sendable { case both = "<>", forward = ">" }
     public enum End: Hashable, Sendable {
@@ -97,10 +101,10 @@ public struct NetworkPolicy: Hashable, Sendable {
 
     var spec: ConfigValue { .map([.init("rules", .list(rules.map(\.value)))]) }
 
-    /// The networks that pass rules join with this one, for its part; `any`: all.
+    /// The networks that rules join with this one, by letting a connection pass or having it decided, for its part; `any`: all.
     public func joins(_ network: String) -> (names: Set<String>, any: Bool) {
         var names: Set<String> = [], any = false
-        for rule in rules where rule.action == .pass {
+        for rule in rules where rule.action != .deny {
             for (near, far) in [(rule.source, rule.destination), (rule.destination, rule.source)] where near.covers(network) {
                 switch far {
                 case .any: any = true

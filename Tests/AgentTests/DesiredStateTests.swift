@@ -27,6 +27,28 @@ import Testing
         #expect(state.objects.values.allSatisfy { $0.isOwn })
     }
 
+    /// `fabric.checkTunnelSource`: the data plane takes tunnel packets from where tunnels go, which is what routes from other nodes say.
+    @Test func tunnelSourcesAreCheckedWhereAskedFor() throws {
+        var inputs = Fixture.inputs(routes: [Fixture.route("blue", "10.1.0.12/32", label: 5001)])
+        #expect(desired(inputs).objects[.vif(VifID(0))]?.vif.checksTunnelSource == false)
+        inputs.configuration = try AgentConfiguration(
+            yaml: ConfigurationTests.good.replacing("mtu: 1600,", with: "mtu: 1600, checkTunnelSource: true,"), source: "test")
+        let state = desired(inputs)
+        #expect(state.objects[.vif(VifID(0))]?.vif.checksTunnelSource == true && state.objects[.vif(VifID(1))]?.vif.checksTunnelSource == false)
+        #expect(state.endpoints == [Fixture.peer])
+    }
+
+    /// How many flows a port and a network may have, and how fast a port's new ones may come.
+    @Test func flowLimits() throws {
+        var blue = Fixture.blue, port = Fixture.blueA
+        (port.flowLimit, port.flowRate, blue.flowLimit) = (200, 50, 3000)
+        let state = desired(Fixture.inputs(networks: [blue, Fixture.red], ports: [port, Fixture.redA]))
+        let limited = try #require(state.objects[.vif(VifID(3))]?.vif), other = try #require(state.objects[.vif(VifID(4))]?.vif)
+        #expect(limited.name == "tap-blue-a" && limited.flowLimit == 200 && limited.flowRate == 50)
+        #expect(other.name == "tap-red-a" && other.flowLimit == 0 && other.flowRate == 0)
+        #expect(state.objects[.vrf(self.blue)]?.vrf.flowLimit == 3000 && state.objects[.vrf(red)]?.vrf.flowLimit == 0)
+    }
+
     @Test func bridgedNetwork() throws {
         let objects = desired(Fixture.inputs(ports: [Fixture.blueA])).objects
         let vif = try #require(objects[.vif(VifID(3))]?.vif)

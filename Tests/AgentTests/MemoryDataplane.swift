@@ -19,6 +19,10 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
         var applied: [Dataplane_V1_Operation] = []
         /// What rules have decided; nil: it is of a version that does not tell.
         var decisions: [Dataplane_V1_LoggedDecision]? = []
+        /// To be sent to whoever listens.
+        var traps: [Dataplane_V1_Trap] = []
+        /// By the generations that their keys named.
+        var flows: [UInt32: Dataplane_V1_Flow] = [:]
     }
     let state = Mutex(State())
 
@@ -33,6 +37,10 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
     private static func apply(_ operation: Dataplane_V1_Operation, _ state: inout State) -> Dataplane_V1_Result {
         state.applied.append(operation)
         switch operation.operation {
+        case .upsert(let object)? where object.object.map { if case .flow = $0 { true } else { false } } == true:
+            state.flows[object.flow.key.generation] = object.flow
+        case .delete(let key)? where key.key.map { if case .flow = $0 { true } else { false } } == true:
+            state.flows[key.flow.generation] = nil
         case .upsert(let object)?:
             guard let key = TableKey(object) else { return refusal(.invalid, "no key") }
             if let reason = state.refuses[key] { return refusal(.portFailed, reason) }
@@ -98,6 +106,25 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
 
     func traps(
         request: RPCAsyncSequence<Dataplane_V1_PacketOut, any Error>, response: RPCWriter<Dataplane_V1_TrapEvent>, context: ServerContext
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                while !Task.isCancelled {
+                    for trap in self.state.withLock({ state in
+                        defer { state.traps = [] }
+                        return state.traps
+                    }) { try await response.write(.with { $0.trap = trap }) }
+                    try await Task.sleep(for: .milliseconds(10))
+                }
+            }
+            group.addTask { try await self.answer(request, response) }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    private func answer(
+        _ request: RPCAsyncSequence<Dataplane_V1_PacketOut, any Error>, _ response: RPCWriter<Dataplane_V1_TrapEvent>
     ) async throws {
         for try await packet in request {
             guard let arp = ARPPacket(frame: Array(packet.packet)), arp.operation == .request,

@@ -39,7 +39,7 @@ import Testing
         }
         func text(_ list: [Dataplane_V1_PortRange]) -> String { list.map { "\($0.first)-\($0.last)" }.joined(separator: ",") }
         return policy.rules.map { rule in
-            "\(rule.action == .pass ? "pass" : "deny") \(rule.service.hasProtocol ? "\(rule.service.protocol)" : "any") local \(text(rule.local.prefixes.prefixes)):\(text(rule.service.sourcePorts)) remote \(text(rule.remote.prefixes.prefixes)):\(text(rule.service.destinationPorts)) \(rule.name)"
+            "\(rule.action == .pass ? "pass" : rule.action == .trap ? "trap" : "deny") \(rule.service.hasProtocol ? "\(rule.service.protocol)" : "any") local \(text(rule.local.prefixes.prefixes)):\(text(rule.service.sourcePorts)) remote \(text(rule.remote.prefixes.prefixes)):\(text(rule.service.destinationPorts)) \(rule.name)"
         }
     }
 
@@ -59,6 +59,14 @@ import Testing
                 "pass 6 local any:80-80 remote 10.1.0.0/24,fd00:1::/64:1024-65535 p/rules[0]", "pass any local any: remote 10.2.0.0/24: red/itself",
                 "deny any local any: remote 10.1.0.0/24,fd00:1::/64: red/blue",
             ])
+    }
+
+    /// What is to be decided is asked at both ends, and joins the networks as what passes does.
+    @Test func trapped() throws {
+        let state = Self.desired(
+            Self.inputs([.init(.trap, direction: .forward, proto: 6, source: .network("blue"), destination: .network("red"), ports: [80...80])]))
+        #expect(try Self.rules(state, "tap-blue-a", ingress: false)[0] == "trap 6 local any: remote 10.2.0.0/24:80-80 p/rules[0]")
+        #expect(try Self.rules(state, "tap-red-a", ingress: true)[0] == "trap 6 local any: remote 10.1.0.0/24,fd00:1::/64:80-80 p/rules[0]")
     }
 
     @Test func oneWayAndOtherNetworks() throws {

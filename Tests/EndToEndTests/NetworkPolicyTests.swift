@@ -99,7 +99,9 @@ extension EndToEnd {
                 try lab.echoServer(in: $0.0, ["10.1.0.\($0.1)", "fd00:1::\($0.1)"], [8080, 8081])
             }
             defer { for process in servers { process.end() } }
-            try configure("{action: pass, protocol: tcp, ports: [8080, 8081], \(Self.ends)}")
+            let others =
+                "{action: pass, protocol: udp, \(Self.ends)}, {action: pass, protocol: icmp, \(Self.ends)}, {action: pass, protocol: icmpv6, \(Self.ends)}"
+            try configure("{action: pass, protocol: tcp, ports: [8080, 8081], \(Self.ends)}, \(others)")
             try eventually("red1 reaches both") {
                 try lab.answers("red1", "tcp", "10.1.0.11", 8080) && lab.answers("red1", "tcp", "fd00:1::13", 8080)
             }
@@ -107,14 +109,88 @@ extension EndToEnd {
             let talk = try lab.talk(in: "red1", ends)
             defer { talk.process.end() }
             try eventually("all four talk") { (0..<4).allSatisfy { talk.said($0).count > 5 } }
-            try configure("{action: pass, protocol: tcp, ports: [8081], \(Self.ends)}")
+            let pings = [try SteadyPing(lab, from: "red1", "10.1.0.11"), try SteadyPing(lab, from: "red1", "fd00:1::13")]
+            let datagrams = try ends.map { try lab.steadyDatagrams(in: "red1", to: $0.0, $0.1) }
+            try configure("{action: pass, protocol: tcp, ports: [8081], \(Self.ends)}, \(others)")
             try eventually("the forbidden ones are silent") { talk.isSilent(0) && talk.isSilent(2) }
             let before = talk.said(1).count
             try eventually("the others talk on") { talk.said(1).count > before + 3 && talk.said(3).count > before + 3 }
             #expect(!talk.wasEverSilent(1) && !talk.wasEverSilent(3))
+            for ping in pings {
+                let (answered, lost) = try ping.end()
+                #expect(answered > 100 && lost.isEmpty, "not answered: \(lost) of \(answered)")
+            }
+            for (end, steady) in zip(ends, datagrams) {
+                let seen = try steady.end()[0]
+                #expect(seen.last > 100 && seen.lost.isEmpty, "\(end): \(seen)")
+            }
             // Without policies the networks part.
             try reset()
             try eventually("all are silent") { talk.isSilent(1) && talk.isSilent(3) }
+            try lab.expectSoundDataplane()
+        }
+
+        /// The first packet of a connection waits until the agent has decided; of red1's to blue3 that of its node, of those to blue1 first that one and then the other node's.
+        @Test func theAgentsDecideWhatIsTrapped() throws {
+            try routes()
+            defer { try? reset() }
+            let servers = try [("blue1", 11), ("blue3", 13)].map {
+                try lab.echoServer(in: $0.0, ["10.1.0.\($0.1)", "fd00:1::\($0.1)"], [8080, 8081])
+            }
+            defer { for process in servers { process.end() } }
+            let trap = "{action: trap, direction: \">\", protocol: tcp, \(Self.ends), log: true}", udp = "{action: pass, protocol: udp, \(Self.ends)}"
+            try configure("\(trap), \(udp)")
+            let ends = ["10.1.0.11", "10.1.0.13", "fd00:1::11", "fd00:1::13"]
+            for address in ends { try eventually("red1 reaches \(address)") { try lab.answers("red1", "tcp", address, 8080) } }
+            func log(_ node: String) -> String { textOfFile("\(lab.directory)/log/\(node)-agent.log") }
+            for node in ["node1", "node2"] {
+                try eventually("\(node)'s agent tells") {
+                    log(node).contains("a rule has a connection decided") && log(node).contains("verdict=held")
+                }
+            }
+            let explained = try lab.vrctl("node2", "policy", "explain", "--port", "tap-red1", "tcp 10.2.0.11:4321 > 10.1.0.13:8080").output
+            #expect(explained.contains("shop/rules[0]") && explained.contains("held"), "\(explained)")
+            #expect(try lab.vrctl("node2", "policy", "log").output.contains("; held"))
+            // An address that nobody has is denied by the agent.
+            #expect(try !lab.answers("red1", "tcp", "10.1.0.99", 8080))
+            #expect(try lab.vrctl("node2", "flow", "--match", "10.1.0.99:8080").output.contains("Action:D(Unknown)"))
+
+            let talk = try lab.talk(in: "red1", ends.map { ($0, 8080) })
+            defer { talk.process.end() }
+            try eventually("all talk") { (0..<4).allSatisfy { talk.said($0).count > 5 } }
+            for address in ["10.1.0.13:8080", "[fd00:1::13]:8080"] {
+                let flows = try lab.vrctl("node2", "flow", "--match", address).output
+                #expect(flows.contains("Action:F"), "\(flows)")
+            }
+            // While an agent does not answer: what it was to decide about goes after two seconds, what is decided goes on, and so does what needs no decision.
+            let agent = try lab.processIdentifier("node2-agent")
+            func unanswered() throws -> Int { try lab.drops("node2", "flow_unusable") }
+            let before = try unanswered(), steady = try lab.steadyDatagrams(in: "red1", to: "10.1.0.11", 8081)
+            Foundation.kill(agent, SIGSTOP)
+            #expect(try !lab.answers("red1", "tcp", "10.1.0.13", 8081))
+            try eventually("what waited is dropped") { try unanswered() > before }
+            let sums = try lab.vrctl("node2", "flow", "-s").output
+            #expect(sums.contains("unanswered"), "\(sums)")
+            // Without one it is dropped at once.
+            Foundation.kill(agent, SIGCONT)
+            try lab.kill("node2-agent")
+            #expect(try !lab.answers("red1", "tcp", "10.1.0.13", 8081))
+            #expect(try lab.drops("node2", "trap_no_listener") > 0)
+            try lab.shell("lab_start_agent node2")
+            try eventually("the new agent decides", within: 30) { try lab.answers("red1", "tcp", "10.1.0.13", 8081) }
+            #expect((0..<4).allSatisfy { !talk.wasEverSilent($0) })
+
+            // A rule that changes beside it, and one that denies some of what the agents let pass.
+            try configure("{action: deny, protocol: sctp, \(Self.ends)}, \(trap), \(udp)")
+            try talk.wait(4)
+            #expect((0..<4).allSatisfy { !talk.wasEverSilent($0) })
+            try configure(
+                "{action: deny, protocol: tcp, source: {network: red}, destination: {prefixes: [10.1.0.13, \"fd00:1::11\"]}}, \(trap), \(udp)")
+            try eventually("what is denied now is silent") { talk.isSilent(1) && talk.isSilent(2) }
+            try talk.wait(4)
+            #expect(!talk.wasEverSilent(0) && !talk.wasEverSilent(3))
+            let seen = try steady.end()[0]
+            #expect(seen.last > 200 && seen.lost.isEmpty, "\(seen)")
             try lab.expectSoundDataplane()
         }
 

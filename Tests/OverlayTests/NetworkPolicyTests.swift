@@ -11,6 +11,7 @@ import Testing
           rules:
             - {action: pass, protocol: tcp, source: {network: front}, sourcePorts: [1024-65535], destination: {network: back}, ports: [80, 8000-8999]}
             - {action: pass, direction: ">", protocol: icmp, icmpType: 8, icmpCode: 0, source: {prefixes: [10.0.0.0/8, 192.0.2.1]}}
+            - {action: trap, direction: ">", protocol: udp, source: {network: front}, destination: {network: back}, ports: [53], log: true}
             - {action: deny}
         """
 
@@ -19,6 +20,9 @@ import Testing
             Issue.record("kind")
             return
         }
+        var trapped = NetworkPolicy.Rule(
+            .trap, direction: .forward, proto: 17, source: .network("front"), destination: .network("back"), ports: [53...53])
+        trapped.log = true
         #expect(
             policy.rules == [
                 .init(
@@ -27,6 +31,7 @@ import Testing
                 .init(
                     .pass, direction: .forward, proto: 1, source: .prefixes([IPPrefix("10.0.0.0/8")!, IPPrefix("192.0.2.1/32")!]), icmpType: 8,
                     icmpCode: 0),
+                trapped,
                 .init(.deny),
             ])
         #expect(policy.networks == ["front", "back"])
@@ -50,7 +55,7 @@ import Testing
         #expect(try ConfigObject(element: ConfigObject.virtualNetwork(front).element) == .virtualNetwork(front))
     }
 
-    /// Pass rules join; deny rules and prefixes do not. An end that is any is every network.
+    /// Rules that pass or trap join; deny rules and prefixes do not. An end that is any is every network.
     @Test func whatRulesJoin() {
         func joins(_ name: String, _ rules: NetworkPolicy.Rule...) -> [String] {
             let (names, any) = NetworkPolicy(metadata: .init(name: "p"), rules: rules).joins(name)
@@ -60,6 +65,7 @@ import Testing
         #expect(joins("b", .init(direction: .forward, source: .network("a"), destination: .network("b"))) == ["a"])
         #expect(joins("c", .init(source: .network("a"), destination: .network("b"))) == [])
         #expect(joins("a", .init(.deny, source: .network("a"), destination: .network("b"))) == [])
+        #expect(joins("a", .init(.trap, direction: .forward, source: .network("a"), destination: .network("b"))) == ["b"])
         #expect(joins("c", .init(source: .any, destination: .network("b"))) == ["b"])
         #expect(joins("b", .init(source: .any, destination: .network("b"))) == ["b", "*"])
         #expect(joins("a", .init(source: .network("a"), destination: .prefixes([IPPrefix("10.0.0.0/8")!]))) == [])
@@ -67,7 +73,7 @@ import Testing
 
     @Test(arguments: [
         ("rules: [{}]", "spec.rules[0].action", "is missing"),
-        ("rules: [{action: allow}]", "spec.rules[0].action", "'allow' is not one of pass, deny"),
+        ("rules: [{action: allow}]", "spec.rules[0].action", "'allow' is not one of pass, deny, trap"),
         ("rules: [{action: pass, direction: \"<\"}]", "spec.rules[0].direction", "'<' is not one of <>, >"),
         ("rules: [{action: pass, ports: [80]}]", "spec.rules[0].ports", "give the protocol"),
         ("rules: [{action: pass, protocol: icmp, sourcePorts: [80]}]", "spec.rules[0].sourcePorts", "give the protocol"),
@@ -75,6 +81,7 @@ import Testing
         ("rules: [{action: pass, protocol: icmp, icmpCode: 3}]", "spec.rules[0].icmpCode", "give icmpType"),
         ("rules: [{action: pass, source: {network: a, prefixes: []}}]", "spec.rules[0].source.prefixes", "only one of"),
         ("rules: [{action: pass, source: {group: a}}]", "spec.rules[0].source.group", "unknown field"),
+        ("rules: [{action: trap, mirror: {analyser: 10.0.0.9, vni: 7}}]", "spec.rules[0].mirror", "only what passes is mirrored"),
         ("rules: [{action: deny, mirror: {analyser: 10.0.0.9, vni: 7}}]", "spec.rules[0].mirror", "only what passes is mirrored"),
         ("rules: [{action: pass, mirror: {vni: 7}}]", "spec.rules[0].mirror.analyser", "is missing"),
         ("rules: [{action: pass, mirror: {analyser: 10.0.0.9}}]", "spec.rules[0].mirror", "give one of vni, session"),

@@ -4493,7 +4493,7 @@ public nonisolated struct Dataplane_V1_LoggedDecision: @unchecked Sendable {
     set {_uniqueStorage()._action = newValue}
   }
 
-  /// what became of the flow, as in Flow.drop_reason; empty: it passes
+  /// what became of the flow, as in Flow.drop_reason; empty: it passes; Undecided: it is held, for a client to decide
   public var dropReason: String {
     get {_storage._dropReason}
     set {_uniqueStorage()._dropReason = newValue}

@@ -49,7 +49,7 @@ extension PolicyLayout {
         let policy = decision.policyName.isEmpty ? "policy \(decision.policy)" : printable(decision.policyName)
         return
             "\(clockTime(decision.timeNs)) \(text(decision.action)) \(flow(decision)) \(decision.ingress ? "ingress" : "egress") of vif0/\(decision.vif): "
-            + "\(rule) (\(policy)); \(decision.dropReason.isEmpty ? "forwarded" : "dropped (\(decision.dropReason))")\n"
+            + "\(rule) (\(policy)); \(decision.verdict)\n"
     }
 
     private static func flow(_ decision: Dataplane_V1_LoggedDecision) -> String {
@@ -70,8 +70,8 @@ extension PolicyLayout {
             "time": JSON(isoTime(decision.timeNs)), "timeNanoseconds": JSON(decision.timeNs), "worker": JSON(decision.worker),
             "number": JSON(decision.number), "policy": JSON(decision.policy), "policyName": JSON(decision.policyName), "rule": JSON(decision.rule),
             "ruleName": JSON(decision.ruleName), "action": JSON(text(decision.action)),
-            "verdict": JSON(decision.dropReason.isEmpty ? "forwarded" : "dropped"),
-            "dropReason": decision.dropReason.isEmpty ? .null : JSON(decision.dropReason), "vif": JSON(decision.vif),
+            "verdict": JSON(decision.isHeld ? "held" : decision.dropReason.isEmpty ? "forwarded" : "dropped"),
+            "dropReason": decision.dropReason.isEmpty || decision.isHeld ? .null : JSON(decision.dropReason), "vif": JSON(decision.vif),
             "direction": JSON(decision.ingress ? "ingress" : "egress"), "vrf": JSON(decision.vrf), "source": JSON(addressText(decision.source)),
             "destination": JSON(addressText(decision.destination)), "protocol": JSON(decision.protocol),
             "sourcePort": hasPorts ? JSON(decision.sourcePort) : .null, "destinationPort": hasPorts ? JSON(decision.destinationPort) : .null,
