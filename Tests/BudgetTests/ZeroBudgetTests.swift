@@ -39,14 +39,26 @@ private let isOptimized = true
         #expect(count {}.site_count == 0)
     }
 
-    @Test(.enabled(if: isOptimized && vr_counts_are_possible() != 0), arguments: Steady.all) func steadyState(_ workload: Steady) throws {
+    @Test(.enabled(if: isOptimized && vr_counts_are_possible() != 0), arguments: Steady.all) func steadyState(_ workload: Steady) async throws {
         let (router, refused) = try workload.router()
         #expect(refused == [])
+        let capture = workload.capture.flatMap { router.startCapture($0).capture }
+        #expect((capture == nil) == (workload.capture == nil))
         // Flows come into being, lists get their size.
         router.run(turns: 64)
         let once = count { router.run(turns: 100) }, thrice = count { router.run(turns: 300) }
         let totals = router.status().totals
-        #expect(totals.received == 464 * 32 && totals.forwarded == totals.received, "\(totals)")
+        let drops = router.status().drops.filter { $0.packets > 0 }.map { "\($0.reason) \($0.packets)" }
+        #expect(
+            totals.received == 464 * 32 && totals.generated == totals.received * UInt64(workload.copies)
+                && totals.forwarded == totals.received + totals.generated, "\(totals) \(drops)")
+        // A file's thread writes when it comes to it.
+        let expected = workload.copies > 0 ? totals.generated : totals.received * 2, deadline = ContinuousClock.now + .seconds(20)
+        while let mirror = router.mirrors(after: nil, limit: 1).first, mirror.copies < expected, mirror.lost == 0, ContinuousClock.now < deadline {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        for mirror in router.mirrors(after: nil, limit: 10) { #expect(mirror.copies == expected && mirror.lost == 0, "\(mirror)") }
+        if let capture { #expect(capture.take(limit: .max).count == Int(totals.received) && capture.lost == 0) }
         // What a call of `run` costs by itself is in both.
         func perBurst(_ counter: KeyPath<vr_runtime_counts, UInt64>) -> Int { Int(thrice[keyPath: counter]) - Int(once[keyPath: counter]) }
         #expect(perBurst(\.allocations) == 0, "\(places(thrice))")

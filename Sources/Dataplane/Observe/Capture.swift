@@ -57,20 +57,29 @@ public final class Capture: Sendable {
 
 /// The part of a capture that workers see.
 final class CaptureSession: Sendable {
-    let filter: PacketFilter?
+    private let filter: PacketFilter?
     let snap: UInt32
     private let rings: [CaptureRing]
+    /// The same, for the workers: whose references they do not count.
+    private let check: Unmanaged<PacketFilter>?
+    private nonisolated(unsafe) let ways: UnsafeMutablePointer<Unmanaged<CaptureRing>>
 
     init(workers: Int, snapLength: Int, filter: PacketFilter?) {
         self.filter = filter
         snap = snapLength == 0 ? 1 << 17 : UInt32(clamping: min(snapLength, 1 << 17))
         rings = (0..<workers).map { _ in CaptureRing() }
+        check = filter.map { .passUnretained($0) }
+        ways = .allocate(capacity: max(1, workers))
+        for (worker, ring) in rings.enumerated() { (ways + worker).initialize(to: .passUnretained(ring)) }
     }
 
+    deinit { ways.deallocate() }
+
+    /// `worker`: of those that there are.
     func push(worker: Int, _ frame: vr_frame, vif: UInt32, direction: UInt32, now: UInt64) {
-        if let filter, !filter.matches(frame.start, Int(frame.length)) { return }
-        rings[worker].push(
-            CaptureRing.Header(tsc: now, kept: min(frame.length, snap), length: frame.length, vif: vif, direction: direction), frame.start)
+        if let check, !check._withUnsafeGuaranteedRef({ $0.matches(frame.start, Int(frame.length)) }) { return }
+        let header = CaptureRing.Header(tsc: now, kept: min(frame.length, snap), length: frame.length, vif: vif, direction: direction)
+        ways[worker]._withUnsafeGuaranteedRef { $0.push(header, frame.start) }
     }
 
     var lost: UInt64 { rings.reduce(0) { $0 &+ $1.lost } }

@@ -28,10 +28,10 @@ extension Worker {
             return keepPriority(&packet, priority)
         }
         var depth = 1
-        var vif = tables.vlans.lookup(
+        var vif = tables.vlans.reader.lookup(
             parent: parent.pointee.id, .init(isService: outer.protocolID == .serviceVLAN, outer: outer.id, inner: 0))
         if outer.type.isVLAN, let inner = tag(packet, at: 1) {
-            let both = tables.vlans.lookup(
+            let both = tables.vlans.reader.lookup(
                 parent: parent.pointee.id, .init(isService: outer.protocolID == .serviceVLAN, outer: outer.id, inner: inner.id))
             // A priority tag inside leaves the outer tag alone to decide.
             if inner.id == 0 || both != VLANTable.none {

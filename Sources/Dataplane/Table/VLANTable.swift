@@ -9,7 +9,7 @@ import Synchronization
 /// seldom, so the copy is cheap and a lookup has no races to think of.
 ///
 /// # Thread-safety
-/// `lookup`: any online worker. `set`: the control thread. The old table is freed after a grace period.
+/// `reader`: any online worker. `set`: the control thread. The old table is freed after a grace period.
 final class VLANTable: @unchecked Sendable {
     static let none = UInt32.max
 
@@ -24,7 +24,7 @@ final class VLANTable: @unchecked Sendable {
         var inner: UInt16 { UInt16(truncatingIfNeeded: rawValue & 0xFFF) }
     }
 
-    private struct Slot {
+    fileprivate struct Slot {
         /// Parent over tags; `free` when there is none.
         var key: UInt64
         var vif: UInt32
@@ -32,32 +32,45 @@ final class VLANTable: @unchecked Sendable {
     }
 
     private let quiescence: Quiescence
-    private let published: Atomic<UInt>
+    /// What workers look up with.
+    let reader: Reader
     private var entries: [UInt64: UInt32] = [:]
     /// How many sub-interfaces each parent has.
     private var children: [UInt32: Int] = [:]
 
     init(quiescence: Quiescence) {
         self.quiescence = quiescence
-        published = Atomic(UInt(bitPattern: Self.build([:])))
+        let published = UnsafeMutablePointer<Atomic<UInt>>.allocate(capacity: 1)
+        published.initialize(to: Atomic(UInt(bitPattern: Self.build([:]))))
+        reader = Reader(published: published)
     }
 
-    deinit { UnsafeMutablePointer<Slot>(bitPattern: published.load(ordering: .relaxed))?.deallocate() }
+    deinit {
+        reader.table?.deallocate()
+        reader.published.deinitialize(count: 1)
+        reader.published.deallocate()
+    }
 
     private static func key(_ parent: UInt32, _ tags: Tags) -> UInt64 { UInt64(parent) << 32 | UInt64(tags.rawValue) }
     private static func hash(_ key: UInt64) -> Int { Int(truncatingIfNeeded: foldedMultiply(key ^ 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F)) }
 
-    /// The sub-interface, or `none`. Complexity: one or two cache lines.
-    func lookup(parent: UInt32, _ tags: Tags) -> UInt32 {
-        guard let table = UnsafeMutablePointer<Slot>(bitPattern: published.load(ordering: .acquiring)) else { return Self.none }
-        // The first slot is a header: its vif is the mask.
-        let mask = Int(table[0].vif), key = Self.key(parent, tags)
-        var at = Self.hash(key) & mask
-        while table[1 &+ at].key != Slot.free {
-            if table[1 &+ at].key == key { return table[1 &+ at].vif }
-            at = (at &+ 1) & mask
+    /// Where the table in force is said, which never changes: trivial, so that a lookup counts no references.
+    struct Reader {
+        fileprivate let published: UnsafeMutablePointer<Atomic<UInt>>
+        fileprivate var table: UnsafeMutablePointer<Slot>? { UnsafeMutablePointer(bitPattern: published.pointee.load(ordering: .acquiring)) }
+
+        /// The sub-interface, or `none`. Complexity: one or two cache lines.
+        func lookup(parent: UInt32, _ tags: Tags) -> UInt32 {
+            guard let table else { return VLANTable.none }
+            // The first slot is a header: its vif is the mask.
+            let mask = Int(table[0].vif), key = VLANTable.key(parent, tags)
+            var at = VLANTable.hash(key) & mask
+            while table[1 &+ at].key != Slot.free {
+                if table[1 &+ at].key == key { return table[1 &+ at].vif }
+                at = (at &+ 1) & mask
+            }
+            return VLANTable.none
         }
-        return Self.none
     }
 
     // MARK: Control thread
@@ -77,9 +90,9 @@ final class VLANTable: @unchecked Sendable {
             entries[Self.key(new.parent, new.tags)] = vif
             children[new.parent, default: 0] += 1
         }
-        let before = published.load(ordering: .relaxed)
-        published.store(UInt(bitPattern: Self.build(entries)), ordering: .releasing)
-        quiescence.retire { UnsafeMutablePointer<Slot>(bitPattern: before)?.deallocate() }
+        nonisolated(unsafe) let before = reader.table
+        reader.published.pointee.store(UInt(bitPattern: Self.build(entries)), ordering: .releasing)
+        quiescence.retire { before?.deallocate() }
     }
 
     var count: Int { entries.count }
