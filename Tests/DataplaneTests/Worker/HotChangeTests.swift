@@ -7,7 +7,7 @@ import Testing
 
 /// Traffic and change at full speed on worker threads: what no change concerns loses nothing, keeps the order of every flow, and counters conserve exactly.
 @Suite(.serialized) struct HotChangeTests {
-    /// Routes, next hops, bridge entries, labels, VNIs and flows that the traffic has no part in.
+    /// Routes, next hops, bridge entries, labels, VNIs, flows, policies, address groups and translations that the traffic has no part in.
     private func unrelated(_ round: UInt32) -> [RouterOperation] {
         let prefix = IPPrefix(masking: .v4(IPv4Address(rawValue: 0x0B00_0000 | round % 8192 << 8)), length: 24)!
         let mac = MACAddress(rawValue: 0x0200_1100_0000 | UInt64(round % 1000)), hop = NextHopID(100 + round % 16)
@@ -24,7 +24,69 @@ import Testing
             .upsert(.flow(FlowSpec(key: key, action: .drop))), .delete(.flow(key)),
             .delete(.vni(.init(100 + round % 100))), .delete(.label(.init(100 + round % 100))), .delete(.bridgeEntry(.init(1), mac)),
             .delete(.route(.init(1), prefix)),
+        ] + (round % 4 == 0 ? undecided(round / 4) : [])
+    }
+
+    /// Of what decides about flows, and not about the traffic's: policies, a group that a vif's policy names, so that flows are looked at again, and translations in the traffic's own
+    /// network. Each is made, becomes another, and goes.
+    private func undecided(_ round: UInt32) -> [RouterOperation] {
+        let slot = round % 8, group = AddressGroupID(100 + slot), policy = PolicyID(100 + slot), rule = NATRuleID(100 + slot), phase = round / 8 % 3
+        let prefix = IPPrefix(masking: .v4(IPv4Address(rawValue: 0x0D00_0000 | round << 8)), length: 24)!
+        let bystanders = AddressGroupSpec(id: Guard.bystanders, name: "bystanders", prefixes: [prefix])
+        if phase == 2 {
+            return [
+                .delete(.natRule(rule)), .delete(.policy(policy)), .delete(.addressGroup(group)), .upsert(.addressGroup(bystanders)),
+                .upsert(.addressGroup(AddressGroupSpec(id: Guard.sources, name: "sources", prefixes: [Guard.source, prefix]))),
+            ]
+        }
+        let backend = NATRuleSpec.Backend(address: .v4(IPv4Address(10, 5, UInt8(phase), 1)), vrf: .init(1))
+        return [
+            .upsert(.addressGroup(AddressGroupSpec(id: group, name: "group", prefixes: [prefix]))),
+            .upsert(
+                .policy(
+                    PolicySpec(
+                        id: policy, name: "policy",
+                        rules: [PolicyRule(remote: .group(group), service: .ports(proto: 6, destination: [80...80], source: []))]
+                    ))),
+            .upsert(
+                .natRule(
+                    NATRuleSpec(
+                        id: rule, name: "rule",
+                        kind: .destination(.init(vrf: .init(1), address: .v4(IPv4Address(10, 9, 0, UInt8(slot))), backends: [backend]))))),
+            .upsert(.addressGroup(bystanders)),
         ]
+    }
+
+    /// The traffic passes by what two policies say, each by a group; a vif beside it has a policy whose group keeps changing, and so has, now and then, the traffic's own, which changes
+    /// nothing for it.
+    private enum Guard {
+        static let sources = AddressGroupID(1), destinations = AddressGroupID(2), bystanders = AddressGroupID(3)
+        static let source = IPPrefix("10.1.0.0/16")!
+
+        static var objects: [RouterOperation] {
+            let policies = [("from", destinations), ("to", sources), ("bystander", bystanders)].enumerated().map { index, each in
+                PolicySpec(
+                    id: .init(UInt32(1 + index)), name: each.0,
+                    rules: [
+                        PolicyRule(remote: .group(each.1), service: .ports(proto: 17, destination: [3000...3000], source: [])),
+                        PolicyRule(action: .deny, remote: .group(bystanders)),
+                    ])
+            }
+            func vif(_ id: UInt32, _ name: String, in ingress: [PolicyID], out egress: [PolicyID]) -> RouterOperation {
+                var spec = VifSpec(id: .init(id), name: name, kind: .virtual, port: name, vrf: .init(1), mac: .gateway, keepsFlows: true)
+                (spec.ingressPolicies, spec.egressPolicies) = (ingress, egress)
+                return .upsert(.vif(spec))
+            }
+            return [
+                .upsert(.addressGroup(AddressGroupSpec(id: sources, name: "sources", prefixes: [source]))),
+                .upsert(.addressGroup(AddressGroupSpec(id: destinations, name: "destinations", prefixes: [IPPrefix("10.3.0.0/16")!]))),
+                .upsert(.addressGroup(AddressGroupSpec(id: bystanders, name: "bystanders"))),
+            ] + policies.map { .upsert(.policy($0)) } + [
+                vif(3, "source", in: [], out: [.init(1)]), vif(4, "sink", in: [.init(2)], out: []),
+                .upsert(.port(PortSpec(name: "aside", driver: .loopback))),
+                vif(9, "aside", in: [.init(3)], out: [.init(3)]),
+            ]
+        }
     }
 
     /// At least this many changes take place beside every second's worth (a million) of packets.
@@ -34,7 +96,7 @@ import Testing
         let total = 200_000
         let lab = try SequenceLab(total: total, workers: workers, spread: spread)
         lab.router.start()
-        #expect(lab.router.apply(lab.objects).allSatisfy { $0 == .ok })
+        #expect(lab.router.apply(lab.objects + Guard.objects).allSatisfy { $0 == .ok })
         var round: UInt32 = 0, changes = 0
         func change() {
             var batch: [RouterOperation] = []
@@ -72,7 +134,7 @@ import Testing
         // Fewer buffers than a ring between two workers has places: the noise can make the router drop nothing for want of room.
         let lab = try SequenceLab(total: total, workers: workers, spread: spread, buffers: 480, other: noise.port)
         lab.router.start()
-        #expect(lab.router.apply(lab.objects + noise.objects).allSatisfy { $0 == .ok })
+        #expect(lab.router.apply(lab.objects + Guard.objects + noise.objects).allSatisfy { $0 == .ok })
         var round: UInt32 = 0, changes = 0
         func change() {
             var batch = unrelated(round)
