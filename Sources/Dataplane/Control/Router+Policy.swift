@@ -185,6 +185,7 @@ extension Router {
         var isTouched = [Bool](repeating: false, count: configuration.vifCapacity)
         for id in touched where Int(id.rawValue) < isTouched.count { isTouched[Int(id.rawValue)] = true }
         var stale: [(index: UInt32, generation: UInt32)] = []
+        var again = FlowTable.none
         func concerns(_ vif: UInt32) -> Bool { Int(vif) < isTouched.count && isTouched[Int(vif)] }
         tables.readingFlows { flows in
             var next = flows.firstLive(from: 1)
@@ -192,15 +193,15 @@ extension Router {
                 next = index == .max ? nil : flows.firstLive(from: index + 1)
                 let entry = flows.entry(index)
                 guard entry.isForward, !entry.flags.contains(.programmed) else { continue }
-                let other = flows.entry(entry.reverse)
-                var egress = other.ingressVif
+                let other = flows.entry(entry.reverse), ahead = other.ingressVif
+                var egress = ahead
                 // Made while there were no policies: nobody asked where it goes.
                 if egress == ForwardingTables.noVif, entry.reverse != index {
                     let key = entry.copy().key
-                    let ahead = entry.flags.contains(.translates) ? other.copy().key.reversed : key
-                    egress = tables.vifAhead(ahead, vrf: ahead.vrf)
+                    let new = entry.flags.contains(.translates) ? other.copy().key.reversed : key
+                    egress = tables.vifAhead(new, vrf: new.vrf)
                 }
-                guard concerns(entry.ingressVif) || concerns(egress) else { continue }
+                guard concerns(entry.ingressVif) || concerns(egress) || index == again else { continue }
                 var findings = policyLog.findings
                 let key = entry.copy().key
                 let reason = tables.denies(
@@ -229,6 +230,8 @@ extension Router {
                     entry.decide(reason == nil ? forward : .drop, reason)
                     if entry.flags.contains(.decided) { entry.flags.remove(.decided) }
                 }
+                // A worker looked its route up meanwhile and asked another vif's policies (`admitAgain`): what it wrote may be overwritten.
+                if other.ingressVif != ahead, index != again { (again, next) = (index, index) }
             }
             for flow in stale {
                 var patience = Patience()
