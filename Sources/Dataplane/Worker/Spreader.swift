@@ -90,6 +90,8 @@ extension Worker {
         milliseconds = UInt32(truncatingIfNeeded: (now &- startTSC) / tscPerMillisecond)
         _ = takeFromWorkers(mesh)
         if pendingCount > 0 { transmitPending() }
+        // Of what was just sent; those that another worker is to send are drained there.
+        if copyCount > 0 { sendCopies() }
         counters.publish()
     }
 
