@@ -52,7 +52,7 @@ packets["answerSCTP53"] = from_c / ip(c, a, proto=132) / (struct.pack("!HH", 53,
 packets["answerSCTP53Delivered"] = into_a / ip(c, a, 63, proto=132) / (struct.pack("!HH", 53, 4000) + bytes(8))
 packets["cutSCTP"] = out / ip(a, c, proto=132) / bytes(8)
 packets["esp"] = out / ip(a, c, proto=50) / bytes(16)
-packets["timestamp"] = out / ip(a, c) / ICMP(type=13, id=5, seq=1)
+packets["timestamp"] = out / ip(a, c) / ICMP(type=13, id=5, seq=1, ts_ori=1, ts_rx=2, ts_tx=3)
 
 # From 10.1.0.13 on the other node, bridged to blue2.
 inner = Ether(src=B, dst=C) / ip("10.1.0.13", c) / UDP(sport=5000, dport=53) / question
@@ -76,5 +76,16 @@ packets["prohibitedDelivered"] = into_a / ip(c, a, 63) / ICMP(type=3, code=13) /
 given6 = ip6(a6, c6, 63) / UDP(sport=4000, dport=53) / question
 packets["unreachable6OfShown"] = from_c / ip6(c6, seen6) / ICMPv6DestUnreach(code=4) / ip6(seen6, c6, 63) / UDP(sport=61001, dport=53) / question
 packets["unreachable6Delivered"] = into_a / ip6(c6, a6, 63) / ICMPv6DestUnreach(code=4) / given6
+
+# Errors of blue1 to blue2 about what somebody else has sent: 10.1.0.13's answer to blue1.
+stray, stray6 = ICMP(type=3, code=1), ICMPv6DestUnreach(code=3)
+packets["strayError"] = out / ip(a, c) / stray / ip("10.1.0.13", a, 63) / UDP(sport=53, dport=4000) / answer
+packets["strayErrorDelivered"] = into_c / ip(a, c, 63) / stray / ip("10.1.0.13", a, 63) / UDP(sport=53, dport=4000) / answer
+packets["strayError6"] = out / ip6(a6, c6) / stray6 / ip6("fd00:1::13", a6, 63) / UDP(sport=53, dport=4000) / answer
+packets["strayError6Delivered"] = into_c / ip6(a6, c6, 63) / stray6 / ip6("fd00:1::13", a6, 63) / UDP(sport=53, dport=4000) / answer
+# About DCCP and UDP-Lite, whose checksums cover the addresses, too.
+for name, proto, transport in (("DCCP", 33, golden.dccp), ("UDPLite", 136, golden.udp_lite)):
+    packets[f"prohibitedOf{name}Shown"] = from_c / ip(c, seen) / ICMP(type=3, code=13) / golden.checked(ip(seen, c, 63, proto=proto), transport(61001, 80))
+    packets[f"prohibited{name}Delivered"] = into_a / ip(c, a, 63) / ICMP(type=3, code=13) / golden.checked(ip(a, c, 63, proto=proto), transport(4000, 80))
 
 golden.write("make-golden-policy.py", "GoldenPolicy", packets)

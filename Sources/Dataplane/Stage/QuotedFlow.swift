@@ -105,7 +105,8 @@ extension Worker {
         case IPProtocol.tcp.rawValue:
             p.set(0, word32: rewrite.ports)
             if available >= 18 { p.set(16, word16: FlowRewrite.update(p.word16(16), by: rewrite.transportSum)) }
-        case IPProtocol.sctp.rawValue, IPProtocol.dccp.rawValue, IPProtocol.udpLite.rawValue: break
+        case IPProtocol.sctp.rawValue, IPProtocol.dccp.rawValue, IPProtocol.udpLite.rawValue:
+            translateRare(p, proto, rewrite.ports, rewrite.transportSum)
         default:
             p.set(4, word16: UInt16(truncatingIfNeeded: rewrite.ports))
             p.set(2, word16: FlowRewrite.update(p.word16(2), by: rewrite.transportSum))

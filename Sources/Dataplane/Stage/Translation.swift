@@ -61,6 +61,23 @@ extension Worker {
                 transport.set(4, word16: UInt16(truncatingIfNeeded: ports))
             }
             transport.set(2, word16: FlowRewrite.update(transport.word16(2), by: sum))
+        default: translateRare(transport, proto, ports, sum)
+        }
+    }
+
+    /// Others whose checksum covers the addresses. That of SCTP does not (RFC 9260 section 6.8).
+    @inline(never) func translateRare(_ transport: UnsafeMutableRawPointer, _ proto: UInt8, _ ports: UInt32, _ sum: UInt16) {
+        switch proto {
+        case IPProtocol.dccp.rawValue:
+            // RFC 4340 sections 5.1 and 9.1.
+            transport.set(0, word32: ports)
+            transport.set(6, word16: FlowRewrite.update(transport.word16(6), by: sum))
+        case IPProtocol.udpLite.rawValue:
+            // Whatever its checksum covers, the pseudo-header is among it. 0 is none that anybody takes; a computed 0 is sent as 0xffff (RFC 3828 section 3.1).
+            transport.set(0, word32: ports)
+            guard transport.word16(6) != 0 else { return }
+            let checksum = FlowRewrite.update(transport.word16(6), by: sum)
+            transport.set(6, word16: checksum == 0 ? 0xFFFF : checksum)
         default: break
         }
     }

@@ -47,6 +47,27 @@ import Testing
         Case(
             name: "echo over IPv6", proto: 58, port: 77, peerPort: 77, translatedPort: 50123, isIPv6: true,
             packets: [GoldenNAT.echo6, GoldenNAT.echo6Translated, GoldenNAT.echo6Reply, GoldenNAT.echo6ReplyTranslated]),
+        Case(
+            name: "DCCP", proto: 33, port: 4000, peerPort: 53, translatedPort: 61001,
+            packets: [GoldenNAT.dccp, GoldenNAT.dccpTranslated, GoldenNAT.dccpReply, GoldenNAT.dccpReplyTranslated]),
+        Case(
+            name: "UDP-Lite", proto: 136, port: 4000, peerPort: 53, translatedPort: 61001,
+            packets: [GoldenNAT.lite, GoldenNAT.liteTranslated, GoldenNAT.liteReply, GoldenNAT.liteReplyTranslated]),
+        Case(
+            name: "UDP-Lite that covers its header", proto: 136, port: 4000, peerPort: 53, translatedPort: 61001,
+            packets: [GoldenNAT.liteHeader, GoldenNAT.liteHeaderTranslated, GoldenNAT.liteHeaderReply, GoldenNAT.liteHeaderReplyTranslated]),
+        Case(
+            name: "UDP-Lite whose checksum becomes zero", proto: 136, port: 4000, peerPort: 53, translatedPort: 61001,
+            packets: [GoldenNAT.liteZero, GoldenNAT.liteZeroTranslated, GoldenNAT.liteZeroReply, GoldenNAT.liteZeroReplyTranslated]),
+        Case(
+            name: "DCCP over IPv6", proto: 33, port: 4000, peerPort: 53, translatedPort: 61001, isIPv6: true,
+            packets: [GoldenNAT.dccp6, GoldenNAT.dccp6Translated, GoldenNAT.dccp6Reply, GoldenNAT.dccp6ReplyTranslated]),
+        Case(
+            name: "UDP-Lite over IPv6", proto: 136, port: 4000, peerPort: 53, translatedPort: 61001, isIPv6: true,
+            packets: [GoldenNAT.lite6, GoldenNAT.lite6Translated, GoldenNAT.lite6Reply, GoldenNAT.lite6ReplyTranslated]),
+        Case(
+            name: "UDP-Lite over IPv6 that covers its header", proto: 136, port: 4000, peerPort: 53, translatedPort: 61001, isIPv6: true,
+            packets: [GoldenNAT.liteHeader6, GoldenNAT.liteHeader6Translated, GoldenNAT.liteHeader6Reply, GoldenNAT.liteHeader6ReplyTranslated]),
     ]
 
     @Test(arguments: cases) func sourceIsTranslatedAndRepliesComeBack(_ it: Case) {

@@ -293,6 +293,11 @@ import Testing
             Quote(name: "from the far end", error: GoldenPolicy.unreachableOfShown, delivered: GoldenPolicy.unreachableDelivered),
             Quote(name: "from a router on the way", error: GoldenPolicy.exceededOfShown, delivered: GoldenPolicy.exceededDelivered),
             Quote(name: "about TCP", proto: 6, port: 80, error: GoldenPolicy.prohibitedOfShown, delivered: GoldenPolicy.prohibitedDelivered),
+            Quote(
+                name: "about DCCP", proto: 33, port: 80, error: GoldenPolicy.prohibitedOfDCCPShown, delivered: GoldenPolicy.prohibitedDCCPDelivered),
+            Quote(
+                name: "about UDP-Lite", proto: 136, port: 80, error: GoldenPolicy.prohibitedOfUDPLiteShown,
+                delivered: GoldenPolicy.prohibitedUDPLiteDelivered),
             Quote(name: "IPv6", isIPv6: true, error: GoldenPolicy.unreachable6OfShown, delivered: GoldenPolicy.unreachable6Delivered),
         ]) func translatedErrors(_ it: Quote)
     {
