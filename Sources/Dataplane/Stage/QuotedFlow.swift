@@ -2,13 +2,16 @@ import NetTypes
 
 /// ICMP errors: each is about a packet that it quotes, and shares the fate of that packet's flow (RFC 5508 sections 4 to 6, RFC 4443 section 2.4).
 ///
+/// Errors go to whom they quote (RFC 1122 section 3.2.2, RFC 4443 section 2.2). One for somebody else is a packet like any: else who may talk to one could send to all, with a quote of that.
+///
 /// - Input: an ICMP or ICMPv6 error of a vif that keeps flows.
 /// - Output: true: the quoted packet's flow is known; the error is counted in it, and, where the flow translates, translated, its quote too. False: nothing is known, and it is treated
 ///   like any packet.
 /// - Drops: flowActionDrop; checksumError: of an error that would have been translated.
 extension Worker {
     @inline(never) func followQuoted(_ packet: UnsafeMutablePointer<Packet>) -> Bool {
-        guard var key = quotedKey(packet)?.reversed else { return false }
+        guard let quoted = quotedKey(packet), isAddressed(packet, toSourceOf: quoted) else { return false }
+        var key = quoted.reversed
         let flows = tables.flows.reader
         if let fat = tables.fat.load() { _ = fat.pointee.mask(&key) }
         let index = flows.lookup(&key, hash: flows.hash(&key))
@@ -22,6 +25,13 @@ extension Worker {
         default: packet.pointee.settle(.drop(.flowActionDrop))
         }
         return true
+    }
+
+    private func isAddressed(_ packet: UnsafePointer<Packet>, toSourceOf quoted: FlowKey) -> Bool {
+        guard packet.pointee.family == .ipv4 else {
+            return IPv6(packet.pointee.network).destination == IPv6Address(high: quoted.a0, low: quoted.a1)
+        }
+        return IPv4(packet.pointee.network).destination == UInt32(truncatingIfNeeded: quoted.a0 >> 32)
     }
 
     private static let quoteOffset = ICMPv4.size

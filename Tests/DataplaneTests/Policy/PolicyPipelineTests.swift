@@ -283,6 +283,24 @@ import Testing
         #expect(flows(test).first { $0.spec.key.sourcePort == 53 }?.packets == 1)
     }
 
+    /// blue1 may talk to 10.1.0.13, and cannot make that flow carry something to blue2, which nobody may talk to.
+    @Test("An ICMP error for another than it quotes is a packet like any", arguments: [false, true]) func strayErrors(isIPv6: Bool) {
+        let test = TestRouter()
+        let error = isIPv6 ? GoldenPolicy.strayError6 : GoldenPolicy.strayError
+        let delivered = isIPv6 ? GoldenPolicy.strayError6Delivered : GoldenPolicy.strayErrorDelivered
+        let key = FlowKeySpec(
+            vrf: .init(1), source: IPAddress(isIPv6 ? "fd00:1::11" : "10.1.0.11")!, destination: IPAddress(isIPv6 ? "fd00:1::13" : "10.1.0.13")!,
+            proto: 17, sourcePort: 4000, destinationPort: 53)
+        apply(test, .upsert(.flow(FlowSpec(key: key, action: .forward))), Self.policy(1, []), Self.attach(test, 4, ingress: [1]))
+        test.send(error, from: test.blue1)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
+        #expect(flows(test).filter { $0.spec.key.proto == 17 }.allSatisfy { $0.packets == 0 })
+        // Who lets such messages in gets them.
+        apply(test, Self.policy(1, [PolicyRule(service: .icmp(proto: isIPv6 ? 58 : 1, type: isIPv6 ? 1 : 3, code: nil))]))
+        test.send(error, from: test.blue1)
+        #expect(test.blue2.take() == [delivered])
+    }
+
     struct Quote: Sendable, CustomTestStringConvertible {
         var name: String, proto: UInt8 = 17, port: UInt16 = 53, isIPv6 = false, error: [UInt8], delivered: [UInt8]
         var testDescription: String { name }
