@@ -66,7 +66,10 @@ extension Router {
             var explanation = PolicyExplanation(
                 action: .pass, opinions: opinions(of: question.vif, isIngress: question.isIngress, query, state), outcome: outcome(question, state))
             for id in question.isIngress ? vif.ingressPolicies : vif.egressPolicies {
-                guard let compiled = tables.policies.load(id.rawValue) else { continue }
+                guard let compiled = tables.policies.load(id.rawValue) else {
+                    explanation.action = .deny
+                    continue
+                }
                 switch compiled.pointee.evaluate(query) {
                 case .pass: break
                 case .deny: explanation.action = .deny

@@ -14,6 +14,8 @@ extension Router {
         var vifs: [PolicyID: Set<VifID>] = [:]
         /// To be compiled at the end of the batch.
         var stale: Set<PolicyID> = []
+        /// Deleted in the batch, and still there for who has read a vif's record that names them.
+        var deleted: Set<PolicyID> = []
         /// What the batch replaced, for when it cannot be compiled: the first of each.
         var oldSpecs: [PolicyID: PolicySpec?] = [:]
         var oldGroups: [AddressGroupID: AddressGroupSpec?] = [:]
@@ -22,6 +24,8 @@ extension Router {
         /// Counts compilations.
         var generation: UInt32 = 0
         var logNames = PolicyLogNames()
+        /// Octets, of one compiled policy.
+        var memoryLimit = PolicyCompiler.memoryLimit
 
         func prefixes(_ group: AddressGroupID) -> [IPPrefix] { groups[group]?.prefixes ?? [] }
     }
@@ -47,6 +51,8 @@ extension Router {
                 return .notFound("\(what): rule \(index) (\(rule.name)): address group \(group) does not exist; create it first")
             }
         }
+        // Another of the number of one that is gone: nobody is to be asked about by that.
+        if state.policies.deleted.remove(spec.id) != nil { tables.policies.remove(spec.id.rawValue) }
         if state.policies.oldSpecs[spec.id] == nil { state.policies.oldSpecs[spec.id] = .some(state.policies.specs[spec.id]) }
         link(state.policies.specs[spec.id], to: nil, &state)
         link(nil, to: spec, &state)
@@ -69,7 +75,7 @@ extension Router {
         state.policies.specs[id] = nil
         state.policies.stale.remove(id)
         state.policies.oldSpecs[id] = nil
-        tables.policies.remove(id.rawValue)
+        state.policies.deleted.insert(id)
         return .ok
     }
 
@@ -95,6 +101,21 @@ extension Router {
 
     // MARK: Vifs
 
+    /// Before the vif's record is published: what it names and was never compiled is, so that the vif is neither open nor shut until the end of the batch. What cannot be compiled is
+    /// dealt with there.
+    func preparePolicies(_ spec: VifSpec, _ old: VifSpec?, _ state: inout State) {
+        if !spec.allPolicies.isEmpty, old?.allPolicies.isEmpty ?? true { tables.policies.vifCount.wrappingAdd(1, ordering: .relaxed) }
+        for id in spec.allPolicies where state.policies.stale.contains(id) && tables.policies.load(id.rawValue) == nil {
+            guard let policy = state.policies.specs[id] else { continue }
+            do throws(PolicyCompiler.TooLarge) {
+                try compile(policy, &state)
+                state.policies.stale.remove(id)
+            } catch {
+                // The end of the batch says so.
+            }
+        }
+    }
+
     func checkPolicies(_ spec: VifSpec, _ what: String, _ state: State) -> RouterOutcome? {
         for (list, name) in [(spec.ingressPolicies, "ingress"), (spec.egressPolicies, "egress")] {
             guard list.count <= Vif.policyCapacity else {
@@ -114,8 +135,7 @@ extension Router {
     func attachPolicies(_ spec: VifSpec, _ old: VifSpec?, _ state: inout State) {
         for id in Set(old?.allPolicies ?? []) { state.policies.vifs[id]?.remove(spec.id) }
         for id in Set(spec.allPolicies) { state.policies.vifs[id, default: []].insert(spec.id) }
-        let now = spec.allPolicies.isEmpty ? 0 : 1, before = (old?.allPolicies ?? []).isEmpty ? 0 : 1
-        tables.policies.vifCount.wrappingAdd(now - before, ordering: .relaxed)
+        if spec.allPolicies.isEmpty, old?.allPolicies.isEmpty == false { tables.policies.vifCount.wrappingSubtract(1, ordering: .relaxed) }
         if old?.ingressPolicies ?? [] != spec.ingressPolicies || old?.egressPolicies ?? [] != spec.egressPolicies {
             state.policies.touched.insert(spec.id)
         }
@@ -129,7 +149,8 @@ extension Router {
 
     // MARK: At the end of a batch
 
-    /// Compiles what the batch changed. A policy that cannot be takes back the operations that made it so.
+    /// Compiles what the batch changed. A policy that cannot be takes back the operations that made it so: what it was before holds. Vifs that name one which was nothing before let nothing
+    /// pass (`PolicyTable.denies`), whatever else they name, until there is one.
     func compilePolicies(_ operations: [RouterOperation], _ outcomes: inout [RouterOutcome], _ state: inout State) {
         defer {
             state.policies.oldSpecs.removeAll()
@@ -140,20 +161,27 @@ extension Router {
         state.policies.stale.removeAll()
         for id in stale {
             guard let spec = state.policies.specs[id] else { continue }
-            let known = state.policies
             do throws(PolicyCompiler.TooLarge) {
-                state.policies.generation &+= 1
-                let compiled = try PolicyCompiler.compile(spec, generation: state.policies.generation) { known.prefixes($0) }
-                state.policies.logNames.remember(spec, generation: compiled.generation)
-                if compiled.mirrors { nameMirrors(&state) }
-                tables.policies.publish(compiled)
-                state.policies.touched.formUnion(state.policies.vifs[id] ?? [])
+                try compile(spec, &state)
             } catch {
-                let text =
+                var text =
                     "policy \(id) (\(spec.name)): its rules overlap in too many ways to be compiled in \(PolicyCompiler.memoryLimit >> 20) MiB; split it or use fewer distinct ranges"
+                if let old = state.policies.oldSpecs[id], old == nil, let vif = state.policies.vifs[id]?.min() {
+                    text += "; until then vif \(vif.rawValue) (\(state.vifs[vif]?.name ?? "")), which names it, lets nothing pass"
+                }
                 takeBack(spec, .tableFull(text), operations, &outcomes, &state)
             }
         }
+    }
+
+    private func compile(_ spec: PolicySpec, _ state: inout State) throws(PolicyCompiler.TooLarge) {
+        let known = state.policies
+        state.policies.generation &+= 1
+        let compiled = try PolicyCompiler.compile(spec, generation: state.policies.generation, memoryLimit: known.memoryLimit) { known.prefixes($0) }
+        state.policies.logNames.remember(spec, generation: compiled.generation)
+        if compiled.mirrors { nameMirrors(&state) }
+        tables.policies.publish(compiled)
+        state.policies.touched.formUnion(state.policies.vifs[spec.id] ?? [])
     }
 
     private func takeBack(
@@ -171,6 +199,10 @@ extension Router {
         guard let old = state.policies.oldSpecs[spec.id] else { return }
         link(spec, to: old, &state)
         state.policies.specs[spec.id] = old
+        guard old == nil else { return }
+        // It was new: vifs may name it all the same, and are shut. A vif may have had it compiled before a group grew.
+        tables.policies.remove(spec.id.rawValue)
+        state.policies.touched.formUnion(state.policies.vifs[spec.id] ?? [])
     }
 
     // MARK: Flows
@@ -178,10 +210,13 @@ extension Router {
     /// Decides the flows of the touched vifs again, after every worker has let go of what stood before: who decided by the old policies has made its entries by then.
     /// Entries for which nothing changes are not written to.
     func reevaluateFlows(_ state: inout State) {
-        guard !state.policies.touched.isEmpty else { return }
+        guard !state.policies.touched.isEmpty || !state.policies.deleted.isEmpty else { return }
         let touched = state.policies.touched
         state.policies.touched.removeAll()
         tables.quiescence.synchronize()
+        for id in state.policies.deleted { tables.policies.remove(id.rawValue) }
+        state.policies.deleted.removeAll()
+        if touched.isEmpty { return }
         var isTouched = [Bool](repeating: false, count: configuration.vifCapacity)
         for id in touched where Int(id.rawValue) < isTouched.count { isTouched[Int(id.rawValue)] = true }
         var stale: [(index: UInt32, generation: UInt32)] = []

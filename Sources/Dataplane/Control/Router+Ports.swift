@@ -89,6 +89,7 @@ extension Router {
         // First in, then out: a vif that changes nothing never leaves its VRF without.
         if spec.keepsFlows { tables.countFlowVif(vrf: spec.vrf.rawValue, by: 1) }
         if let old, old.keepsFlows { tables.countFlowVif(vrf: old.vrf.rawValue, by: -1) }
+        preparePolicies(spec, old, &state)
         publish(spec, port, state)
         state.vifs[spec.id] = spec
         if !spec.fatFlows.isEmpty || old?.fatFlows.isEmpty == false { publishFatFlows(state) }

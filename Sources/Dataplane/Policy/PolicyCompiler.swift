@@ -25,9 +25,11 @@ struct PolicyCompiler {
     private var services: [[ClosedRange<UInt32>]] = []
     private let spec: PolicySpec
     private let groups: Groups
+    private let memoryLimit: Int
 
-    private init(_ spec: PolicySpec, _ groups: @escaping Groups) {
+    private init(_ spec: PolicySpec, _ memoryLimit: Int, _ groups: @escaping Groups) {
         self.spec = spec
+        self.memoryLimit = memoryLimit
         self.groups = groups
         var numbers: [Clause: Int] = [:]
         var run = 0
@@ -47,8 +49,10 @@ struct PolicyCompiler {
     }
 
     /// Owned by the caller, who calls `deallocate`.
-    static func compile(_ spec: PolicySpec, generation: UInt32 = 0, groups: @escaping Groups) throws(TooLarge) -> CompiledPolicy {
-        let compiler = PolicyCompiler(spec, groups)
+    static func compile(
+        _ spec: PolicySpec, generation: UInt32 = 0, memoryLimit: Int = memoryLimit, groups: @escaping Groups
+    ) throws(TooLarge) -> CompiledPolicy {
+        let compiler = PolicyCompiler(spec, memoryLimit, groups)
         return try compiler.compile(generation)
     }
 
@@ -110,7 +114,7 @@ struct PolicyCompiler {
             }
             let set = sets.intern(bits, hash: hash)
             if out.last?.value != set { out.append((at, set)) }
-            if sets.words.count * 8 > Self.memoryLimit { throw TooLarge(memoryBytes: sets.words.count * 8) }
+            if sets.words.count * 8 > memoryLimit { throw TooLarge(memoryBytes: sets.words.count * 8) }
         }
         return out
     }

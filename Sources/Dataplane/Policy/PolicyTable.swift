@@ -28,19 +28,20 @@ final class PolicyTable: @unchecked Sendable {
     @inline(__always) var isInUse: Bool { vifCount.load(ordering: .relaxed) != 0 }
     @inline(__always) func load(_ id: UInt32) -> UnsafePointer<CompiledPolicy>? { slots.load(id) }
 
-    /// What the policies of one list say together: nil when all pass, else the origin of the first that denies. `vif`: whose list it is.
+    /// What the policies of one list say together: nil when all pass, else the origin of the first that denies. One that is not there (`Router.compilePolicies`) denies, as a
+    /// security group. `vif`: whose list it is.
     @inline(__always) func denies(
         _ list: Vif.Policies, _ query: CompiledPolicy.Query, vif: UInt32, isIngress: Bool, _ findings: inout PolicyFindings
     ) -> PolicyOrigin? {
         var index = 0
         while index < Vif.policyCapacity, list[index] != 0 {
-            if let policy = slots.load(list[index]) {
-                let decision = policy.pointee.decide(query)
-                if decision.logs { findings.note(policy, decision, vif: vif, isIngress: isIngress) }
-                if decision.action == .deny { return policy.pointee.origin }
-                if decision.action == .trap { findings.traps = true }
-                if findings.mirror == 0 { findings.mirror = decision.mirror }
-            }
+            // What cannot be asked does not let pass.
+            guard let policy = slots.load(list[index]) else { return .securityGroup }
+            let decision = policy.pointee.decide(query)
+            if decision.logs { findings.note(policy, decision, vif: vif, isIngress: isIngress) }
+            if decision.action == .deny { return policy.pointee.origin }
+            if decision.action == .trap { findings.traps = true }
+            if findings.mirror == 0 { findings.mirror = decision.mirror }
             index &+= 1
         }
         return nil

@@ -70,7 +70,13 @@ final class TestPort: Port, @unchecked Sendable {
 /// node1 of the demo as its agent would program it: fabric vif 0 (10.0.0.11), host vif 1 on request, workloads blue1 (vif 3) and blue2 (vif 4) in VRF 1,
 /// remote blue3 behind node2, a remote subnet 10.3.0.0/24, and an empty VRF 2 (red).
 final class TestRouter {
+    /// What happens when a port is opened: in the midst of a batch, after the operations before it.
+    final class Opening: @unchecked Sendable {
+        var action: () -> Void = {}
+    }
+
     let router: Router
+    let opening = Opening()
     let pool = try! HeapBufferPool(bufferSize: 69_824, capacity: 512)
     let fabric: TestPort, host: TestPort, blue1: TestPort, blue2: TestPort
 
@@ -95,7 +101,8 @@ final class TestRouter {
         var configuration = RouterConfiguration(flowCapacity: flows)
         configuration.fragmentCapacity = fragmentCapacity
         configuration.fragmentPolicy = fragmentPolicy
-        router = Router(configuration, pool: pool) { spec throws(PortError) in
+        router = Router(configuration, pool: pool) { [opening] spec throws(PortError) in
+            opening.action()
             guard let port = available[spec.name] else { throw PortError("no such device") }
             return port
         }

@@ -1,4 +1,5 @@
 import NetTypes
+import Synchronization
 import Testing
 
 @testable import Dataplane
@@ -299,6 +300,61 @@ import Testing
         apply(test, Self.policy(1, [PolicyRule(service: .icmp(proto: isIPv6 ? 58 : 1, type: isIPv6 ? 1 : 3, code: nil))]))
         test.send(error, from: test.blue1)
         #expect(test.blue2.take() == [delivered])
+    }
+
+    @Test("A vif that is made with its policies is never without them, nor shut for longer than it takes to make them") func withinTheBatch() {
+        let test = TestRouter()
+        var between: [[UInt8]] = []
+        test.opening.action = {
+            test.blue1.input = [GoldenPolicy.udp53, GoldenPolicy.udp54]
+            test.router.run(turns: 2)
+            between = test.blue2.take()
+        }
+        apply(
+            test, Self.policy(1, [PolicyRule(service: Self.dns)]), Self.attach(test, 4, ingress: [1]),
+            .upsert(.port(PortSpec(name: "host", driver: .loopback))))
+        #expect(between == [GoldenPolicy.udp53Delivered] && test.allDrops == ["flow_action_drop": 1])
+        // Another policy takes its place, and the flow that is there goes on meanwhile; so does a new one that both pass.
+        apply(test, .delete(.port("host")))
+        test.opening.action = {
+            test.blue1.input = [GoldenPolicy.udp53, GoldenPolicy.echo, GoldenPolicy.gre]
+            test.router.run(turns: 2)
+            between = test.blue2.take()
+        }
+        apply(
+            test, Self.policy(2, [PolicyRule(service: Self.dns), PolicyRule(service: .icmp(proto: 1, type: 8, code: nil))]),
+            Self.attach(test, 4, ingress: [2]), .delete(.policy(PolicyID(1))), .upsert(.port(PortSpec(name: "host", driver: .loopback))))
+        #expect(between == [GoldenPolicy.udp53Delivered, GoldenPolicy.echoDelivered] && test.allDrops == ["flow_action_drop": 2])
+        #expect(test.router.policies(after: nil, limit: 9).map(\.id) == [PolicyID(2)])
+        #expect(test.router.tables.policies.load(1) == nil && test.router.tables.policies.count == 1)
+    }
+
+    @Test("A new policy that cannot be compiled lets nothing pass, until one of its number can") func tooLarge() {
+        let test = TestRouter()
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        _ = test.blue2.take()
+        test.router.state.withLock { $0.policies.memoryLimit = 0 }
+        let outcomes = test.router.apply([Self.policy(1, [PolicyRule(service: Self.dns)]), Self.attach(test, 4, ingress: [1])])
+        #expect("\(outcomes[0])".contains("overlap in too many ways") && "\(outcomes[0])".contains("vif 4 (blue2)"))
+        #expect(outcomes[1] == .ok)
+        // What was there before, and what is new.
+        test.send(GoldenPolicy.udp53, GoldenPolicy.echo, from: test.blue1)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 2])
+        let question = PolicyQuestion(
+            vif: VifID(4), isIngress: true, proto: 17, source: IPAddress("10.1.0.11")!, destination: IPAddress("10.1.0.12")!, sourcePort: 4000,
+            destinationPort: 53)
+        let explanation = test.router.explain(question)
+        #expect(explanation?.action == .deny && explanation?.outcome.verdict == .dropped && explanation?.outcome.decider == .ingress)
+        // One that is replaced by one that cannot be compiled stands.
+        test.router.state.withLock { $0.policies.memoryLimit = PolicyCompiler.memoryLimit }
+        apply(test, Self.policy(1, [PolicyRule(service: Self.dns)]))
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        test.router.state.withLock { $0.policies.memoryLimit = 0 }
+        let replaced = test.router.apply([Self.policy(1, [PolicyRule(service: .proto(47))])])
+        #expect("\(replaced[0])".contains("overlap in too many ways") && !"\(replaced[0])".contains("blue2"))
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        #expect(test.blue2.take() == [GoldenPolicy.udp53Delivered, GoldenPolicy.udp53Delivered])
+        #expect(test.router.explain(question)?.action == .pass)
     }
 
     struct Quote: Sendable, CustomTestStringConvertible {
