@@ -87,7 +87,8 @@ extension Worker {
 
     /// Gives a fragment what is known of its datagram. `index`: its place in the burst.
     func join(_ packet: UnsafeMutablePointer<Packet>, _ known: FragmentTable.Entry, _ index: Int, isFirst: Bool = false) {
-        guard known.state.contains(.hasPorts) else {
+        // Without ports and without flows the hash is that of whole packets.
+        guard known.state.contains(.hasPorts), known.ports != 0 || mayHaveFlow(packet) else {
             packet.pointee.hash = tupleHash(packet.pointee, [.proto, .source, .destination])
             return
         }
@@ -102,11 +103,14 @@ extension Worker {
         if let fat = tables.fat.load() { _ = fat.pointee.mask(&key) }
         let hash = tables.flows.reader.begin(&key)
         packet.pointee.hash = UInt32(truncatingIfNeeded: hash &>> 32) | 1
-        let keepsFlows = packet.pointee.ingress.pointee.flags.contains(.keepsFlows)
         // The first fragment has its ports, and passes the flow stage like any packet.
-        guard !isFirst, keepsFlows || packet.pointee.flags.contains(.tunneled) else { return }
+        guard !isFirst, mayHaveFlow(packet) else { return }
         followers[fragmentFollowers] = Follower(key: key, hash: hash, position: index)
         fragmentFollowers &+= 1
+    }
+
+    private func mayHaveFlow(_ packet: UnsafePointer<Packet>) -> Bool {
+        packet.pointee.ingress.pointee.flags.contains(.keepsFlows) || packet.pointee.flags.contains(.tunneled)
     }
 
     /// A later fragment whose flow is to be looked up.
@@ -168,9 +172,13 @@ struct FragmentPiece {
         }
     }
 
-    /// The ports of a first fragment as a flow's key has them, the source's in the high half; nil when it has none.
+    /// The ports of a first fragment as the key of its flow has them (`Worker.flowKey`), the source's in the high half: 0 of a protocol without ports. Nil when they are cut off.
     static func ports(_ packet: Packet) -> UInt32? {
-        guard packet.l4 != 0 else { return nil }
+        switch packet.proto {
+        case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue, IPProtocol.icmp.rawValue, IPProtocol.icmpv6.rawValue:
+            if packet.l4 == 0 { return nil }
+        case let other: if packet.l4 == 0, IPProtocol.leastHeader(other) != 0 { return nil }
+        }
         switch packet.proto {
         case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue, IPProtocol.sctp.rawValue, IPProtocol.dccp.rawValue, IPProtocol.udpLite.rawValue:
             return packet.transport.word32(0)
@@ -180,10 +188,10 @@ struct FragmentPiece {
                 packet.family == .ipv4
                 ? message.type == .echoRequest || message.type == .echoReply
                 : ICMPv6(packet.transport).type == .echoRequest || ICMPv6(packet.transport).type == .echoReply
-            guard isEcho else { return nil }
+            guard isEcho else { return UInt32(packet.transport.word16(0)) }
             let identifier = UInt32(packet.transport.word16(4))
             return identifier &<< 16 | identifier
-        default: return nil
+        default: return 0
         }
     }
 }

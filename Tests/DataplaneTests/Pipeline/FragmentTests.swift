@@ -160,6 +160,51 @@ import Testing
         #expect(test.fabric.take().map { Array($0.dropFirst(50)) } == [Golden.bigPiece0, Golden.bigPiece1, Golden.bigPiece2])
     }
 
+    /// Protocols without ports, and messages of ICMP that are no echo, have flows like all.
+    struct Portless: Sendable, CustomTestStringConvertible {
+        var proto: UInt8, datagram: [UInt8], cut: Int
+        var testDescription: String { "\(proto)" }
+        static let all =
+            [47, 50, 4].map { Portless(proto: $0, datagram: GoldenPolicy.gre, cut: 8) } + [
+                Portless(proto: 1, datagram: GoldenPolicy.timestamp, cut: 16)
+            ]
+
+        var pieces: [[UInt8]] {
+            let length = datagram.count - 34
+            return [
+                piece(0, cut, last: false, proto: proto, of: datagram), piece(cut, length - cut, last: true, proto: proto, of: datagram),
+            ]
+        }
+    }
+
+    @Test(arguments: Portless.all) func deniedWithoutPorts(_ it: Portless) {
+        let test = TestRouter()
+        PolicyPipelineTests().apply(test, PolicyPipelineTests.policy(1, []), PolicyPipelineTests.attach(test, 4, ingress: [1]))
+        test.send(it.pieces[0], it.pieces[1], from: test.blue1)
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 2])
+        // In bursts of their own.
+        for piece in it.pieces { test.send(piece, from: test.blue1) }
+        #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 4])
+        PolicyPipelineTests().apply(test, PolicyPipelineTests.policy(1, [PolicyRule(service: .proto(it.proto))]))
+        test.send(it.pieces[0], it.pieces[1], from: test.blue1)
+        #expect(test.blue2.take().count == 2)
+        #expect(test.router.flows(from: 0, limit: 9).flows.map(\.packets).sorted() == [0, 6])
+    }
+
+    @Test(arguments: Portless.all) func translatedWithoutPorts(_ it: Portless) {
+        let test = TestRouter(fragmentPolicy: .hold)
+        var flow = TranslationTests.cases[0].flow
+        (flow.key.proto, flow.key.sourcePort, flow.key.destinationPort) = (it.proto, 0, it.proto == 1 ? 13 << 8 : 0)
+        flow.translation?.sourcePort = nil
+        #expect(test.router.apply([.upsert(.flow(flow))]) == [.ok])
+        // The later one comes first, and waits.
+        test.send(it.pieces[1], it.pieces[0], from: test.blue1)
+        let out = test.blue2.take()
+        #expect(out.map { Array($0[26..<34]) } == [[203, 0, 113, 5, 10, 1, 0, 12], [203, 0, 113, 5, 10, 1, 0, 12]])
+        #expect(out.map { Array($0[34...]) } == it.pieces.map { Array($0[34...]) })
+        #expect(out.allSatisfy { frame in frame.withUnsafeBytes { IPv4(reading: $0.baseAddress! + 14).hasValidChecksum } })
+    }
+
     @Test func fromTheFabricToo() {
         let test = TestRouter()
         test.send(Golden.bridgedBackInVXLAN, from: test.fabric)
@@ -263,6 +308,10 @@ import Testing
         let out = test.fabric.take()
         #expect(out.count == 2 && Set(out.map { Array($0[34..<36]) }).count == 1)
         #expect(test.router.flows(from: 0, limit: 10).flows.first { $0.isForward }?.packets == 2)
+        // Without ports: both pieces are of one flow, too.
+        test.send(piece(0, 24, last: false, next: 50), piece(24, 24, last: true, next: 50), from: test.blue1)
+        #expect(test.fabric.take().count == 2)
+        #expect(test.router.flows(from: 0, limit: 10).flows.first { $0.isForward && $0.spec.key.proto == 50 }?.packets == 2)
         // RFC 7112: the whole header chain has to be in the first. RFC 5722: overlap refuses the datagram.
         test.send(piece(0, 24, last: false, next: 6), from: test.blue1)
         #expect(test.allDrops == ["fragment_error": 1])
