@@ -75,7 +75,9 @@ extension Worker {
     private func remove(_ flow: ClosedFlows.Flow) {
         let entry = flows.entry(flow.index)
         // It may have gone, and be another flow's entry by now; or another connection has begun in it.
-        guard entry.generation == flow.generation, FlowTCP.isClosed(entry.tcpState, flows.entry(entry.reverse).tcpState) else { return }
+        guard flows.isLive(flow.index), entry.generation == flow.generation,
+            FlowTCP.isClosed(entry.tcpState, flows.entry(entry.reverse).tcpState)
+        else { return }
         _ = flows.remove(lane: id, index: flow.index, generation: flow.generation, cause: .closed)
     }
 }

@@ -258,7 +258,8 @@ extension FlowTable {
         let leader = entry(index).isForward ? index : other
         // One remover per flow.
         guard entry(leader).beginToDie() else { return false }
-        if let generation, entry(index).generation != generation {
+        // An entry that is free keeps its generation, and what it names may be another flow's by now.
+        if let generation, entry(index).generation != generation || entry(leader).generation != generation {
             entry(leader).become(.live)
             return false
         }

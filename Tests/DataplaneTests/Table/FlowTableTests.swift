@@ -30,6 +30,26 @@ import Testing
         #expect(MemoryLayout<FlowEntry>.offset(of: \.generation) == 100)
     }
 
+    /// Somebody remembers a flow that has gone, and what its entries name is another's by now.
+    @Test func whatIsGoneTakesNobodyWithIt() {
+        let table = table()
+        for number in 0..<20 {
+            let old = insert(table, key(number)), generation = table.entry(old.index).generation
+            #expect(table.remove(lane: 0, index: old.index, generation: generation))
+            table.pool.collect(0)
+            table.pool.collect(0)
+            // One entry: of the old pair's two one is free still.
+            var own = FlowKey(vrf: 1, proto: 17, ipv4Source: 7, ipv4Destination: 7, sourcePort: UInt16(number), destinationPort: UInt16(number))
+            var reverse = own.reversed
+            let new = table.insertPair(
+                lane: 0, forward: &own, reverse: &reverse, FlowTable.Template(action: 0, cookie: 0, ingressVif: 3, now: 0))
+            #expect(new.status == .inserted && (new.index == old.index || new.index == old.reverse))
+            for index in [old.index, old.reverse] { #expect(!table.remove(lane: 0, index: index, generation: generation)) }
+            #expect(table.isLive(new.index) && find(table, own) == new.index && table.count == 1)
+            #expect(table.remove(lane: 0, index: new.index))
+        }
+    }
+
     @Test func aPairIsFoundByBothKeysAndNamesEachOther() {
         let table = table()
         let inserted = insert(table, key(1))
