@@ -7,8 +7,10 @@ import NetTypes
 extension Worker {
     @inline(never) func admitTranslated(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>, _ new: FlowKey) -> Admission {
         var admission = Admission(findings: policyLog.findings)
-        guard tables.policies.isInUse else { return admission }
+        // Without policies: for whom the flow counts (`owner`).
+        guard tables.policies.isInUse || !packet.pointee.ingress.pointee.isWorkload else { return admission }
         admission.egressVif = tables.vifAhead(new, vrf: new.vrf)
+        guard tables.policies.isInUse else { return admission }
         var query = TranslatedQuery(key.pointee, new, isKnown: tables.knows(new, from: key.pointee))
         if packet.pointee.l4 != 0, packet.pointee.proto == IPProtocol.icmp.rawValue || packet.pointee.proto == IPProtocol.icmpv6.rawValue {
             query.setType(packet.pointee.transport.word16(0))

@@ -123,6 +123,20 @@ import Testing
         #expect(other.allDrops == [:] && flows(other).count == 2)
     }
 
+    /// As of flows that are not translated, with policies and without.
+    @Test("What comes for a floating IP counts for its workload", arguments: [false, true]) func counts(hasPolicies: Bool) {
+        let test = Self.router()
+        apply(test, Self.floating(1, "203.0.113.5", "10.1.0.11"))
+        if hasPolicies { apply(test, [PolicyPipelineTests.policy(1, []), PolicyPipelineTests.attach(test, 4, ingress: [1])]) }
+        var spec = test.router.vifs(after: nil, limit: 100).first { $0.spec.id == VifID(3) }!.spec
+        spec.flowLimit = 1
+        apply(test, [.upsert(.vif(spec))])
+        test.send(Self.tunnelled(GoldenNATRules.floatingUdpReply), Self.tunnelled(GoldenNATRules.floatingTcpReply), from: test.fabric)
+        #expect(test.blue1.take() == [GoldenNATRules.floatingUdpReplyIn] && test.allDrops == ["new_flow_drop": 1])
+        let readings = test.router.vifs(after: nil, limit: 100).filter { $0.flows.flows > 0 }
+        #expect(readings.map(\.spec.id) == [VifID(3)] && readings.first?.flows.flows == 1 && readings.first?.flows.overLimit == 1)
+    }
+
     @Test("An address that is shared gives each flow a port of its own", arguments: sharedCases) func shared(_ it: Case) {
         let test = Self.router()
         apply(
