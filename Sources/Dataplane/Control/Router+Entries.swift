@@ -111,7 +111,13 @@ extension Router {
                 let index = flows.lookup(&forward, hash: flows.hash(&forward))
                 guard index != FlowTable.none, flows.entry(index).generation == generation else { return gone(what, generation) }
                 // What the packets become is part of the entries: those that stand go, if they are still those.
-                if spec.action == .nat, !flows.remove(lane: workers.count, index: index, generation: generation) { return gone(what, generation) }
+                if spec.action == .nat {
+                    switch remove(index, generation, from: flows) {
+                    case .removed: break
+                    case .gone: return gone(what, generation)
+                    case .busy: return .tableFull("\(what): the bucket stayed busy; try again")
+                    }
+                }
             }
             // A worker holds a bucket for tens of instructions, unless its core was taken away meanwhile.
             var patience = Patience()
@@ -127,7 +133,7 @@ extension Router {
                         for index in [result.index, entry.reverse] { flows.entry(index).cookie = spec.cookie }
                         return .ok
                     }
-                    _ = flows.remove(lane: workers.count, index: result.index)
+                    if !flows.remove(lane: workers.count, index: result.index) { patience.wait() }
                 case .exists:
                     let standing = flows.entry(result.index)
                     let isAnswer = spec.key.generation != nil && (standing.isUndecided || standing.flags.contains(.decided))
@@ -146,6 +152,19 @@ extension Router {
             }
             return .tableFull("flow: the bucket stayed busy; try again")
         }
+    }
+
+    private enum Removal { case removed, gone, busy }
+
+    /// Removes the flow of this generation, with patience: a worker that is at its bucket is no reason to say that it is gone.
+    private func remove(_ index: UInt32, _ generation: UInt32, from flows: FlowTable) -> Removal {
+        var patience = Patience()
+        for _ in 0..<2000 {
+            guard flows.isLive(index), flows.entry(index).generation == generation else { return .gone }
+            if flows.remove(lane: workers.count, index: index, generation: generation) { return .removed }
+            patience.wait()
+        }
+        return .busy
     }
 
     private func gone(_ what: String, _ generation: UInt32) -> RouterOutcome {

@@ -31,23 +31,23 @@ extension Worker {
         }
     }
 
-    /// A pair whose reverse key another flow has: another port, while there are any. Nil: the packet is settled.
+    /// A pair whose reverse key another flow has: another port, while there are any. No index: the packet is settled.
     ///
     /// Bounded for each flow and for each burst: an address whose ports are all in use must not cost a worker its time.
     @inline(never) func insertElsewhere(
         _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>,
         _ template: FlowTable.Template, _ first: FlowTable.Status
-    ) -> UInt32 {
+    ) -> FlowTable.Insertion {
         guard first == .conflict, pair.pointee.translation == .ports, let nat = tables.nat.load() else {
             packet.pointee.settle(.drop(.noTranslation))
-            return FlowTable.none
+            return FlowTable.Insertion(status: .conflict)
         }
         let hash = pair.pointee.forwardHash, flows = tables.flows
         var decision = NATDecision(key.pointee)
         tables.translation(nat, key, hash: hash, into: &decision)
         guard decision.status == .translated, decision.hasPorts else {
             packet.pointee.settle(.drop(.noTranslation))
-            return FlowTable.none
+            return FlowTable.Insertion(status: .conflict)
         }
         let limit = min(decision.portLimit, max(Self.leastProbes, portProbesLeft))
         var attempt = 1
@@ -62,15 +62,15 @@ extension Worker {
             flows.prepare(lane: id, key, pair)
             let result = flows.insert(lane: id, key, pair, template)
             switch result.status {
-            case .inserted, .exists: return result.index
+            case .inserted, .exists: return result
             case .conflict, .busy: continue
             case .full:
                 packet.pointee.settle(.drop(.flowTableFull))
-                return FlowTable.none
+                return FlowTable.Insertion(status: .conflict)
             }
         }
         packet.pointee.settle(.drop(.natPortsExhausted))
-        return FlowTable.none
+        return FlowTable.Insertion(status: .conflict)
     }
 
     /// Ports that may be tried for the flows of one burst, beyond the `leastProbes` of each.

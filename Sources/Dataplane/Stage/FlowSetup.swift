@@ -78,7 +78,7 @@ extension Worker {
             packet.pointee.settle(.drop(.flowTableFull))
             return FlowTable.none
         case .conflict, .busy:
-            if translates { return insertElsewhere(packet, key, pair, template, result.status) }
+            if translates { return insertElsewhere(packet, key, pair, template, result.status).index }
             // It goes on without an entry, if it may.
             if admission.reason != nil { packet.pointee.settle(.drop(.flowActionDrop)) }
             return FlowTable.none

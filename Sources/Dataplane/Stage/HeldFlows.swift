@@ -57,7 +57,11 @@ extension Worker {
             packet.pointee.settle(.drop(refusal))
             return FlowTable.none
         }
-        let result = flows.insert(lane: id, key, pair, template)
+        var result = flows.insert(lane: id, key, pair, template)
+        if result.status == .conflict, pair.pointee.translation == .ports {
+            result = insertElsewhere(packet, key, pair, template, result.status)
+            if result.index == FlowTable.none { return FlowTable.none }
+        }
         switch result.status {
         case .inserted: break
         case .exists: return result.index

@@ -87,6 +87,56 @@ import Testing
         test.run()
     }
 
+    @Test("Flows that wait share an external address: each gets a port, and the one that gets none says so") func ports() throws {
+        let test = NATRuleTests.router(), listener = Listener()
+        _ = test.router.addTrapListener { if $0.reason == .flow { listener.traps.append($0) } }
+        for outcome in test.router.apply([
+            NATRuleTests.rule(
+                1,
+                .source(
+                    .init(
+                        vrf: NATRuleTests.inside, prefix: IPPrefix("10.1.0.0/24")!, outside: NATRuleTests.outside,
+                        address: IPAddress("203.0.113.5")!, ports: 61001...61008))),
+            PolicyPipelineTests.policy(1, [], defaultAction: .trap), PolicyPipelineTests.attach(test, 3, egress: [1]),
+        ]) { #expect(outcome == .ok) }
+        for number in 0..<9 {
+            var packet = GoldenNATRules.floatingUdp
+            packet[35] = UInt8(number)
+            (packet[40], packet[41]) = (0, 0)
+            test.blue1.input.append(packet)
+            test.router.run(turns: 2)
+            test.router.deliverTraps()
+        }
+        #expect(listener.traps.count == 8 && test.allDrops == ["nat_ports_exhausted": 1])
+        #expect(Set(listener.traps.compactMap { $0.flow?.index }).count == 8 && test.router.status().flows.heldPackets == 8)
+        for trap in listener.traps {
+            let flow = try #require(trap.flow)
+            #expect(test.router.apply([.upsert(.flow(FlowSpec(key: flow.key, action: .forward)))]) == [.ok])
+        }
+        test.router.run(turns: 2)
+        let sent = NATRuleTests.inner(test.fabric.take())
+        #expect(sent.count == 8 && sent.allSatisfy { Array($0[12..<16]) == [203, 0, 113, 5] })
+        #expect(Set(sent.map { UInt16($0[20]) << 8 | UInt16($0[21]) }) == Set(61001...61008))
+        test.run()
+    }
+
+    @Test("A decision that comes while the flow's bucket is in use is not lost") func busy() throws {
+        _ = send(numbered(1))
+        let held = try #require(listener.traps.first?.flow)
+        let flows = test.router.tables.flows
+        var key = try #require(FlowKey(held.key))
+        let bucket = flows.bucket(flows.primary(flows.hash(&key)))
+        #expect(bucket.tryLock())
+        let decision = RouterOperation.upsert(
+            .flow(FlowSpec(key: held.key, action: .nat, translation: FlowTranslation(sourcePort: 4321))))
+        let outcome = test.router.apply([decision])[0]
+        bucket.unlock()
+        #expect("\(outcome)".contains("try again"))
+        apply(decision)
+        #expect(send(numbered(2)).map { port($0) } == [4321, 4321])
+        test.run()
+    }
+
     @Test("Nobody listens: nothing is held") func nobody() {
         let test = TestRouter()
         for outcome in test.router.apply([
