@@ -1,5 +1,6 @@
 import DataplaneAPI
 import Foundation
+import SwiftProtobuf
 import Synchronization
 import Testing
 
@@ -245,6 +246,38 @@ import Testing
         _ = await run(["flow", "-d", "3"], router: router)
         #expect(router.operations.map(\.upsert.flow.action) == [.drop])
         #expect(router.operations.map(\.upsert.flow.key.vrf) == [5])
+    }
+
+    /// Dropped and set back, a flow is what it was: translated, marked, mirrored.
+    @Test func forwardAndDropKeepWhatElseAFlowIs() async {
+        var nat = API.Flow()
+        nat.index = 7
+        nat.key = flow(7, 8, "10.0.0.1", 1000, "10.0.0.2", 80).key
+        nat.action = .nat
+        nat.translation.source = octets("203.0.113.5")
+        nat.translation.sourcePort = 61001
+        nat.cookie = 9
+        nat.qosMap = 3
+        nat.mirror = 4
+        let mirror = API.Object.OneOf_Object.mirror(.with { $0.id = 4 })
+        func asked(_ option: String, _ current: API.Flow, _ others: [API.Object.OneOf_Object] = []) async -> API.Flow? {
+            let router = FakeRouter([.flow(current)] + others)
+            #expect(await run(["flow", option, "7"], router: router).code == 0)
+            return router.operations.first?.upsert.flow
+        }
+        var wanted = nat
+        wanted.index = 0
+        #expect(await asked("-f", nat, [mirror]) == wanted)
+        wanted.action = .drop
+        wanted.clearTranslation()
+        #expect(await asked("-d", nat, [mirror]) == wanted)
+        // What a policy names need not be there; what is asked for must.
+        wanted.mirror = 0
+        #expect(await asked("-d", nat) == wanted)
+        // The router knows what a flow that is dropped becomes.
+        nat.action = .drop
+        nat.clearTranslation()
+        #expect(await asked("-f", nat)?.action == .forward)
     }
 
     @Test func ratesAreOfNewAndOfDeletedEntries() async {

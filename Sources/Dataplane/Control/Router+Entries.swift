@@ -110,8 +110,8 @@ extension Router {
             if let generation = spec.key.generation {
                 let index = flows.lookup(&forward, hash: flows.hash(&forward))
                 guard index != FlowTable.none, flows.entry(index).generation == generation else { return gone(what, generation) }
-                // What the packets become is part of the entries: those that stand go, if they are still those.
-                if spec.action == .nat {
+                // What is to be made anew goes, if it is still that one.
+                if spec.action == .nat, !flows.stands(index, for: spec.action, reverse) {
                     switch remove(index, generation, from: flows) {
                     case .removed: break
                     case .gone: return gone(what, generation)
@@ -125,18 +125,12 @@ extension Router {
                 let result = flows.insertPair(lane: workers.count, forward: &forward, reverse: &reverse, template)
                 switch result.status {
                 case .inserted: return .ok
-                case .exists where spec.action == .nat || flows.entry(result.index).action == FlowAction.nat.rawValue:
+                case .exists where !flows.stands(result.index, for: spec.action, reverse):
                     isReleased = true
-                    // What packets become is part of the entries: they are made anew, unless it is what is there.
-                    let entry = flows.entry(result.index)
-                    if spec.action == .nat, entry.action == FlowAction.nat.rawValue, flows.entry(entry.reverse).copy().key == reverse {
-                        for index in [result.index, entry.reverse] { flows.entry(index).cookie = spec.cookie }
-                        return .ok
-                    }
                     if !flows.remove(lane: workers.count, index: result.index) { patience.wait() }
                 case .exists:
                     let standing = flows.entry(result.index)
-                    let isAnswer = spec.key.generation != nil && (standing.isUndecided || standing.flags.contains(.decided))
+                    let isAnswer = spec.key.generation != nil && spec.action != .nat && (standing.isUndecided || standing.flags.contains(.decided))
                     for index in [result.index, flows.entry(result.index).reverse] {
                         let entry = flows.entry(index)
                         if entry.release(spec.action) { isReleased = true }
@@ -185,6 +179,19 @@ extension Router {
                 patience.wait()
             }
             return flows.isLive(index) ? .tableFull("flow: the bucket stayed busy; try again") : .ok
+        }
+    }
+}
+
+extension FlowTable {
+    /// What packets become is part of the entries, whatever their action is. So a flow that is dropped, or waits, may be let go as it was made; one that is to become something else is
+    /// made anew.
+    fileprivate func stands(_ index: UInt32, for action: FlowAction, _ reverse: FlowKey) -> Bool {
+        let entry = entry(index)
+        switch action {
+        case .drop, .hold: return true
+        case .forward: return entry.action != FlowAction.nat.rawValue
+        case .nat: return entry.flags.contains(.translates) && self.entry(entry.reverse).copy().key == reverse
         }
     }
 }

@@ -180,8 +180,19 @@ struct FlowCommand: AsyncParsableCommand {
         let current = try await entry(index, router)
         var flow = API.Flow()
         flow.key = current.key
-        flow.action = action
+        // One that is translated goes on as that: dropped, it stays so; to forward it is to translate.
+        let isTranslated = action == .forward && current.hasTranslation
+        flow.action = isTranslated ? .nat : action
+        if isTranslated { flow.translation = current.translation }
         flow.cookie = current.cookie
+        flow.qosMap = current.qosMap
+        // A policy may name a mirror that is not there; a request may not.
+        if current.mirror != 0 {
+            let mirrors = try await router.all(TableQuery(table: .mirror, id: current.mirror)) {
+                if case .mirror(let mirror) = $0 { mirror.id } else { nil }
+            }
+            if mirrors.contains(current.mirror) { flow.mirror = current.mirror }
+        }
         var operation = API.Operation()
         operation.upsert.flow = flow
         try check(try await router.apply([operation]), "flow \(index)")

@@ -93,6 +93,39 @@ import Testing
                     destination: it.flow.key.source, sourcePort: isEcho ? it.port : nil, destinationPort: isEcho ? nil : it.port))
     }
 
+    /// What its packets become is kept while a flow is dropped: what lets a plain flow go again lets this one go translated, by either of its keys.
+    @Test(arguments: cases) func aDroppedFlowGoesOnTranslated(_ it: Case) throws {
+        let test = TestRouter()
+        func flows() -> [FlowReading] { test.router.flows(from: 0, limit: 10).flows }
+        func pass() {
+            test.send(it.packets[0], from: test.blue1)
+            #expect(test.blue2.take() == [it.packets[1]])
+            test.send(it.packets[2], from: test.blue2)
+            #expect(test.blue1.take() == [it.packets[3]])
+        }
+        #expect(test.router.apply([.upsert(.flow(it.flow))]) == [.ok])
+        pass()
+        let made = flows(), back = try #require(made.first { !$0.isForward }?.spec.key)
+        var again = it.flow
+        again.key.generation = made[0].generation
+        let words = [FlowSpec(key: it.flow.key, action: .forward), FlowSpec(key: back, action: .forward), it.flow, again]
+        for (count, word) in words.enumerated() {
+            #expect(test.router.apply([.upsert(.flow(FlowSpec(key: word.key, action: .drop)))]) == [.ok])
+            test.send(it.packets[0], from: test.blue1)
+            test.send(it.packets[2], from: test.blue2)
+            #expect(test.blue1.take().isEmpty && test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": UInt64(2 * count + 2)])
+            #expect(flows().allSatisfy { $0.spec.action == .drop && $0.spec.translation == nil })
+            #expect(test.router.apply([.upsert(.flow(word))]) == [.ok])
+            pass()
+            #expect(flows().map(\.spec.action) == [.nat, .nat] && flows().map(\.generation) == made.map(\.generation))
+        }
+        // One that is to become something else is made anew.
+        var other = it.flow
+        other.translation?.sourcePort = 61002
+        #expect(test.router.apply([.upsert(.flow(FlowSpec(key: it.flow.key, action: .drop))), .upsert(.flow(other))]) == [.ok, .ok])
+        #expect(flows().first { $0.isForward }?.spec == other && flows().count == 2)
+    }
+
     /// The same pair, made by the other direction: a destination is translated (a floating IP seen from outside).
     @Test func destinationIsTranslatedIntoAnotherVRF() {
         let test = TestRouter()
