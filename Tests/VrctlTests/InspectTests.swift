@@ -56,9 +56,13 @@ import Testing
         let router = FakeRouter()
         #expect(await run(["dropstats", "--clear-drop-log"], router: router).code == 0)
         #expect(router.dropLogClears.withLock { $0 } == 1)
-        for wrong in [["--log", "--clear"], ["--follow"], ["3"], ["--log", "1", "--core", "2"]] {
+        for wrong in [
+            ["--log", "--clear"], ["--follow"], ["3"], ["--log", "1", "--core", "2"], ["--clear", "--core", "0"],
+            ["--clear-drop-log", "--core", "0"],
+        ] {
             #expect(await run(["dropstats"] + wrong, router: router).code == 2, "\(wrong)")
         }
+        #expect(router.dropLogClears.withLock { $0 } == 1 && router.cleared.isEmpty)
     }
 
     @Test func pcapOctets() {
@@ -80,6 +84,20 @@ import Testing
         #expect(request?.vif == 3 && request?.limit == 1 && request?.direction == .received && request?.snapLength == 96)
         #expect(request?.filter == "udp port 53")
         for wrong in [["-i", "eth0"], ["-i", "3", "-Q", "up"], []] { #expect(await run(["vifdump"] + wrong, router: router).code == 2, "\(wrong)") }
+    }
+
+    /// Each shows frames in a way that the other does not.
+    @Test func captureOptionsThatContradict() async {
+        let router = FakeRouter(), file = ["-w", "/nonexistent/capture.pcap"]
+        for wrong in [
+            file + ["-o", "json"], file + ["--plain"], file + ["-e"], file + ["-v"], file + ["-x"], ["--plain", "-o", "json"], ["--plain", "-x"],
+            ["-o", "json", "-v"],
+        ] {
+            let result = await run(["vifdump", "-i", "3"] + wrong, router: router)
+            #expect(result.code == 2 && result.errors.contains("leave") || result.errors.contains("give one of"), "\(wrong): \(result)")
+        }
+        #expect(await run(["vifdump", "-i", "3"] + file, router: router).code == 1)
+        #expect(router.captureRequests.withLock { $0.isEmpty })
     }
 
     @Test func anyFrameHasALine() {
@@ -120,9 +138,18 @@ import Testing
         #expect(made?.vxlan.nextHop == 20 && made?.vxlan.vni == 7000 && made?.snapLength == 64)
         for wrong in [
             ["--create", "1"], ["--create", "1", "--vif", "3"], ["--create", "1", "--vif", "x", "--to-vif", "1"], ["--dump", "--delete", "1"],
+            ["--dump", "--vif", "3"], ["--dump", "--snap", "9"], ["--get", "2", "--to-vif", "4"], ["--delete", "2", "--to-file", "f"],
+            ["--delete", "2", "--max-files", "2"], ["--create", "1", "--vif", "3", "--to-vif", "4", "--max-size", "9"],
+            ["--create", "1", "--vif", "3", "--to-erspan", "2:5", "--max-files", "1"],
+            ["--create", "1", "--vif", "3", "--to-file", "f", "--max-files", "2"],
         ] {
             #expect(await run(["mirror"] + wrong, router: router).code == 2, "\(wrong)")
         }
+        #expect(router.operations.count == 1)
+        _ = await run(["mirror", "--create", "1", "--vif", "3", "--to-file", "f", "--max-size", "10", "--max-files", "2"], router: router)
+        #expect(router.operations.last?.upsert.mirror.file.maximumSize == 10 && router.operations.last?.upsert.mirror.file.maximumFiles == 2)
+        _ = await run(["mirror", "--create", "1", "--vif", "3", "--to-file", "f"], router: router)
+        #expect(router.operations.last?.upsert.mirror.file.maximumSize == 0 && router.operations.last?.upsert.mirror.file.maximumFiles == 1)
     }
 
     @Test func tablesAndWorkers() async {

@@ -31,7 +31,19 @@ struct VifDumpCommand: AsyncParsableCommand {
     @OptionGroup var outputOptions: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
-    func validate() throws { _ = try request() }
+    func validate() throws {
+        _ = try request()
+        let isJSON = outputOptions.output == .json
+        guard write == nil || !plain && !isJSON && !asksTcpdump else {
+            throw ValidationError("-w writes a pcap file and shows nothing; leave --plain, -o json, -e, -v and -x out, or -w")
+        }
+        guard !plain || !isJSON else { throw ValidationError("give one of --plain, -o json") }
+        guard !asksTcpdump || !plain && !isJSON else {
+            throw ValidationError("-e, -v and -x are for tcpdump; leave them out, or --plain and -o json")
+        }
+    }
+
+    private var asksTcpdump: Bool { ethernet || verbose > 0 || octets }
 
     private func request() throws -> API.CaptureRequest {
         var request = API.CaptureRequest()
@@ -81,6 +93,9 @@ struct VifDumpCommand: AsyncParsableCommand {
             let options =
                 ["-r", "-", "-n", "-l"] + (ethernet ? ["-e"] : []) + Array(repeating: "-v", count: min(verbose, 3)) + (octets ? ["-x"] : [])
             return try PcapSink.running(tcpdump, options, snapLength: snapLength)
+        }
+        guard plain || !asksTcpdump else {
+            throw Failure.refused("-e, -v and -x are for tcpdump, which is not installed; install it, or leave them out")
         }
         return TextSink { CaptureFormat.line($0) }
     }

@@ -44,6 +44,9 @@ struct DropStatsCommand: AsyncParsableCommand {
     func validate() throws {
         guard [clear, log, clearDropLog].filter({ $0 }).count <= 1 else { throw ValidationError("give one of --clear, --log, --clear-drop-log") }
         guard log || (show == nil && !follow && logCore == nil) else { throw ValidationError("--show, --follow and a worker's number go with --log") }
+        guard core == nil || !clear && !clearDropLog else {
+            throw ValidationError("--clear and --clear-drop-log are for all workers at once; leave --core out")
+        }
         guard logCore == nil || core == nil else { throw ValidationError("the worker is given twice") }
     }
 

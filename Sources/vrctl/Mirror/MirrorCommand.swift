@@ -21,12 +21,12 @@ struct MirrorCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Delete a mirror.", valueName: "id")) var delete: UInt32?
     @Option(help: ArgumentHelp("A source; may be given more than once.", valueName: "vif[:in|:out]")) var vif: [String] = []
     @Option(help: ArgumentHelp("Copies go into this file, on vrouter's machine.", valueName: "path")) var toFile: String?
-    @Option(help: ArgumentHelp("Octets of a file, after which another begins.", valueName: "octets")) var maxSize: UInt64 = 0
-    @Option(help: ArgumentHelp("Files kept.", valueName: "count")) var maxFiles: UInt32 = 1
+    @Option(help: ArgumentHelp("Octets of a file, after which another begins.", valueName: "octets")) var maxSize: UInt64?
+    @Option(help: ArgumentHelp("Files kept; 1 when absent.", valueName: "count")) var maxFiles: UInt32?
     @Option(help: ArgumentHelp("Copies leave by this vif.", valueName: "vif")) var toVif: UInt32?
     @Option(help: ArgumentHelp("Copies go into VXLAN.", valueName: "nexthop:vni")) var toVxlan: String?
     @Option(help: ArgumentHelp("Copies go into ERSPAN type II.", valueName: "nexthop:session")) var toErspan: String?
-    @Option(help: ArgumentHelp("Octets kept of each frame; 0: all.", valueName: "octets")) var snap: UInt32 = 0
+    @Option(help: ArgumentHelp("Octets kept of each frame; all when absent.", valueName: "octets")) var snap: UInt32?
     @OptionGroup var outputOptions: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
@@ -34,13 +34,20 @@ struct MirrorCommand: AsyncParsableCommand {
         guard [dump, get != nil, create != nil, delete != nil].filter({ $0 }).count == 1 else {
             throw ValidationError("give one of --dump, --get, --create, --delete")
         }
-        if create != nil { _ = try mirror() }
+        guard create == nil else {
+            _ = try mirror()
+            return
+        }
+        let isPlain = vif.isEmpty && snap == nil && [toFile, toVxlan, toErspan].allSatisfy { $0 == nil } && toVif == nil
+        guard isPlain, maxSize == nil, maxFiles == nil else {
+            throw ValidationError("--vif, --snap, --to-… and --max-… describe a mirror to make; they go with --create")
+        }
     }
 
     private func mirror() throws -> API.Mirror {
         var mirror = API.Mirror()
         mirror.id = create ?? 0
-        mirror.snapLength = snap
+        mirror.snapLength = snap ?? 0
         mirror.sources = try vif.map { text in
             let parts = text.split(separator: ":", omittingEmptySubsequences: false)
             let directions: [Substring: API.Direction] = ["in": .received, "out": .sent, "both": .both]
@@ -56,10 +63,14 @@ struct MirrorCommand: AsyncParsableCommand {
         guard [toFile != nil, toVif != nil, toVxlan != nil, toErspan != nil].filter({ $0 }).count == 1 else {
             throw ValidationError("give one of --to-file, --to-vif, --to-vxlan, --to-erspan")
         }
+        guard toFile != nil || maxSize == nil && maxFiles == nil else { throw ValidationError("--max-size and --max-files go with --to-file") }
+        guard maxFiles ?? 1 <= 1 || maxSize ?? 0 > 0 else {
+            throw ValidationError("--max-files \(maxFiles ?? 1): without --max-size there is no second file; give a size")
+        }
         if let toFile {
             mirror.file.path = toFile
-            mirror.file.maximumSize = maxSize
-            mirror.file.maximumFiles = maxFiles
+            mirror.file.maximumSize = maxSize ?? 0
+            mirror.file.maximumFiles = maxFiles ?? 1
         }
         if let toVif { mirror.vif = toVif }
         if let toVxlan { (mirror.vxlan.nextHop, mirror.vxlan.vni) = try pair(toVxlan, "--to-vxlan") }

@@ -4,7 +4,7 @@ import Foundation
 struct InstallAliasesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "install-aliases",
-        abstract: "Makes links named flow, vif, nh, rt, mpls, vxlan and dropstats to this program.",
+        abstract: "Makes links named flow, vif, nh, rt, mpls, vxlan, dropstats, mirror and vifdump to this program.",
         discussion:
             "What is there and not a link to this program is left alone, and nothing is made.\n\nEXAMPLES\n  vrctl install-aliases /usr/local/bin")
 
