@@ -50,10 +50,6 @@ extension Router {
             let ids = "(ids 0 to \(configuration.vifCapacity - 1))"
             return .tableFull("\(what): the vif table holds \(configuration.vifCapacity) vifs \(ids); raise capacities.vifs in vrouter.yaml")
         }
-        switch spec.kind {
-        case .physical, .host, .virtual, .vlan, .monitoring: break
-        case .agent: return .unsupported("\(what): vifs of kind \(spec.kind) are not supported yet")
-        }
         let port: PortEntry
         switch place(spec, what, state) {
         case .success(let found): port = found
@@ -67,6 +63,7 @@ extension Router {
         }
         if let refusal = checkPolicies(spec, what, state) { return refusal }
         if let refusal = checkMonitoring(spec, what, state) { return refusal }
+        if let refusal = checkAgent(spec, what, state) { return refusal }
         if let refusal = checkFatFlows(spec, what) { return refusal }
         if let refusal = checkPolicy(spec) { return .invalid("\(what): \(refusal)") }
         guard (0...65_535).contains(spec.mtu) else { return .invalid("\(what): MTU \(spec.mtu) is not within 0 to 65535") }
@@ -101,6 +98,7 @@ extension Router {
         if spec.kind == .host { tables.hostVif.store(spec.id.rawValue, ordering: .releasing) }
         publishPlans(&state)
         if spec.kind == .monitoring { monitor(spec, &state) }
+        if spec.kind == .agent { useAgentVif(spec, port) }
         return .ok
     }
 
@@ -123,7 +121,8 @@ extension Router {
         }
         if spec.floodsUnknownUnicast { flags.insert(.floodsUnknownUnicast) }
         if spec.vlan != nil { flags.insert(.tagged) }
-        if isTrunk ?? tables.vlans.isParent(spec.id.rawValue) { flags.insert(.trunk) }
+        // What a program hands in is of any vif, too.
+        if isTrunk ?? (spec.kind == .agent || tables.vlans.isParent(spec.id.rawValue)) { flags.insert(.trunk) }
         if spec.bridges, spec.kind == .virtual || spec.kind == .vlan, state.vrfs[spec.vrf]?.learnsMACs == true { flags.insert(.learns) }
         if spec.trapsGroupReports { flags.insert(.trapsGroupReports) }
         if spec.services { flags.insert(.services) }
@@ -194,6 +193,7 @@ extension Router {
             return .inUse("vif \(id.rawValue) (\(spec.name)): \(other) watches it; delete that first")
         }
         if spec.kind == .monitoring { stopMonitoring(id, &state) }
+        if spec.kind == .agent { forgetAgentVif() }
         bindTags(id, old: spec.vlan, new: nil, state)
         if spec.kind == .physical { tables.fabricVif.store(ForwardingTables.noVif, ordering: .releasing) }
         if spec.kind == .host { tables.hostVif.store(ForwardingTables.noVif, ordering: .releasing) }

@@ -10,7 +10,7 @@ extension Router {
             let token = listeners.next
             listeners.next += 1
             listeners.handlers[token] = handler
-            for worker in workers { worker.trapsWanted.store(true, ordering: .relaxed) }
+            listen(listeners)
             return token
         }
     }
@@ -18,13 +18,19 @@ extension Router {
     public func removeTrapListener(_ token: Int) {
         trapListeners.withLock { listeners in
             listeners.handlers[token] = nil
-            if listeners.handlers.isEmpty { for worker in workers { worker.trapsWanted.store(false, ordering: .relaxed) } }
+            listen(listeners)
         }
     }
 
-    /// Empties the workers' trap rings into the listeners.
+    /// Lets the workers know whether anybody listens.
+    func listen(_ listeners: TrapListeners) {
+        let isWanted = !listeners.handlers.isEmpty || listeners.agentVif != nil
+        for worker in workers { worker.trapsWanted.store(isWanted, ordering: .relaxed) }
+    }
+
+    /// Empties the workers' trap rings into the listeners, or, when there are none, into the agent vif.
     func deliverTraps() {
-        let handlers = trapListeners.withLock { Array($0.handlers.values) }
+        let (handlers, agentVif) = trapListeners.withLock { (Array($0.handlers.values), $0.agentVif) }
         for worker in workers {
             while worker.traps.pop({ header, bytes in
                 guard let reason = TrapPacket.Reason(rawValue: header.reason) else { return }
@@ -33,6 +39,7 @@ extension Router {
                     packet: Array(UnsafeRawBufferPointer(start: bytes, count: Int(header.length))))
                 if reason == .flow { packet.flow = heldFlow(header.flow, header.generation) }
                 for handler in handlers { handler(packet) }
+                if handlers.isEmpty, let agentVif { hand(packet, to: agentVif) }
             }) {}
         }
     }

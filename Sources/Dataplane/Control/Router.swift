@@ -77,6 +77,7 @@ public final class Router: @unchecked Sendable {
     struct TrapListeners {
         var next = 1
         var handlers: [Int: @Sendable (TrapPacket) -> Void] = [:]
+        var agentVif: AgentVif?
     }
 
     /// Ports are opened by `portFactory` when a `PortSpec` is applied.

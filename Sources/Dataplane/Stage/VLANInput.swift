@@ -46,12 +46,7 @@ extension Worker {
             return packet.settle(.drop(.unknownVLAN))
         }
         strip(&packet, depth)
-        packet.ingress = own
-        packet.vrf = own.pointee.vrf
-        if own.pointee.flags.contains(.learns) { learnSource(packet, own) }
-        vifCounters.add(vif, .receivedPackets, 1)
-        vifCounters.add(vif, .receivedBytes, UInt64(packet.frame.length))
-        if let set = tables.observation.load(ordering: .acquiring) { observe(set, packet.frame, vif: vif, direction: ObservationSet.received) }
+        enter(&packet, own)
         workloadPacket(&packet)
         keepPriority(&packet, priority)
     }

@@ -48,7 +48,8 @@ extension Worker {
         for index in 0..<count { burst[index] = Packet(frame: frames[index], ingress: vif) }
         switch vif.pointee.kind {
         case .host: for index in 0..<count { hostInput(&burst[index]) }
-        case .virtual, .physical, .agent, .vlan, .monitoring: for index in 0..<count { burst[index].settle(.drop(.interfaceDrop)) }
+        case .agent: for index in 0..<count { agentInput(&burst[index]) }
+        case .virtual, .physical, .vlan, .monitoring: for index in 0..<count { burst[index].settle(.drop(.interfaceDrop)) }
         }
     }
 

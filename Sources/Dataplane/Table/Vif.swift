@@ -74,7 +74,7 @@ struct Vif {
         static let learns = Flags(rawValue: 1 << 10)
         /// A VLAN sub-interface.
         static let tagged = Flags(rawValue: 1 << 11)
-        /// It has sub-interfaces: a burst of its port is of several vifs.
+        /// It has sub-interfaces, or is the agent's: a burst of its port is of several vifs.
         static let trunk = Flags(rawValue: 1 << 12)
         /// Each packet of a burst that begins with one of these has to be asked for its own vif.
         static let sharesPort: Flags = [.tagged, .trunk]

@@ -240,6 +240,8 @@ public nonisolated enum Dataplane_V1_VifKind: SwiftProtobuf.Enum, Swift.CaseIter
   public typealias RawValue = Int
   case unspecified // = 0
   case host // = 1
+
+  /// one per router: while no client listens to Traps, what is trapped leaves by it as frames, and a program's frames come in (docs/api.md)
   case agent // = 2
   case physical // = 3
   case virtual // = 4
@@ -512,7 +514,11 @@ public nonisolated enum Dataplane_V1_HashField: SwiftProtobuf.Enum, Swift.CaseIt
 public nonisolated enum Dataplane_V1_FlowAction: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case unspecified // = 0
+
+  /// of a flow that is dropped, or held: as it was made, translated where it was. Of one with action NAT: without its translation
   case forward // = 1
+
+  /// a translation is kept
   case drop // = 2
 
   /// output only: waits for a decision, two seconds at most; see TRAP_REASON_FLOW
