@@ -2,7 +2,7 @@ import Dataplane
 import NetTypes
 import Synchronization
 
-/// What stands during the whole run, and what one control thread keeps changing beside it.
+/// What stands during the whole run, and what one control thread keeps changing beside it; what decides about flows is in `Stateful.swift`.
 enum Program {
     static func port(_ name: String) -> RouterOperation { .upsert(.port(PortSpec(name: name, driver: .loopback))) }
 
@@ -32,19 +32,23 @@ enum Program {
         }
     }
 
-    /// vif 0 fabric, 3…6 workloads in VRF 1, 8 and 9 the clean wire in VRF 100. Next hops 1, 2, 3 tunnels, 4 into the VRF, 5 the gateway, 10… workloads, 100… clean.
+    /// vif 0 fabric, 3…6 workloads in VRF 1, 7 the host outside in VRF 3, 8 and 9 the clean wire in VRF 100, 10 for copies. Next hops 1, 2, 3 tunnels, 4 into the VRF, 5 the
+    /// gateway, 10… workloads, 100… clean, 117 outside.
     static func base() -> [RouterOperation] {
-        var out = [
-            port("fabric"), port("clean-a"), port("clean-b"), .upsert(.vrf(VRFSpec(id: .init(1), name: "blue"))),
-            .upsert(.vrf(VRFSpec(id: .init(2), name: "red"))), .upsert(.vrf(VRFSpec(id: .init(100), name: "clean"))),
-            vif(0, "fabric", vrf: 0, kind: .physical, keepsFlows: false), vif(8, "clean-a", vrf: 100), vif(9, "clean-b", vrf: 100),
-            nextHop(1, tunnel(.vxlan)), nextHop(2, tunnel(.mplsOverUDP)), nextHop(3, tunnel(.mplsOverGRE)), nextHop(4, .vrf(.init(1), bridges: true)),
-            .upsert(.label(LabelSpec(label: .init(16), nextHop: .init(4)))), .upsert(.vni(VNISpec(vni: .init(5001), nextHop: .init(4)))),
-        ]
+        var dice = Dice(3)
+        var out =
+            stateful() + [
+                port("fabric"), port("clean-a"), port("clean-b"), .upsert(.vrf(VRFSpec(id: .init(1), name: "blue"))),
+                .upsert(.vrf(VRFSpec(id: .init(2), name: "red"))), .upsert(.vrf(VRFSpec(id: .init(100), name: "clean"))),
+                vif(0, "fabric", vrf: 0, kind: .physical, keepsFlows: false), cleanVif(8, &dice), cleanVif(9, &dice),
+                nextHop(1, tunnel(.vxlan)), nextHop(2, tunnel(.mplsOverUDP)), nextHop(3, tunnel(.mplsOverGRE)),
+                nextHop(4, .vrf(.init(1), bridges: true)),
+                .upsert(.label(LabelSpec(label: .init(16), nextHop: .init(4)))), .upsert(.vni(VNISpec(vni: .init(5001), nextHop: .init(4)))),
+            ]
         for (index, workload) in Template.workloads.enumerated() {
             let id = UInt32(3 + index)
             out += [
-                port("w\(index)"), vif(id, "w\(index)", vrf: 1),
+                port("w\(index)"), workloadVif(index, &dice),
                 nextHop(10 + id, .encap(vif: .init(id), destination: workload.mac, source: .gateway)),
                 nextHop(20 + id, .encap(vif: .init(id), destination: nil, source: .gateway)),
                 .upsert(.bridgeEntry(BridgeEntrySpec(vrf: .init(1), mac: workload.mac, nextHop: .init(20 + id)))),
@@ -61,7 +65,7 @@ enum Program {
                 route(100, .v4(address), 32, 100 + id),
             ].compactMap { $0 }
         }
-        return out
+        return out + translations()
     }
 
     static func cleanFrame(from: UInt8, to: UInt8) -> [UInt8] {
@@ -71,16 +75,22 @@ enum Program {
     }
 }
 
-/// One control thread's changes: all kinds of objects, many of them refused, none of them about the clean wire.
+/// One control thread's changes: all kinds of objects, many of them refused. What concerns the clean wire leaves it as it is.
 struct Churn {
     var dice: Dice
     /// Distinguishes the ports and ids of the control threads.
     let lane: UInt32
+    let trapped: TrappedFlows
+    var findings = Findings()
+    var capture: Capture?
+    /// The last records of the policy log, by worker.
+    var logged: [Int: UInt64] = [:]
     private(set) var operations = 0
     private(set) var refused = 0
 
-    init(lane: Int, seed: UInt64) {
+    init(lane: Int, seed: UInt64, trapped: TrappedFlows) {
         self.lane = UInt32(lane)
+        self.trapped = trapped
         dice = Dice(seed &+ UInt64(lane) &* 1_000_003)
     }
 
@@ -91,8 +101,11 @@ struct Churn {
         operations += outcomes.count
         refused += outcomes.count { $0 != .ok }
         if dice.roll(8) == 0 { read(router) }
+        if dice.roll(8) == 0 { observe(router) }
+        if dice.roll(16) == 0 { listAndRemove(router) }
         if dice.roll(8) == 0 {
-            _ = router.assign(port: ["fabric", "w0", "w2", "clean-a", "clean-b"][dice.roll(5)], queue: dice.roll(2), worker: dice.roll(3) == 0 ? nil : dice.roll(4))
+            _ = router.assign(
+                port: ["fabric", "w0", "w2", "clean-a", "clean-b"][dice.roll(5)], queue: dice.roll(2), worker: dice.roll(3) == 0 ? nil : dice.roll(4))
         }
         if dice.roll(4) == 0 {
             _ = router.send(
@@ -111,7 +124,8 @@ struct Churn {
     private mutating func change() -> RouterOperation {
         let hop = dice.roll(3) == 0 ? UInt32(40 + dice.roll(20)) : [0, 1, 2, 3, 5, 13, 14, 15, 16][dice.roll(9)]
         let vrf = UInt32(1 + dice.roll(2))
-        switch dice.roll(27) {
+        switch dice.roll(44) {
+        case 27...: return statefulChange()
         case 0..<6:
             let length = 17 + dice.roll(15)
             return Program.route(vrf, address(), length, hop, label: dice.roll(2) == 0 ? 5001 : nil) ?? Program.port("w0")
@@ -129,14 +143,19 @@ struct Churn {
         case 16: return .delete(.label(.init(UInt32(1000 + dice.roll(8)))))
         case 17: return .upsert(.vni(VNISpec(vni: .init(UInt32(6000 + dice.roll(8))), nextHop: .init(dice.roll(2) == 0 ? 4 : hop))))
         case 18: return .delete(.vni(.init(UInt32(6000 + dice.roll(8)))))
-        case 19, 20: return .upsert(.flow(FlowSpec(key: flow(), action: dice.roll(4) == 0 ? .drop : .forward)))
+        case 19, 20:
+            if dice.roll(6) == 0 {
+                return .upsert(.flow(FlowSpec(key: flow(), action: .nat, translation: FlowTranslation(destinationPort: UInt16(3000 + dice.roll(2))))))
+            }
+            var spec = FlowSpec(key: flow(), action: dice.roll(4) == 0 ? .drop : .forward)
+            (spec.qosMap, spec.mirror) = (UInt8(dice.roll(3)), UInt8(dice.roll(3)))
+            return .upsert(.flow(spec))
         case 21: return .delete(.flow(flow()))
         case 22:
             let id = UInt32(10 + dice.roll(8))
             return dice.roll(2) == 0 ? .upsert(.vrf(VRFSpec(id: .init(id), name: "vrf\(id)"))) : .delete(.vrf(.init(id)))
         case 23:
-            let index = UInt32(dice.roll(4))
-            return Program.vif(3 + index, "w\(index)", vrf: 1, mtu: [0, 1400, 900][dice.roll(3)], keepsFlows: dice.roll(4) != 0)
+            return Program.workloadVif(dice.roll(4), mtu: [0, 1400, 900][dice.roll(3)], keepsFlows: dice.roll(6) != 0, &dice)
         case 24:
             // These concern the clean wire too, and still must not cost it a packet.
             let name = ["fabric", "w0", "w1", "clean-a", "clean-b"][dice.roll(5)]

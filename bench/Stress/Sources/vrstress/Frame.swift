@@ -63,6 +63,8 @@ struct Template {
     var octets: [UInt8]
     /// Offset of the innermost source port; 0: there is none.
     var ports = 0
+    /// Of its flows the destination port is another each, else the source port: these are answers to those.
+    var isAnswer = false
     var isTCP = false
 }
 
@@ -77,17 +79,21 @@ extension Template {
     /// What workload `index` sends: to its neighbours, to remote ones, to the gateway, to nowhere; routed, bridged, fragments, expired, too large.
     static func workload(_ index: Int) -> [Template] {
         let own = workloads[index]
-        var out: [Template] = []
-        func add(_ mac: MACAddress, _ target: IPv4Address, _ proto: UInt8, _ payload: [UInt8], ttl: UInt8 = 64, fragment: UInt16 = 0) {
+        var out = translated(index)
+        func add(
+            _ mac: MACAddress, _ target: IPv4Address, _ proto: UInt8, _ payload: [UInt8], ttl: UInt8 = 64, fragment: UInt16 = 0,
+            isAnswer: Bool = false
+        ) {
             out.append(
                 Template(
                     octets: Frame.ethernet(
                         to: mac, from: own.mac, 0x0800, Frame.ipv4(own.ipv4, target, proto, ttl: ttl, fragment: fragment, payload)),
-                    ports: proto == 1 || fragment & 0x1FFF != 0 ? 0 : 34, isTCP: proto == 6))
+                    ports: proto == 1 || fragment & 0x1FFF != 0 ? 0 : 34, isAnswer: isAnswer, isTCP: proto == 6))
         }
         for (other, target) in workloads.enumerated() where other != index {
             add(.gateway, target.ipv4, 17, Frame.udp(1024, UInt16(2000 + other)))
             add(.gateway, target.ipv4, 6, Frame.tcp(1024, 80))
+            add(.gateway, target.ipv4, 6, Frame.tcp(80, 1024), isAnswer: true)
             add(target.mac, target.ipv4, 6, Frame.tcp(1024, 443))
             out.append(
                 Template(
@@ -101,7 +107,6 @@ extension Template {
         add(.gateway, IPv4Address(10, 2, 0, 9), 17, Frame.udp(1024, 23), fragment: 0x2000)
         add(.gateway, IPv4Address(10, 2, 0, 9), 17, Frame.udp(1024, 23), fragment: 0x0004)
         add(.gateway, IPv4Address(10, 1, 0, 1), 1, Frame.echo(77))
-        add(.gateway, IPv4Address(172, 16, 0, 1), 17, Frame.udp(1024, 24))
         out.append(Template(octets: Frame.ethernet(to: workloads[(index + 1) % 4].mac, from: own.mac, 0x88B5, [1, 2, 3])))
         return out
     }

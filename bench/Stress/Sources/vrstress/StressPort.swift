@@ -35,7 +35,8 @@ final class StressPort: Port, @unchecked Sendable {
     private let rarity: Int
 
     init(
-        name: String, templates: [Template], queues: Int, transmitQueues: Int, seed: UInt64, ledger: Ledger, traits: PortTraits = [], rarity: Int = 1, opened: Bool = false
+        name: String, templates: [Template], queues: Int, transmitQueues: Int, seed: UInt64, ledger: Ledger, traits: PortTraits = [], rarity: Int = 1,
+        opened: Bool = false
     ) {
         self.rarity = rarity
         isOpen = Atomic(opened)
@@ -67,10 +68,10 @@ final class StressPort: Port, @unchecked Sendable {
             guard let data = frames[index].data else { continue }
             frames[index].fill(template.octets)
             if template.ports > 0 {
-                data[template.ports + 1] = UInt8(truncatingIfNeeded: dice.next() >> 40 & 0x1F)
+                data[template.ports + (template.isAnswer ? 3 : 1)] = UInt8(truncatingIfNeeded: dice.next() >> 40 & 0x1F)
                 if template.isTCP { data[template.ports + 13] = Self.tcpFlags[dice.roll(Self.tcpFlags.count)] }
             }
-            if dice.roll(16) == 0 {
+            if dice.roll(64) == 0 {
                 for _ in 0...dice.roll(4) { data[dice.roll(template.octets.count)] = UInt8(truncatingIfNeeded: dice.next() >> 17) }
             }
         }
