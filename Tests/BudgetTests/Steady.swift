@@ -272,6 +272,9 @@ struct Steady: CustomTestStringConvertible, Sendable {
     private static let stateful = [
         Steady(name: "behind policies", frames: { (0..<count).map { frame(packet($0)) } }, objects: { base(flows: true) + routes(3) + policies() }),
         Steady(
+            name: "bridge, behind policies", frames: { (0..<count).map { frame(packet($0), to: station) } },
+            objects: { base(flows: true) + policies() + [.bridgeEntry(BridgeEntrySpec(vrf: vrf, mac: station, nextHop: .init(4)))] }),
+        Steady(
             name: "NAT by a rule: many share an address", frames: { (0..<count).map { frame(packet($0)) } },
             objects: { base(flows: true) + outside() + sharedAddress() }),
         Steady(
