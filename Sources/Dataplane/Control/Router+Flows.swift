@@ -101,7 +101,8 @@ extension FlowAgeingSpec {
 
 extension FlowTable {
     /// A free entry whose last flow was evicted and that has not been used again.
-    func isTraceOfEvicted(_ index: UInt32) -> Bool { entry(index).flags.contains(.evicted) && entry(index).pointee.family != 0 }
+    /// It may be taken for a new flow meanwhile, so it is read as it is written: by whole words.
+    func isTraceOfEvicted(_ index: UInt32) -> Bool { entry(index).flags.contains(.evicted) && entry(index).copy().family != 0 }
 
     /// The other half of such a flow. Once free the index is a link of the free list, so it is believed only when it leads back.
     func trace(_ reverse: UInt32, of index: UInt32) -> FlowEntry? {
