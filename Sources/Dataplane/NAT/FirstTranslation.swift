@@ -60,7 +60,8 @@ extension Worker {
             pair.initialize(to: FlowPair(reverse: reverse, forwardHash: hash))
             pair.pointee.translation = .ports
             flows.prepare(lane: id, key, pair)
-            let result = flows.insert(lane: id, key, pair, template)
+            var template = template
+            let result = flows.insert(lane: id, key, pair, &template)
             switch result.status {
             case .inserted, .exists: return result
             case .conflict, .busy: continue

@@ -36,17 +36,40 @@ extension Worker {
     }
 
     /// The same for one packet, whose flow is about to be made; its share of a rate is used up.
-    @inline(__always) func refusesFlow(_ owner: UInt32, vrf: UInt32) -> FlowQuotas.Refusal? {
-        let flows = flows
-        if let refusal = flows.isOverShare(owner) ? .share : flows.vifQuotas.takes(owner, now: now) {
+    @inline(__always) func refusesFlow(_ owner: UInt32, vrf: UInt32, _ tally: FlowTally) -> FlowQuotas.Refusal? {
+        let flows = flows, pending = tally.pending(owner, vrf)
+        if let refusal = flows.isOverShare(owner, pending: pending.owner) ? .share : flows.vifQuotas.takes(owner, now: now, pending: pending.owner) {
             flows.vifQuotas.note(refusal, owner)
             return refusal
         }
-        if let refusal = flows.vrfQuotas.refuses(vrf, now: now) {
+        if let refusal = flows.vrfQuotas.refuses(vrf, now: now, pending: pending.vrf) {
             flows.vrfQuotas.note(refusal, vrf)
             return refusal
         }
         return nil
+    }
+}
+
+/// Flows that a worker has inserted and not counted yet. Of a burst they mostly belong to one vif and one VRF: an atomic addition for each would wait, each time, for all that was
+/// written into the flow's entries before it.
+struct FlowTally {
+    private var owner = ForwardingTables.noVif, vrf = ForwardingTables.noVRF, count: Int32 = 0
+
+    @inline(__always) mutating func add(owner: UInt32, vrf: UInt32, to flows: FlowTable) {
+        if owner != self.owner || vrf != self.vrf {
+            flush(to: flows)
+            (self.owner, self.vrf) = (owner, vrf)
+        }
+        count &+= 1
+    }
+
+    @inline(__always) mutating func flush(to flows: FlowTable) {
+        if count > 0 { flows.countFlows(count, owner: owner, vrf: vrf) }
+        count = 0
+    }
+
+    @inline(__always) func pending(_ owner: UInt32, _ vrf: UInt32) -> (owner: Int32, vrf: Int32) {
+        (owner == self.owner ? count : 0, vrf == self.vrf ? count : 0)
     }
 }
 

@@ -25,19 +25,22 @@ extension Worker {
             }
             flows.prepare(lane: id, keys + slot, pairs + slot)
         }
+        var tally = FlowTally()
         for slot in 0..<count {
             let packet = packets + positions[slot]
             if pairs[slot].translation == .refused { continue }
-            let index = insertFlow(packet, keys + slot, pairs + slot)
+            let index = insertFlow(packet, keys + slot, pairs + slot, &tally)
             if index == FlowTable.none { continue }
             packet.pointee.flow = index
             account(packet, index, generation)
         }
+        tally.flush(to: flows)
     }
 
     /// The first packet's pair; `none` when there is no entry for this packet (it is settled, or goes on without).
     private func insertFlow(
-        _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>
+        _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>,
+        _ tally: inout FlowTally
     ) -> UInt32 {
         let translates = pair.pointee.translation != .none
         // Of a masked key the policies are asked about the packet's own.
@@ -50,7 +53,7 @@ extension Worker {
         }
         let admission = translates ? admitTranslated(packet, key, pair.pointee.reverse.reversed) : admit(packet, &real)
         let owner = owner(packet, egress: admission.egressVif)
-        if let refusal = refusesFlow(owner, vrf: key.pointee.vrf) {
+        if let refusal = refusesFlow(owner, vrf: key.pointee.vrf, tally) {
             // A packet before it in the burst, or on another worker, may have made the flow.
             let existing = flows.lookup(key, hash: pair.pointee.forwardHash)
             flows.discard(lane: id, pair)
@@ -66,19 +69,26 @@ extension Worker {
         template.mirror = admission.findings.mirror
         if admission.reason == .undecided {
             (template.action, template.dropReason) = (FlowTable.holdAction, 0)
-            return holdFlow(packet, key, pair, template, admission, real)
+            return holdFlow(packet, key, pair, template, admission, real, &tally)
         }
-        let result = flows.insert(lane: id, key, pair, template)
+        let result = flows.insert(lane: id, key, pair, &template)
         if admission.findings.logCount > 0, result.status != .exists {
             policyLog.record(admission.findings, real, admission.destinationPort, admission.reason, now: now)
         }
         switch result.status {
-        case .inserted, .exists: return result.index
+        case .inserted:
+            tally.add(owner: owner, vrf: key.pointee.vrf, to: flows)
+            return result.index
+        case .exists: return result.index
         case .full:
             packet.pointee.settle(.drop(.flowTableFull))
             return FlowTable.none
         case .conflict, .busy:
-            if translates { return insertElsewhere(packet, key, pair, template, result.status).index }
+            if translates {
+                let other = insertElsewhere(packet, key, pair, template, result.status)
+                if other.status == .inserted { tally.add(owner: owner, vrf: key.pointee.vrf, to: flows) }
+                return other.index
+            }
             // It goes on without an entry, if it may.
             if admission.reason != nil { packet.pointee.settle(.drop(.flowActionDrop)) }
             return FlowTable.none

@@ -44,7 +44,7 @@ extension Worker {
     /// Makes the pair of a flow that is to be decided, and tells the control program. `real`: what the policies were asked about. `none`: the packet is settled.
     @inline(never) func holdFlow(
         _ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>,
-        _ template: FlowTable.Template, _ admission: Admission, _ real: FlowKey
+        _ template: FlowTable.Template, _ admission: Admission, _ real: FlowKey, _ tally: inout FlowTally
     ) -> UInt32 {
         // A packet before it in the burst, or on another worker, may have made the flow.
         let existing = flows.lookup(key, hash: pair.pointee.forwardHash)
@@ -57,13 +57,14 @@ extension Worker {
             packet.pointee.settle(.drop(refusal))
             return FlowTable.none
         }
-        var result = flows.insert(lane: id, key, pair, template)
+        var template = template
+        var result = flows.insert(lane: id, key, pair, &template)
         if result.status == .conflict, pair.pointee.translation == .ports {
             result = insertElsewhere(packet, key, pair, template, result.status)
             if result.index == FlowTable.none { return FlowTable.none }
         }
         switch result.status {
-        case .inserted: break
+        case .inserted: tally.add(owner: template.owner, vrf: key.pointee.vrf, to: flows)
         case .exists: return result.index
         case .full, .conflict, .busy:
             packet.pointee.settle(.drop(result.status == .full ? .flowTableFull : .flowUnusable))

@@ -4,8 +4,8 @@ import Synchronization
 /// Who has how many flows, and how many more they may have: one record per vif, or per VRF.
 ///
 /// A flow belongs to the workload that sent its first packet, or, when that came out of a tunnel, to the one that gets it (`FlowEntry.owner`), and to the VRF of its forward key.
-/// A record is one cache line: counting a flow in or out is one atomic addition, asking whether there may be another is a comparison, without locks. Two workers that ask at once
-/// may both be told yes: a limit is exceeded by as many flows as there are workers, at most.
+/// A record is one cache line: counting flows in or out is one atomic addition, asking whether there may be another is a comparison, without locks. A worker counts the new flows of a
+/// burst together (`FlowTally`), so of two that ask at once both may be told yes: a limit is exceeded by a burst of each other worker, at most.
 ///
 /// # Thread-safety
 /// Counting and asking: any thread. Limits: written by the control thread.
@@ -50,9 +50,11 @@ final class FlowQuotas: @unchecked Sendable {
 
     // MARK: Counting
 
-    @inline(__always) func add(_ id: UInt32) {
+    /// A flow may be counted out by another thread before it is counted in.
+    @inline(__always) func add(_ id: UInt32, _ count: Int32 = 1) {
         guard let record = record(id) else { return }
-        if record.pointee.count.add(1, ordering: .relaxed).oldValue == 0 { begin(id) }
+        let (old, new) = record.pointee.count.wrappingAdd(count, ordering: .relaxed)
+        if old <= 0, new > 0 { begin(id) }
     }
 
     @inline(never) private func begin(_ id: UInt32) {
@@ -62,27 +64,27 @@ final class FlowQuotas: @unchecked Sendable {
 
     @inline(__always) func subtract(_ id: UInt32) {
         guard let record = record(id) else { return }
-        if record.pointee.count.subtract(1, ordering: .relaxed).oldValue == 1 { active.subtract(1, ordering: .relaxed) }
+        if record.pointee.count.wrappingSubtract(1, ordering: .relaxed).oldValue == 1 { active.subtract(1, ordering: .relaxed) }
     }
 
     /// Pairs.
-    func count(_ id: UInt32) -> Int { record(id).map { Int($0.pointee.count.load(ordering: .relaxed)) } ?? 0 }
+    func count(_ id: UInt32) -> Int { record(id).map { max(0, Int($0.pointee.count.load(ordering: .relaxed))) } ?? 0 }
     var activeCount: Int { Int(active.load(ordering: .relaxed)) }
 
     // MARK: Asking
 
-    /// Whether there may be one more; of a rate, without using it up. `now`: TSC.
-    func refuses(_ id: UInt32, now: UInt64) -> Refusal? {
+    /// Whether there may be one more, besides `pending` that are not counted yet; of a rate, without using it up. `now`: TSC.
+    func refuses(_ id: UInt32, now: UInt64, pending: Int32 = 0) -> Refusal? {
         guard let record = record(id) else { return nil }
         let limit = record.pointee.limit.load(ordering: .relaxed)
-        if limit != 0, record.pointee.count.load(ordering: .relaxed) >= Int32(clamping: limit) { return .limit }
+        if limit != 0, record.pointee.count.load(ordering: .relaxed) &+ pending >= Int32(clamping: limit) { return .limit }
         guard record.pointee.interval.load(ordering: .relaxed) != 0 else { return nil }
         return record.pointee.schedule.load(ordering: .relaxed) > now &+ record.pointee.tolerance.load(ordering: .relaxed) ? .rate : nil
     }
 
     /// The same, and the rate is used up by one.
-    func takes(_ id: UInt32, now: UInt64) -> Refusal? {
-        if let refusal = refuses(id, now: now) { return refusal }
+    func takes(_ id: UInt32, now: UInt64, pending: Int32) -> Refusal? {
+        if let refusal = refuses(id, now: now, pending: pending) { return refusal }
         guard let record = record(id) else { return nil }
         let interval = record.pointee.interval.load(ordering: .relaxed)
         guard interval != 0 else { return nil }
@@ -145,7 +147,7 @@ final class FlowQuotas: @unchecked Sendable {
     func reading(_ id: UInt32) -> FlowQuotaReading {
         var reading = FlowQuotaReading()
         guard let record = record(id) else { return reading }
-        reading.flows = Int(record.pointee.count.load(ordering: .relaxed))
+        reading.flows = max(0, Int(record.pointee.count.load(ordering: .relaxed)))
         reading.overLimit = record.pointee.overLimit.load(ordering: .relaxed)
         reading.overRate = record.pointee.overRate.load(ordering: .relaxed)
         reading.overShare = record.pointee.overShare.load(ordering: .relaxed)

@@ -34,8 +34,8 @@ extension FlowTable {
     }
 
     /// Whether an owner may not have another flow because the table is nearly full, and it has more of it than its share.
-    @inline(__always) func isOverShare(_ owner: UInt32) -> Bool {
+    @inline(__always) func isOverShare(_ owner: UInt32, pending: Int32 = 0) -> Bool {
         let word = pressureWord.load(ordering: .relaxed)
-        return word & 2 != 0 && vifQuotas.count(owner) >= Int(word >> 2)
+        return word & 2 != 0 && vifQuotas.count(owner) + Int(pending) >= Int(word >> 2)
     }
 }

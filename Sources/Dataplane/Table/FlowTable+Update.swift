@@ -29,6 +29,18 @@ extension FlowTable {
         private var held: SIMD8<Int32> = .init(repeating: -1)
         private var count = 0
 
+        /// The two primaries, in order of bucket, before any other.
+        @inline(__always) mutating func takeBoth(_ first: Int, _ second: Int, of table: FlowTable) -> Bool {
+            guard table.bucket(first).tryLock() else { return false }
+            held[0] = Int32(truncatingIfNeeded: first)
+            count = 1
+            if second == first { return true }
+            guard table.bucket(second).tryLock() else { return false }
+            held[1] = Int32(truncatingIfNeeded: second)
+            count = 2
+            return true
+        }
+
         mutating func take(_ bucket: Int, of table: FlowTable) -> Bool {
             let name = Int32(truncatingIfNeeded: bucket)
             for index in 0..<count where held[index] == name { return true }
@@ -51,8 +63,13 @@ extension FlowTable {
             held[count] = -1
         }
 
-        func releaseAll(of table: FlowTable) {
-            for index in 0..<count { table.bucket(Int(held[index])).unlock() }
+        @inline(__always) func releaseAll(of table: FlowTable) {
+            if count > 0 { table.bucket(Int(held[0])).unlock() }
+            if count > 1 { table.bucket(Int(held[1])).unlock() }
+            if count > 2 { releaseRest(of: table) }
+        }
+        @inline(never) private func releaseRest(of table: FlowTable) {
+            for index in 2..<count { table.bucket(Int(held[index])).unlock() }
         }
     }
 
@@ -66,7 +83,16 @@ extension FlowTable {
     func insertPair(lane: Int, forward: UnsafePointer<FlowKey>, reverse: UnsafePointer<FlowKey>, _ template: Template) -> Insertion {
         var pair = FlowPair(reverse: reverse.pointee, forwardHash: hash(forward))
         prepare(lane: lane, forward, &pair)
-        return insert(lane: lane, forward, &pair, template)
+        var template = template
+        let result = insert(lane: lane, forward, &pair, &template)
+        if result.status == .inserted { countFlows(1, owner: template.owner, vrf: forward.pointee.vrf) }
+        return result
+    }
+
+    /// Counts flows that were inserted for the vif and the VRF that they belong to.
+    @inline(__always) func countFlows(_ count: Int32, owner: UInt32, vrf: UInt32) {
+        vifQuotas.add(owner, count)
+        vrfQuotas.add(vrf, count)
     }
 
     /// The first half of making a flow: hashes, takes entries, and asks for all that the second half, `insert`, will touch. `insert` has to follow.
@@ -75,7 +101,8 @@ extension FlowTable {
         pair.pointee.reverseHash = reverseHash
         vr_prefetch_write(bucket(primary(pair.pointee.forwardHash)).base)
         vr_prefetch_write(bucket(primary(reverseHash)).base)
-        pair.pointee.isSelfReverse = forward.pointee == pair.pointee.reverse
+        // Compared only where they may be one: the reverse key has just been written in other pieces than a comparison reads.
+        pair.pointee.isSelfReverse = reverseHash == pair.pointee.forwardHash && forward.pointee == pair.pointee.reverse
         takeEntries(lane, pair)
         prefetchEntry(pair.pointee.index)
         prefetchEntry(pair.pointee.reverseIndex)
@@ -99,8 +126,10 @@ extension FlowTable {
         (pair.pointee.index, pair.pointee.reverseIndex) = (index, reverseIndex)
     }
 
-    /// The second half.
-    func insert(lane: Int, _ forward: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>, _ template: Template) -> Insertion {
+    /// The second half. Of a flow that is inserted the caller does `countFlows`. `template`: gets its generation; where it is, as a copy would wait for the stores that have just made it.
+    func insert(
+        lane: Int, _ forward: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>, _ template: UnsafeMutablePointer<Template>
+    ) -> Insertion {
         // Others may have given theirs back since.
         if pair.pointee.index == Self.none { takeEntries(lane, pair) }
         guard pair.pointee.index != Self.none else {
@@ -108,15 +137,12 @@ extension FlowTable {
             return Insertion(status: .full)
         }
         var locks = Locks()
-        var template = template
-        template.generation = pool.nextGeneration(lane)
+        template.pointee.generation = pool.nextGeneration(lane)
         let result = place(&locks, forward, pair, template)
         locks.releaseAll(of: self)
         switch result.status {
         case .inserted:
             pool.countInserted(lane, pair.pointee.isSelfReverse ? 1 : 2)
-            vifQuotas.add(template.owner)
-            vrfQuotas.add(forward.pointee.vrf)
             return result
         case .full: pool.countFull(lane)
         case .busy: pool.countBusy(lane)
@@ -134,14 +160,14 @@ extension FlowTable {
     }
 
     private func place(
-        _ locks: inout Locks, _ forward: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>, _ template: Template
+        _ locks: inout Locks, _ forward: UnsafePointer<FlowKey>, _ pair: UnsafeMutablePointer<FlowPair>, _ template: UnsafePointer<Template>
     ) -> Insertion {
         let forwardHash = pair.pointee.forwardHash, reverseHash = pair.pointee.reverseHash, isSelfReverse = pair.pointee.isSelfReverse
         let index = pair.pointee.index, reverseIndex = pair.pointee.reverseIndex
         return withUnsafePointer(to: &pair.pointee.reverse) { reverse in
             // Whoever inserts a key holds its primary bucket, so what is not found now is not being inserted by another.
             let first = min(primary(forwardHash), primary(reverseHash)), second = max(primary(forwardHash), primary(reverseHash))
-            guard locks.take(first, of: self), locks.take(second, of: self) else { return Insertion(status: .busy) }
+            guard locks.takeBoth(first, second, of: self) else { return Insertion(status: .busy) }
             let existing = lookup(forward, hash: forwardHash)
             if existing != Self.none { return Insertion(status: .exists, index: existing, reverse: entry(existing).reverse) }
             let other = isSelfReverse ? Self.none : lookup(reverse, hash: reverseHash)
@@ -217,23 +243,24 @@ extension FlowTable {
 
     /// Writes an entry by whole words: others may look at its `life` meanwhile.
     @inline(__always) private func fill(
-        _ index: UInt32, _ key: UnsafePointer<FlowKey>, _ template: Template, other: UnsafePointer<FlowKey>, reverse: UInt32,
+        _ index: UInt32, _ key: UnsafePointer<FlowKey>, _ template: UnsafePointer<Template>, other: UnsafePointer<FlowKey>, reverse: UInt32,
         isForward: Bool
     ) {
         let entry = entry(index)
-        var flags: FlowEntry.Flags = isForward ? template.flags.union(.forward) : template.flags
-        if template.isProgrammed { flags.insert(.programmed) }
-        let translates = template.translates || template.action == FlowAction.nat.rawValue
+        var flags: FlowEntry.Flags = isForward ? template.pointee.flags.union(.forward) : template.pointee.flags
+        if template.pointee.isProgrammed { flags.insert(.programmed) }
+        let translates = template.pointee.translates || template.pointee.action == FlowAction.nat.rawValue
         if translates { flags.insert(.translates) }
         entry.begin(
-            key, action: template.action, flags: flags,
-            generation: template.generation,
-            mirror: template.mirror, owner: template.owner, ingressVif: isForward ? template.ingressVif : template.egressVif, now: template.now,
-            reverse: reverse, cookie: template.cookie)
-        if template.dropReason != 0 { entry.dropReason = template.dropReason }
+            key, action: template.pointee.action, flags: flags,
+            generation: template.pointee.generation,
+            mirror: template.pointee.mirror, owner: template.pointee.owner,
+            ingressVif: isForward ? template.pointee.ingressVif : template.pointee.egressVif, now: template.pointee.now,
+            reverse: reverse, cookie: template.pointee.cookie)
+        if template.pointee.dropReason != 0 { entry.dropReason = template.pointee.dropReason }
         if translates {
             var rewrite = FlowRewrite(key.pointee, becomes: other.pointee.reversed)
-            if !isForward, template.returnVRF != ForwardingTables.noVRF { rewrite.vrf = template.returnVRF }
+            if !isForward, template.pointee.returnVRF != ForwardingTables.noVRF { rewrite.vrf = template.pointee.returnVRF }
             entry.translation = rewrite
         }
         entry.become(.live)

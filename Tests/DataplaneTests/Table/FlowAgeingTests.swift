@@ -36,6 +36,23 @@ import Testing
         #expect(table.count == 0 && table.pool.aged == 5)
     }
 
+    @Test("A flow that goes before it is counted leaves no trace in who has flows") func countedLate() {
+        let quotas = FlowQuotas(capacity: 8)
+        quotas.subtract(3)
+        #expect(quotas.count(3) == 0 && quotas.activeCount == 0)
+        quotas.add(3, 1)
+        #expect(quotas.count(3) == 0 && quotas.activeCount == 0)
+        quotas.subtract(3)
+        quotas.add(3, 5)
+        #expect(quotas.count(3) == 4 && quotas.activeCount == 1)
+        for _ in 0..<4 { quotas.subtract(3) }
+        #expect(quotas.count(3) == 0 && quotas.activeCount == 0)
+        // Those of a burst that are not counted yet count against its limit.
+        quotas.set(3, limit: 6, rate: 0, tscHz: 1)
+        quotas.add(3, 2)
+        #expect(quotas.refuses(3, now: 0, pending: 3) == nil && quotas.refuses(3, now: 0, pending: 4) == .limit)
+    }
+
     @Test("The offender's unanswered flows make room, and only so many") func eviction() {
         let table = FlowTable(capacity: 256, laneCount: 2, quiescence: Quiescence(workerCount: 0))
         var flood: [UInt32] = [], other: [UInt32] = []
