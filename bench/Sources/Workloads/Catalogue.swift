@@ -30,13 +30,16 @@ extension Workload {
             route("W6", "10k-v6", small6, flows: true), route("W6", "10k-imix", imix, flows: true), route("W6", "10k-zipf", zipf, flows: true),
             route("W6", many, large, flows: true, target: 111), route("W6", "\(many)-v6", large6, flows: true),
             route("W6", "\(many)-zipf", skewed, flows: true),
-            labelledEncapsulation("W6+W4", "10k", .mplsOverUDP, small, flows: true, target: 100),
+            labelledEncapsulation("W6+W4", "10k", .mplsOverUDP, small, flows: true),
+            guardedSharedTunnel("10k-policy-snat", Traffic(flows: 10_000, routes: 10_000, checksums: true), rules: 1000, target: 100),
             labelledEncapsulation("W6+W4", many, .mplsOverUDP, large, flows: true),
             translated("10k", Traffic(flows: 10_000, routes: 10_000, checksums: true), target: 54),
             guarded("10k-policy", small, rules: 1000, groups: 100, id: "W6"),
+            guarded("\(many)-policy", large, rules: 1000, groups: 100, id: "W6"),
             floating("10k-floating", Traffic(flows: 10_000, routes: 10_000, checksums: true)),
             shared("10k-snat", Traffic(flows: 10_000, routes: 10_000, checksums: true)),
             translated(many, Traffic(flows: million, routes: 250_000, checksums: true), target: 113),
+            shared("\(many)-snat", Traffic(flows: million, routes: 250_000, checksums: true)),
             ecmp(4, small), ecmp(64, small), ecmp(4, small6),
         ]
         if !quick {
