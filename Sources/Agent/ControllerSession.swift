@@ -17,8 +17,9 @@ struct ControllerSession: Sendable {
             await core.sessionEnded(index, reason: "\(configuration.node)@\(configuration.xmpp.domain) is not an address; check node and xmpp.domain")
             return
         }
-        let client = XMPPClient(
-            .init(host: controller.host, port: controller.port, jid: jid, password: configuration.xmpp.password), logger: logger)
+        var settings = XMPPClient.Configuration(host: controller.host, port: controller.port, jid: jid, password: configuration.xmpp.password)
+        settings.limits = ConfigXML.limits
+        let client = XMPPClient(settings, logger: logger)
         var reconnect = Reconnect(initial: .milliseconds(400), maximum: .seconds(10))
         while !Task.isCancelled {
             let (started, sessions) = AsyncStream.makeStream(of: Session.self)

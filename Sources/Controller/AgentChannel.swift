@@ -5,7 +5,7 @@ import XMPP
 /// What one agent has still to be told; `run` tells it.
 ///
 /// News of a route that waits is replaced by later news of the same route, in its place, so that no more waits than there are
-/// routes, however slowly the agent reads. What waits for the same pubsub node goes out in one stanza, up to 100 changes.
+/// routes, however slowly the agent reads. What waits for the same pubsub node goes out in one stanza, up to 100 changes and a bounded size.
 ///
 /// Thread-safety: any thread may add; one task runs it.
 final class AgentChannel: Sendable {
@@ -114,6 +114,9 @@ struct ControllerAddresses: Sendable {
 
 /// Updates as pubsub events.
 enum AgentStanzas {
+    /// What the changes of one stanza come to, as far as there are several: far less than `ConfigXML.limits`, as the agent holds a stanza before it uses any of it.
+    static let elementsPerStanza = 20_000, octetsPerStanza = 1 << 20
+
     enum Entry {
         case config(ConfigDistribution.Update)
         case route(RouteServer.Update)
@@ -124,20 +127,26 @@ enum AgentStanzas {
     ) -> [(stanza: Message, routes: Int)] {
         let configNode = ConfigXML.node(forComputeNode: peer.local ?? "")
         var messages: [(stanza: Message, routes: Int)] = []
-        var event = PubSub.Event(node: "", changes: []), routes = 0
+        var event = PubSub.Event(node: "", changes: []), routes = 0, size = XMLElement.Size()
         func flush() {
             guard !event.changes.isEmpty else { return }
             let from = event.node == configNode ? addresses.config : addresses.routes
             messages.append((Message(.headline, from: from, to: peer, payloads: [event.element]), routes))
-            (event.changes, routes) = ([], 0)
+            (event.changes, routes, size) = ([], 0, XMLElement.Size())
         }
         for entry in entries {
             let (node, change) = change(for: entry, configNode: configNode)
-            if node != event.node || event.changes.count == changesPerStanza {
+            let more = if case .item(let item) = change { item.payload?.size ?? XMLElement.Size() } else { XMLElement.Size() }
+            let isFull =
+                event.changes.count == changesPerStanza || size.elements + more.elements > elementsPerStanza
+                || size.octets + more.octets > octetsPerStanza
+            if node != event.node || isFull {
                 flush()
                 event.node = node
             }
             event.changes.append(change)
+            size.elements += more.elements
+            size.octets += more.octets
             if case .route(let update) = entry, update != .endOfRIB { routes += 1 }
         }
         flush()

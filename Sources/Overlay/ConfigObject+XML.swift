@@ -17,6 +17,14 @@ public enum ConfigXML {
     public static func node(forComputeNode name: String) -> String { "compute-node/\(name)" }
     /// Closes the initial dump: the item of this id carries `<end-of-config/>`.
     public static let endOfConfigID = "end-of-config"
+    /// What an agent takes of a controller, which it has authenticated: one object alone, a SecurityGroup with all the rules it may have, is more elements than a
+    /// stanza has otherwise.
+    public static var limits: StreamLimits {
+        var limits = StreamLimits()
+        limits.stanza = 64 << 20
+        limits.elements = 1 << 20
+        return limits
+    }
     public static var endOfConfig: XMLElement { XMLElement("end-of-config", namespace: namespace) }
 }
 

@@ -173,6 +173,31 @@ import FoundationNetworking
         }
     }
 
+    /// One object may be larger than all that others of its kind are together: a group with the most rules there may be.
+    @Test func aLargeObjectIsNoReasonToHangUp() async throws {
+        try await withWorld { world, port in
+            let rules = (0..<SecurityGroup.ruleCapacity).map {
+                SecurityGroup.Rule(
+                    proto: 6, ports: [UInt16($0 + 1)...UInt16($0 + 1)], peer: .prefixes([IPPrefix("10.\($0 / 250).\($0 % 250).0/24")!]))
+            }
+            var web = Fixture.blueA
+            web.securityGroups = ["large"]
+            world.controller.state.withLock { [web] in
+                $0.config = [
+                    .virtualNetwork(Fixture.blue), .securityGroup(SecurityGroup(metadata: .init(name: "large"), ingress: rules, egress: rules)),
+                    .port(web),
+                ]
+            }
+            try await withAgent(world, port) { agent in
+                try await eventually("both policies are programmed") {
+                    let policies = world.dataplane.objects.values.filter { if case .policy? = $0.object { true } else { false } }
+                    return policies.count == 2 && policies.allSatisfy { $0.policy.rules.count == SecurityGroup.ruleCapacity }
+                }
+                #expect(world.controller.state.withLock { $0.sessions } == 1)
+            }
+        }
+    }
+
     @Test func aRestartTouchesNothing() async throws {
         try await withWorld { world, port in
             configureBlue(world)

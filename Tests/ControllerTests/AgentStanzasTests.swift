@@ -20,6 +20,39 @@ import XMPP
         #expect(messages.map { $0.stanza.from?.resource } == ["routes", "routes", "routes", "routes", "routes", "config"])
     }
 
+    /// A hundred changes of any size: the agent's parser takes only so much at once, and would end the stream at each attempt.
+    @Test func whatIsHeavyTravelsInMoreStanzas() throws {
+        let addresses = (0..<700).map { IPAddress("10.1.\($0 / 250).\($0 % 250)")! }
+        let objects = (0..<100).map {
+            ConfigObject.securityGroupMembers(
+                SecurityGroupMembers(metadata: ObjectMetadata(name: "g\($0)"), networks: [.init(name: "blue", addresses: addresses)]))
+        }
+        let long = String(repeating: "x", count: 300_000)
+        let texts = (0..<20).map { number in
+            ConfigObject.port(
+                Port(
+                    metadata: ObjectMetadata(name: "p\(number)", uid: long), network: "blue", node: "node1", mac: MACAddress("02:00:00:00:01:11")!,
+                    addresses: []))
+        }
+        let messages = AgentStanzas.messages(
+            (objects + texts).map { .config(.item($0)) } + [.config(.endOfConfig)], from: self.addresses, to: peer, changesPerStanza: 100)
+        let parser = StreamParser(limits: .init(stanza: 2 << 20, elements: 25_000))
+        _ = parser.feed(Array(#"<stream:stream xmlns="jabber:client" xmlns:stream="http://etherx.jabber.org/streams">"#.utf8))
+        var ids: [String] = []
+        for message in messages {
+            for event in parser.feed(Array(Stanza.message(message.stanza).element.serialized(in: .stream).utf8)) {
+                guard case .element(let element) = event, case .message(let message) = try Stanza(element: element), let told = PubSub.Event(message)
+                else {
+                    Issue.record("\(String(describing: event).prefix(200))")
+                    continue
+                }
+                for case .item(let item) in told.changes { ids.append(item.id ?? "") }
+            }
+        }
+        #expect(ids == (objects + texts).map(\.key.description) + ["end-of-config"])
+        #expect(messages.count < 20)
+    }
+
     @Test func goldenEvents() {
         let entries: [AgentStanzas.Entry] = [
             .route(.withdraw(vrf: "blue", .inet(IPPrefix("10.1.0.11/32")!))), .route(.endOfRIB), .config(.retract(ObjectKey(.port, "blue1"))),

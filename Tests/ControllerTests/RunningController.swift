@@ -121,9 +121,10 @@ final class ScriptedAgent: SessionHandler {
         _ node: String, password: String, _ controller: RunningController, _ body: @Sendable (ScriptedAgent, Session) async throws -> Void
     ) async throws {
         let agent = ScriptedAgent()
-        let client = XMPPClient(
-            .init(host: "127.0.0.1", port: controller.xmppPort, jid: JID("\(node)@vrouter.local/agent")!, password: password),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        var settings = XMPPClient.Configuration(
+            host: "127.0.0.1", port: controller.xmppPort, jid: JID("\(node)@vrouter.local/agent")!, password: password)
+        settings.limits = ConfigXML.limits
+        let client = XMPPClient(settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let running = Task {
             let end = await client.run(handler: agent)
             agent.state.withLock { state in
@@ -177,6 +178,14 @@ final class ScriptedAgent: SessionHandler {
                 state.told = []
                 return true
             }
+        }
+    }
+
+    /// Nothing more comes for those who wait.
+    func sessionEnded(_ session: Session, _ reason: SessionEnd) async {
+        state.withLock { state in
+            for waiter in state.waiters { waiter.resume.resume(returning: state.told) }
+            state.waiters = []
         }
     }
 

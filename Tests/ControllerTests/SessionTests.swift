@@ -135,6 +135,43 @@ import XMPP
         }
     }
 
+    /// The most rules that a SecurityGroup and NetworkPolicies may have.
+    @Test func theLargestObjectsArrive() async throws {
+        func rules(_ peer: String) -> String {
+            (0..<SecurityGroup.ruleCapacity).map {
+                "{protocol: tcp, ports: [\($0 + 1)], \(peer): {prefixes: [10.\($0 / 250).\($0 % 250).0/24]}}"
+            }.joined(separator: ", ")
+        }
+        func policy(_ name: String) -> String {
+            let rules = (0..<NetworkPolicy.ruleCapacity).map {
+                "{action: pass, protocol: tcp, ports: [\($0 + 1)], source: {network: blue}, destination: {prefixes: [192.0.2.\($0 % 250)/32]}}"
+            }.joined(separator: ", ")
+            return "---\nkind: NetworkPolicy\nmetadata: {name: \(name)}\nspec: {rules: [\(rules)]}\n"
+        }
+        let text =
+            demo.replacing("spec: {subnets: [{prefix: 10.1.0.0/24}]}", with: "spec: {subnets: [{prefix: 10.1.0.0/24}], policies: [one, two]}")
+            .replacing("interface: tap-blue1", with: "interface: tap-blue1, securityGroups: [large]") + "\n" + policy("one") + policy("two")
+            + "---\nkind: SecurityGroup\nmetadata: {name: large}\nspec: {ingress: [\(rules("from"))], egress: [\(rules("to"))]}\n"
+        let directory = try TemporaryDirectory()
+        try await RunningController.with(store: directory.path + "/c.sqlite") { controller in
+            let reply = try await controller.http("POST", "/v1/apply", body: text)
+            #expect(reply.status == 200, "\(reply.body.prefix(300))")
+            try await ScriptedAgent.with("node1", password: "one", controller) { agent, session in
+                try await session.ask("config", .subscribe(node: "compute-node/node1"))
+                let own = "compute-node/node1"
+                let told = await agent.told(upTo: "+\(own) end-of-config")
+                #expect(
+                    Set(["one", "two"].map { "+\(own) NetworkPolicy/\($0)" } + ["+\(own) SecurityGroup/large", "+\(own) end-of-config"]).isSubset(
+                        of: told))
+                guard case .securityGroup(let group) = try ConfigObject(element: #require(agent.payload("\(own) SecurityGroup/large"))) else {
+                    return
+                }
+                #expect(group.ingress.count == 10_000 && group.egress.last?.ports == [10_000...10_000])
+                #expect(session.isOpen)
+            }
+        }
+    }
+
     @Test func aWrongPasswordIsRefused() async throws {
         let directory = try TemporaryDirectory()
         try await RunningController.with(store: directory.path + "/c.sqlite") { controller in

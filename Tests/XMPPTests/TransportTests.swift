@@ -177,6 +177,17 @@ private let user = JID(local: "u", domain: "vrouter.local", resource: "r")!
                     return count == 1000 ? count : nil
                 }
                 #expect(count == 1000 && session.isOpen)
+                // One stanza may be more than is to wait.
+                await session.hasRoom()
+                session.send(
+                    .message(Message(id: "large", payloads: [XMLElement("x", namespace: "urn:t", text: String(repeating: "x", count: 2 << 20))])))
+                #expect(session.isOpen)
+                let size = await client.wait { events in
+                    for case .message(let message, _) in events where message.id == "large" { return message.payloads.first?.text.utf8.count }
+                    if case .ended? = events.last { return -1 }
+                    return nil
+                }
+                #expect(size == 2 << 20)
             }
         }
     }

@@ -4,7 +4,8 @@ import Synchronization
 /// The bytes one stream has still to send. Anyone may add, one writer takes.
 ///
 /// Bounded: more than `capacity` bytes waiting means that the peer does not read, and nothing of ours shall grow with that. The bytes
-/// not yet taken are then dropped (whole stanzas: the writer has taken whole ones) and the stream ends with policy-violation.
+/// not yet taken are then dropped (whole stanzas: the writer has taken whole ones) and the stream ends with policy-violation. What is
+/// added while there is room (`hasRoom`) is taken whatever its size: one stanza of ours may be larger than what is to wait.
 final class Outbox: Sendable {
     private struct State {
         var waiting = ByteBuffer()
@@ -32,7 +33,7 @@ final class Outbox: Sendable {
     func append(_ text: String) {
         let fits = state.withLock { state in
             guard !state.isClosed else { return true }
-            guard state.count + text.utf8.count <= capacity else {
+            guard state.count <= capacity / 4 || state.count + text.utf8.count <= capacity else {
                 state.waiting = ByteBuffer()
                 return false
             }

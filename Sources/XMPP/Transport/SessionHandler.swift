@@ -77,7 +77,8 @@ public struct StreamLimits: Hashable, Sendable {
     public var depth = 32
     /// Elements in one stanza.
     public var elements = 65_536
-    /// Bytes waiting to be read by the peer, before it is too slow for us and the stream ends with policy-violation.
+    /// Bytes waiting to be read by the peer, before it is too slow for us and the stream ends with policy-violation. A stanza that comes while at most a quarter
+    /// waits is sent whatever its size.
     public var outbound = 16 << 20
     /// Stanzas waiting for the handler before no more are read.
     public var inbound = 64

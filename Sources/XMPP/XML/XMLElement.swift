@@ -81,6 +81,30 @@ extension XMLElement {
 
     public func isNamed(_ name: String, namespace: String) -> Bool { self.name == name && self.namespace == namespace }
 
+    /// How much an element is with all that is in it.
+    public struct Size: Hashable, Sendable {
+        public var elements = 0
+        /// Of tags, attributes and text in UTF-8: about what it is on the wire, before escapes.
+        public var octets = 0
+        public init() {}
+    }
+    public var size: Size {
+        var size = Size()
+        add(to: &size)
+        return size
+    }
+    private func add(to size: inout Size) {
+        size.elements += 1
+        size.octets += 2 * name.utf8.count + 5
+        for (key, value) in attributes { size.octets += key.utf8.count + value.utf8.count + 4 }
+        for child in children {
+            switch child {
+            case .element(let element): element.add(to: &size)
+            case .text(let text): size.octets += text.utf8.count
+            }
+        }
+    }
+
     /// The element's own text, in order, without that of its children.
     public var text: String {
         var result = ""
