@@ -33,8 +33,6 @@ public final class ConfigStore {
             model = try Self.load(database)
         } catch let error as StoreError {
             throw error
-        } catch let error as ConfigError {
-            throw StoreError(path: path, "holds an object that cannot be read: \(error)")
         } catch {
             throw StoreError(path: path, Self.describe(error))
         }
@@ -95,14 +93,19 @@ public final class ConfigStore {
     }
 
     private static func load(_ database: DatabaseQueue) throws -> ConfigModel {
-        let (bodies, lastVNI) = try database.read { database in
+        let (rows, lastVNI) = try database.read { database in
             (
-                try String.fetchAll(database, sql: "SELECT body FROM object"),
+                try Row.fetchAll(database, sql: "SELECT kind, name, body FROM object"),
                 try Int64.fetchOne(database, sql: "SELECT value FROM counter WHERE name = 'lastVNI'") ?? 0
             )
         }
         var objects: [ConfigObject] = []
-        for body in bodies { objects.append(try ConfigObject(json: body)) }
+        for row in rows {
+            let kind: String = row[0], name: String = row[1], body: String = row[2]
+            do { objects.append(try ConfigObject(json: body)) } catch {
+                throw StoreError(path: database.path, "holds an object that cannot be read: \(kind)/\(name): \(error)")
+            }
+        }
         return ConfigModel(objects: objects, lastVNI: UInt32(clamping: lastVNI))
     }
 

@@ -143,6 +143,10 @@ public enum ConfigObject: Hashable, Sendable {
         }
         let fields = try node.mapping(keys: Self.keys)
         let kind = try fields.required("kind").choice(ConfigKind.self)
+        func asKubernetes() -> ConfigError {
+            fields.error("kind", "is read as a document of Kubernetes only: write apiVersion: networking.k8s.io/v1 and kind: NetworkPolicy")
+        }
+        if kind == .kubernetesPolicy { throw asKubernetes() }
         let metadata = try ObjectMetadata(fields.required("metadata"), kind: kind)
         if kind == .namespace {
             self = .namespace(try Namespace(metadata: metadata, spec: fields["spec"]))
@@ -158,7 +162,7 @@ public enum ConfigObject: Hashable, Sendable {
         case .networkPolicy: self = .networkPolicy(try NetworkPolicy(metadata: metadata, spec: spec))
         case .networkPeers: self = .networkPeers(try NetworkPeers(metadata: metadata, spec: spec))
         case .namespace: self = .namespace(try Namespace(metadata: metadata, spec: spec))
-        case .kubernetesPolicy: self = .kubernetesPolicy(try KubernetesPolicy(metadata: metadata, spec: spec))
+        case .kubernetesPolicy: throw asKubernetes()
         case .firewallPolicy: self = .firewallPolicy(try FirewallPolicy(metadata: metadata, spec: spec))
         case .floatingIP: self = .floatingIP(try FloatingIP(metadata: metadata, spec: spec))
         case .service: self = .service(try Service(metadata: metadata, spec: spec))
@@ -253,7 +257,7 @@ public struct ObjectMetadata: Hashable, Sendable {
 
     init(_ node: ConfigNode, kind: ConfigKind) throws(ConfigError) {
         var keys = ["name", "uid", "generation"]
-        if kind == .port || kind == .kubernetesPolicy || kind == .service { keys.append("namespace") }
+        if kind == .port || kind == .service { keys.append("namespace") }
         if kind == .port || kind == .namespace { keys.append("labels") }
         let fields = try node.mapping(keys: keys)
         let name = try fields.required("name")

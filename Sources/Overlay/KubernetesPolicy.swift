@@ -57,9 +57,12 @@ public struct KubernetesPolicy: Hashable, Sendable {
         selector = try LabelSelector(given)
         ingress = try fields["ingress"].map { node throws(ConfigError) in try Rule.list(node, peers: "from") }
         egress = try fields["egress"].map { node throws(ConfigError) in try Rule.list(node, peers: "to") }
+        var types: Set<String> = []
         if let given = fields["policyTypes"], !given.isNull {
-            var types: Set<String> = []
             for item in try given.list() { types.insert(try item.choice(["Ingress": "Ingress", "Egress": "Egress"])) }
+        }
+        // An empty list is none (SetDefaults_NetworkPolicy of Kubernetes).
+        if !types.isEmpty {
             ingress = types.contains("Ingress") ? ingress ?? [] : nil
             egress = types.contains("Egress") ? egress ?? [] : nil
         } else {

@@ -47,6 +47,18 @@ import Testing
         #expect(error?.description.contains("junk.sqlite") == true)
     }
 
+    @Test func anObjectThatCannotBeReadIsNamed() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/c.sqlite"
+        do { _ = try ConfigStore(path: path).apply(YAMLDocuments.located(text: demo, source: "")) }
+        do {
+            let database = try DatabaseQueue(path: path)
+            try database.write { try $0.execute(sql: "UPDATE object SET body = '{\"kind\": \"Port\"}' WHERE name = 'blue3'") }
+        }
+        let error = #expect(throws: StoreError.self) { try ConfigStore(path: path) }
+        #expect(error?.reason.hasPrefix("holds an object that cannot be read: Port/blue3: ") == true, "\(String(describing: error))")
+    }
+
     @Test func aNewerFileIsNotTouched() throws {
         let directory = try TemporaryDirectory()
         let path = directory.path + "/c.sqlite"

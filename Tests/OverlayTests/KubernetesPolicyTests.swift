@@ -58,6 +58,9 @@ import Testing
         #expect(try Self.spec("podSelector: ~").selector == LabelSelector())
         let out = try Self.spec("podSelector: {}, egress: [{}]")
         #expect(out.ingress == [] && out.egress == [.init()])
+        // An empty list is none (SetDefaults_NetworkPolicy of Kubernetes).
+        let none = try Self.spec("podSelector: {}, policyTypes: [], egress: [{}]")
+        #expect(none == out)
         let only = try Self.spec("podSelector: {}, policyTypes: [Egress], ingress: [{}]")
         #expect(only.ingress == nil && only.egress == [])
         #expect(
@@ -139,6 +142,12 @@ import Testing
         }
         #expect(prod.labels == ["team": "a", "kubernetes.io/metadata.name": "prod"])
         #expect(try YAMLDocuments.parse(text: namespace[0].yaml, source: "x") == namespace && ConfigObject(json: namespace[0].json) == namespace[0])
+        // Its kind by our name says nothing of the namespace that its name is in.
+        let ours = #expect(throws: ConfigError.self) {
+            try YAMLDocuments.parse(
+                text: "kind: KubernetesNetworkPolicy\nmetadata: {name: db, namespace: shop}\nspec: {podSelector: {}}\n", source: "x")
+        }
+        #expect(ours?.field == "kind" && ours?.message.contains("apiVersion: networking.k8s.io/v1 and kind: NetworkPolicy") == true)
         // Ours has no apiVersion, and its own fields.
         #expect(throws: ConfigError.self) {
             try YAMLDocuments.parse(text: "kind: NetworkPolicy\nmetadata: {name: a}\nspec: {podSelector: {}}\n", source: "x")

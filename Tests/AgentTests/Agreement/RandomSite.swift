@@ -111,10 +111,12 @@ struct RandomSite {
                     return PodRule(services: services, peers: peers)
                 }
             }
-            podPolicies.append(
-                PodPolicy(
-                    namespace: chance(60) ? "default" : "shop", role: chance(85) ? ["web", "db"].randomElement(using: &random)! : nil,
-                    ingress: chance(60) ? rules() : nil, egress: chance(30) ? rules() : nil))
+            var policy = PodPolicy(
+                namespace: chance(60) ? "default" : "shop", role: chance(85) ? ["web", "db"].randomElement(using: &random)! : nil,
+                ingress: chance(60) ? rules() : nil, egress: chance(30) ? rules() : nil)
+            // A policy is about something: where nothing is said, about what comes in.
+            if policy.ingress == nil, policy.egress == nil { policy.ingress = [] }
+            podPolicies.append(policy)
         }
         for index in 0..<9 {
             let network = index % 3
