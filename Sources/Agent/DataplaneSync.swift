@@ -37,7 +37,7 @@ struct DataplaneSync: Sendable {
         for object in objects { if let key = TableKey(object) { read[key] = object.withoutOutput } }
         var divergent = 0
         if self.instance == instance {
-            divergent = actual.count { !(read[$0.key]?.satisfies($0.value) ?? false) } + read.count { actual[$0.key] == nil && $0.value.isOwn }
+            divergent = actual.count { read[$0.key] != $0.value } + read.count { actual[$0.key] == nil && $0.value.isOwn }
         } else {
             refused = [:]
         }
@@ -59,7 +59,7 @@ struct DataplaneSync: Sendable {
             if let object = operation.object, object.isComposite {
                 let present = object.keepingMembers { actual[$0] != nil || coming.contains($0) }
                 if present.hasNoLocalMember, !object.hasNoLocalMember { return nil }
-                if actual[operation.key]?.satisfies(present) == true { return nil }
+                if actual[operation.key] == present { return nil }
                 operation.object = present
             }
             if let refusal = refused[operation.key], refusal.object == operation.object, refusal.retryAt > now { return nil }
@@ -119,7 +119,7 @@ struct DataplaneSync: Sendable {
     /// Whether the data plane holds the object as it is in `desired`.
     func holds(_ key: TableKey, of desired: [TableKey: TableObject]) -> Bool {
         guard let wanted = desired[key] else { return false }
-        return actual[key]?.satisfies(wanted) == true
+        return actual[key] == wanted
     }
 
     /// When a refused object is due again; nil: nothing waits.

@@ -37,7 +37,7 @@ enum Difference {
         var operations: [TableOperation] = []
         for (key, wanted) in desired {
             let object = sweeps ? wanted : wanted.keepingMembers(of: kept[key])
-            if kept[key]?.satisfies(object) != true { operations.append(TableOperation(key: key, object: object)) }
+            if kept[key] != object { operations.append(TableOperation(key: key, object: object)) }
         }
         operations.sort { a, b in
             let left = a.object?.isComposite == true, right = b.object?.isComposite == true
@@ -53,9 +53,7 @@ enum Difference {
         var closed: Set<TableKey> = []
         for (key, object) in desired {
             guard case .port(let wanted)? = object.object, case .port(let port)? = actual[key]?.object, actual[key]?.isOwn == true else { continue }
-            if wanted.driver != port.driver || (wanted.mtu != 0 && wanted.mtu != port.mtu) || (wanted.queues != 0 && wanted.queues != port.queues) {
-                closed.insert(key)
-            }
+            if wanted.driver != port.driver || wanted.mtu != port.mtu || wanted.queues != port.queues { closed.insert(key) }
         }
         guard !closed.isEmpty else { return [] }
         var previous = 0

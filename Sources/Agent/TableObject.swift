@@ -64,22 +64,6 @@ extension Dataplane_V1_Object {
         }
     }
 
-    /// Whether the data plane's object is what is wanted. A zero in a wanted field that means "you choose" accepts any answer.
-    func satisfies(_ wanted: Self) -> Bool {
-        var mine = self
-        switch (object, wanted.object) {
-        case (.port(var x), .port(let y)):
-            if y.mtu == 0 { x.mtu = 0 }
-            if y.queues == 0 { x.queues = 0 }
-            mine.port = x
-        case (.vif(var x), .vif(let y)):
-            if y.mtu == 0 { x.mtu = 0 }
-            mine.vif = x
-        default: break
-        }
-        return mine == wanted
-    }
-
     /// The objects this one names: they must exist first.
     var dependencies: [TableKey] {
         func vif(_ id: UInt32) -> TableKey { .vif(VifID(id)) }

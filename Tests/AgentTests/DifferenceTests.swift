@@ -134,20 +134,39 @@ import Testing
         #expect(operations.map { "\($0.object == nil ? "-" : "+")\($0.key.rank)" } == ["+5", "+8", "-5"])
     }
 
-    /// What the data plane fills in for a zero is no difference, and neither are its counters.
-    @Test func answersToZeroAreAccepted() {
+    /// What the data plane makes of a zero it says in fields of its own; those are no difference, and neither are its counters.
+    @Test func answersAreNoDifference() {
         let wanted = TableObject.port("tap", driver: .pcap, index: VifID(3))
         var answer = wanted
-        answer.port.mtu = 1500
-        answer.port.queues = 1
         answer.port.stats.rxPackets = 7
         answer.port.effectiveMtu = 1500
-        #expect(answer.withoutOutput.satisfies(wanted))
+        #expect(answer.withoutOutput == wanted)
         var fixed = wanted
         fixed.port.mtu = 9000
-        #expect(!answer.withoutOutput.satisfies(fixed))
+        #expect(answer.withoutOutput != fixed && fixed.withoutOutput != wanted)
         answer.port.pcap.interface = "other"
-        #expect(!answer.withoutOutput.satisfies(wanted))
+        #expect(answer.withoutOutput != wanted)
+    }
+
+    /// An MTU or a number of queues that is asked for no longer goes, as one that is asked for comes.
+    @Test func whatIsNoLongerAskedForGoes() {
+        var allocator = IdentifierAllocator()
+        var inputs = Fixture.inputs(ports: [Fixture.blueA])
+        inputs.networks["blue"]?.mtu = 1400
+        inputs.configuration.workloadReceive.queues = 2
+        var actual = DesiredState(inputs, allocator: &allocator).objects
+        #expect(actual[.vif(VifID(3))]?.vif.mtu == 1400 && actual[.port("tap-blue-a")]?.port.queues == 2)
+        inputs.networks["blue"]?.mtu = nil
+        let vif = Difference.operations(desired: DesiredState(inputs, allocator: &allocator).objects, actual: actual, sweeps: true)
+        #expect(vif.map(\.key) == [.vif(VifID(3))] && vif.first?.object?.vif.mtu == 0)
+        actual.apply(vif)
+        inputs.configuration.workloadReceive.queues = 0
+        let desired = DesiredState(inputs, allocator: &allocator).objects
+        let operations = Difference.operations(desired: desired, actual: actual, sweeps: true)
+        Self.checkOrder(operations, actual: actual)
+        #expect(operations.contains { $0.key == .port("tap-blue-a") && $0.object == nil })
+        actual.apply(operations)
+        #expect(actual == desired)
     }
 
     /// Another driver for the workloads: the ports are closed with all that stands on them, and the rest is not touched.
