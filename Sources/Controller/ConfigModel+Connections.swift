@@ -41,19 +41,40 @@ extension ConfigModel {
             })
     }
 
+    /// Connections that were worked out already, by network; of one state of the model.
+    typealias Connected = [String: [VirtualNetwork]]
+
     /// Networks that are connected, one with the other or both with a third, know each other by their addresses; nil: all have their own.
-    func overlap(around network: VirtualNetwork) -> String? {
-        func clash(_ a: VirtualNetwork, _ b: VirtualNetwork) -> IPPrefix? {
-            a.subnets.map(\.prefix).first { one in b.subnets.contains { $0.prefix.contains(one) || one.contains($0.prefix) } }
+    ///
+    /// Pairs without this network are looked at only where it is the third: the others are no different for what it is, and what else has changed is asked itself.
+    func overlap(around network: VirtualNetwork, _ connected: inout Connected) -> String? {
+        func connections(of center: VirtualNetwork) -> [VirtualNetwork] {
+            if let known = connected[center.name] { return known }
+            let found = self.connections(of: center)
+            connected[center.name] = found
+            return found
         }
-        for center in [network] + connections(of: network) {
-            let around = [center] + connections(of: center)
-            for (index, one) in around.enumerated() {
-                for other in around[(index + 1)...] {
-                    guard let prefix = clash(one, other) else { continue }
-                    let via = index == 0 ? "" : ", which are both connected with \(center.name)"
-                    return "\(prefix) is of VirtualNetwork \(one.name) and of \(other.name)\(via): connected networks need addresses of their own"
-                }
+        func clash(_ a: VirtualNetwork, _ b: VirtualNetwork) -> IPPrefix? {
+            for one in a.subnets where b.subnets.contains(where: { $0.prefix.contains(one.prefix) || one.prefix.contains($0.prefix) }) {
+                return one.prefix
+            }
+            return nil
+        }
+        func message(_ prefix: IPPrefix, _ one: VirtualNetwork, _ other: VirtualNetwork, via: VirtualNetwork?) -> String {
+            let third = via.map { ", which are both connected with \($0.name)" } ?? ""
+            return "\(prefix) is of VirtualNetwork \(one.name) and of \(other.name)\(third): connected networks need addresses of their own"
+        }
+        let neighbours = connections(of: network)
+        for (index, one) in neighbours.enumerated() {
+            if let prefix = clash(network, one) { return message(prefix, network, one, via: nil) }
+            for other in neighbours[(index + 1)...] {
+                if let prefix = clash(one, other) { return message(prefix, one, other, via: network) }
+            }
+        }
+        for center in neighbours {
+            for other in connections(of: center) where other.name != network.name {
+                let (one, two) = network.name < other.name ? (network, other) : (other, network)
+                if let prefix = clash(one, two) { return message(prefix, one, two, via: center) }
             }
         }
         return nil

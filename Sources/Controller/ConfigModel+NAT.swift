@@ -27,7 +27,8 @@ struct NATIndex: Sendable {
         owners[Address(network: network, address: address)]?.filter { $0 != except }.min()
     }
     /// An object that cannot be without this one.
-    func user(of key: ObjectKey) -> ObjectKey? { users[key]?.min() }
+    func user(of key: ObjectKey) -> ObjectKey? { users(of: key).first }
+    func users(of key: ObjectKey) -> [ObjectKey] { (users[key] ?? []).sorted() }
 
     mutating func insert(_ object: ConfigObject) { update(object, isThere: true) }
     mutating func remove(_ object: ConfigObject) { update(object, isThere: false) }
@@ -136,6 +137,30 @@ extension ConfigModel {
         return subnet.isReserved(address) ? "\(address) is the network or broadcast address of \(subnet.prefix)" : nil
     }
 
+    /// Why a network and what is translated into it, or out of it, do not fit.
+    func translationProblem(of network: VirtualNetwork) -> String? {
+        for key in nat.users(of: ObjectKey(.virtualNetwork, network.name)) {
+            let problem: Problem? =
+                switch objects[key] {
+                case .floatingIP(let floating)?: problem(with: floating)
+                case .service(let service)?: problem(with: service)
+                case .router(let router)?: problem(with: router)
+                default: nil
+                }
+            if let problem { return "\(key): \(problem.message)" }
+        }
+        for service in nat.linkLocals.values.sorted(by: { $0.name < $1.name }) {
+            if let problem = subnetProblem(of: service, in: network) { return "\(ObjectKey(.linkLocalService, service.name)): \(problem)" }
+        }
+        return nil
+    }
+
+    /// A link-local service has an address that no workload has.
+    private func subnetProblem(of service: LinkLocalService, in network: VirtualNetwork) -> String? {
+        guard service.serves(network.name), let subnet = network.subnet(of: service.address) else { return nil }
+        return "\(service.address) is in subnet \(subnet.prefix) of network \(network.name)"
+    }
+
     func problem(with floating: FloatingIP) -> Problem? {
         guard let network = virtualNetwork(floating.network) else {
             return ("VirtualNetwork \(floating.network) does not exist; put it before or beside this one", "spec.network")
@@ -188,9 +213,8 @@ extension ConfigModel {
         for (index, name) in service.networks.enumerated() where virtualNetwork(name) == nil {
             return ("VirtualNetwork \(name) does not exist; put it before or beside this one", "spec.networks[\(index)]")
         }
-        for case .virtualNetwork(let network) in objects(of: .virtualNetwork) where service.serves(network.name) {
-            guard let subnet = network.subnet(of: service.address) else { continue }
-            return ("\(service.address) is in subnet \(subnet.prefix) of network \(network.name)", "spec.address")
+        for case .virtualNetwork(let network) in objects(of: .virtualNetwork) {
+            if let problem = subnetProblem(of: service, in: network) { return (problem, "spec.address") }
         }
         let other = nat.linkLocals.values.sorted { $0.name < $1.name }.first {
             $0.name != service.name && $0.address == service.address && $0.port == service.port && $0.transport.number == service.transport.number

@@ -130,12 +130,13 @@ extension ConfigModel {
             changes[index].new = .virtualNetwork(network)
         }
         next.giveBlocks(&changes)
+        var connected = Connected()
         for (item, change) in zip(located, changes) where change.action != .unchanged {
-            if let problem = next.problem(with: change) { throw item.error(problem.message, field: problem.field) }
+            if let problem = next.problem(with: change, &connected) { throw item.error(problem.message, field: problem.field) }
         }
         // What follows from them in other objects.
         for change in changes.dropFirst(located.count) {
-            if let problem = next.problem(with: change), let item = located.last {
+            if let problem = next.problem(with: change, &connected), let item = located.last {
                 throw item.error("\(change.key): \(problem.message)", field: "spec")
             }
         }
@@ -279,9 +280,9 @@ extension ConfigModel {
 extension ConfigModel {
     typealias Problem = (message: String, field: String)
 
-    private func problem(with change: Change) -> Problem? {
+    private func problem(with change: Change, _ connected: inout Connected) -> Problem? {
         switch change.new {
-        case .virtualNetwork(let network)?: problem(with: network)
+        case .virtualNetwork(let network)?: problem(with: network, &connected)
         case .computeNode(let node)?:
             nodeAddresses[node.address]?.subtracting([node.name]).min().map {
                 ("\(node.address) is already the address of ComputeNode \($0)", "spec.address")
@@ -291,7 +292,7 @@ extension ConfigModel {
             group.peers.subtracting([group.name]).sorted().first { securityGroup($0) == nil }.map {
                 ("SecurityGroup \($0) does not exist; put it before or beside this one", "spec")
             }
-        case .networkPolicy(let policy)?: problem(with: policy)
+        case .networkPolicy(let policy)?: problem(with: policy, &connected)
         case .namespace?, .kubernetesPolicy?: nil
         case .firewallPolicy?: ("FirewallPolicies are made by the controller; write NetworkPolicies of networking.k8s.io/v1", "kind")
         case .floatingIP(let floating)?: problem(with: floating)
@@ -304,7 +305,7 @@ extension ConfigModel {
         }
     }
 
-    private func problem(with network: VirtualNetwork) -> Problem? {
+    private func problem(with network: VirtualNetwork, _ connected: inout Connected) -> Problem? {
         if let vni = network.vni, let other = vnis[vni]?.subtracting([network.name]).min() {
             return ("VNI \(vni) is already in use by VirtualNetwork \(other)", "spec.vni")
         }
@@ -312,13 +313,14 @@ extension ConfigModel {
             if let problem = addressProblem(of: port, in: network) { return ("port \(port.name): \(problem.message)", "spec.subnets") }
             if let problem = fatFlowProblem(of: port, in: network) { return (problem, "spec.fatFlows") }
         }
+        if let problem = translationProblem(of: network) { return (problem, "spec.subnets") }
         for (index, policy) in network.policies.enumerated() where networkPolicy(policy) == nil {
             return ("NetworkPolicy \(policy) does not exist; put it before or beside the network", "spec.policies[\(index)]")
         }
-        return overlap(around: network).map { ($0, "spec.policies") }
+        return overlap(around: network, &connected).map { ($0, "spec.policies") }
     }
 
-    private func problem(with policy: NetworkPolicy) -> Problem? {
+    private func problem(with policy: NetworkPolicy, _ connected: inout Connected) -> Problem? {
         for (index, rule) in policy.rules.enumerated() {
             for (end, field) in [(rule.source, "source"), (rule.destination, "destination")] {
                 guard case .network(let name) = end, virtualNetwork(name) == nil else { continue }
@@ -326,7 +328,7 @@ extension ConfigModel {
             }
         }
         for name in networks(withPolicy: policy.name).sorted() {
-            if let network = virtualNetwork(name), let problem = overlap(around: network) { return (problem, "spec.rules") }
+            if let network = virtualNetwork(name), let problem = overlap(around: network, &connected) { return (problem, "spec.rules") }
         }
         return nil
     }

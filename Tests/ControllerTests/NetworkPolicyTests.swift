@@ -84,6 +84,33 @@ import Testing
         #expect(refusal("kind: NetworkPeers\nmetadata: {name: blue}\nspec: {networks: []}\n")?.contains("made by the controller") == true)
     }
 
+    /// The overlap is found whichever of those that make it comes last: the network, the one in the middle, or the policy.
+    @Test func overlapsFromEverySide() throws {
+        var model = try ConfigModel.demo()
+        let joins =
+            "{action: pass, source: {network: blue}, destination: {network: red}}, {action: pass, source: {network: green}, destination: {network: red}}"
+        let parts = [
+            "policy": Self.policy("p", joins), "blue": Self.network("blue", "10.1.0.0/24", "p"), "red": Self.network("red", "10.2.0.0/24", "p"),
+            "green": Self.network("green", "10.1.0.128/25", "p"),
+        ]
+        try model.apply(Self.policy("p", "{action: deny}") + "---\n" + Self.network("green", "10.1.0.128/25", ""))
+        for last in parts.keys.sorted() {
+            var copy = model
+            try copy.apply(parts.filter { $0.key != last }.values.sorted().joined(separator: "---\n"))
+            #expect(throws: ConfigError.self, "\(last) last") { try copy.apply(parts[last] ?? "") }
+        }
+    }
+
+    /// A hundred networks that all know each other's routes.
+    @Test func manyConnectedNetworks() throws {
+        var model = try ConfigModel.demo()
+        let networks = (0..<100).map { Self.network("n\($0)", "10.\(100 + $0 / 250).\($0 % 250).0/24", "open") }
+        try model.apply(([Self.policy("open", "{action: pass}")] + networks).joined(separator: "---\n"))
+        #expect(connections(model, "n7").count == 99)
+        #expect(throws: ConfigError.self) { try model.apply(Self.network("n99", "10.100.3.0/26", "open")) }
+        try model.apply(Self.policy("open", "{action: pass, protocol: tcp}"))
+    }
+
     /// Policies and peers go to nodes with a port of a network that has them, and to nobody else.
     @Test func distribution() throws {
         var model = try ConfigModel.demo()

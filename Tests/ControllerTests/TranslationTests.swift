@@ -108,6 +108,35 @@ import Testing
         #expect(throws: ConfigModel.DeleteError.self) { try model.delete(ObjectKey(.virtualNetwork, "red")) }
     }
 
+    /// What is refused when the translation comes last is refused when the network does.
+    @Test func aNetworkFitsWhatIsTranslatedIntoIt() throws {
+        var model = try ConfigModel.demo()
+        let metadata = "kind: LinkLocalService\nmetadata: {name: m}\nspec: {target: {address: 10.0.0.1, port: 8775}}\n"
+        try model.apply(
+            [Self.floating, Self.service("addresses: [10.1.0.96], ports: [{port: 80}], backends: []"), Self.router(), metadata].joined(
+                separator: "---\n"))
+        func network(_ name: String, _ subnets: String) -> String {
+            "kind: VirtualNetwork\nmetadata: {name: \(name)}\nspec: {subnets: [\(subnets)]}\n"
+        }
+        let refusals = [
+            (network("red", "{prefix: 10.2.0.0/24, gateway: 10.2.0.101}"), "FloatingIP/f1: 10.2.0.101 is the gateway of 10.2.0.0/24"),
+            (
+                network("red", "{prefix: 10.2.0.0/26}, {prefix: 10.2.0.128/25}"),
+                "FloatingIP/f1: 10.2.0.101 is in no subnet of network red (10.2.0.0/26, 10.2.0.128/25)"
+            ),
+            (network("red", "{prefix: 10.2.0.0/25}"), "Router/out: 10.2.0.201 is in no subnet of network red (10.2.0.0/25)"),
+            (network("blue", "{prefix: 10.1.0.0/24, gateway: 10.1.0.96}"), "Service/web: 10.1.0.96 is the gateway of 10.1.0.0/24"),
+            (network("green", "{prefix: 169.254.0.0/16}"), "LinkLocalService/m: 169.254.169.254 is in subnet 169.254.0.0/16 of network green"),
+        ]
+        for (text, message) in refusals {
+            let error = #expect(throws: ConfigError.self) { try model.apply(text) }
+            #expect(error?.message == message && error?.field == "spec.subnets", "\(String(describing: error))")
+        }
+        // Both together may change.
+        try model.apply(
+            network("red", "{prefix: 10.2.0.0/24, gateway: 10.2.0.101}") + "---\n" + Self.floating.replacing("10.2.0.101", with: "10.2.0.102"))
+    }
+
     @Test func nodesKeepTheirPorts() throws {
         var model = try ConfigModel.demo()
         func router() -> NetworkRouter? { model.nat.allRouters["out"] }
