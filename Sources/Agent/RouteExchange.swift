@@ -58,10 +58,8 @@ struct RouteExchange: Sendable {
         case .subscribe(let vrf, let instance): subscribed[vrf] = instance
         case .publish(let route): published[RouteStore.Key(vrf: route.vrf, destination: route.destination)] = route
         case .withdraw(let key): published[key] = nil
-        case .unsubscribe(let vrf):
-            subscribed[vrf] = nil
-            // The controller forgets an unsubscribed VRF's routes of ours.
-            published = published.filter { $0.key.vrf != vrf }
+        // What we published there stays published: routes that another network is told need no subscription.
+        case .unsubscribe(let vrf): subscribed[vrf] = nil
         case .endOfRIB: hasSentEndOfRIB = true
         }
     }

@@ -78,6 +78,18 @@ import XMPP
         #expect(exchange.plan(vrfs: [:], exports: [:], isComplete: true, now: .zero).isEmpty)
     }
 
+    /// A route that another network is told outlives the subscription to it: while that ends, the route's own port goes.
+    @Test func whatWasPublishedIsWithdrawnAfterTheSubscription() {
+        var exchange = RouteExchange()
+        exchange.acknowledged(.subscribe(vrf: "blue", instance: 4))
+        exchange.acknowledged(.publish(route))
+        let exports = [key: route]
+        #expect(exchange.plan(vrfs: [:], exports: exports, isComplete: false, now: .zero) == [.unsubscribe(vrf: "blue")])
+        exchange.acknowledged(.unsubscribe(vrf: "blue"))
+        #expect(exchange.plan(vrfs: [:], exports: exports, isComplete: false, now: .zero).isEmpty)
+        #expect(exchange.plan(vrfs: [:], exports: [:], isComplete: false, now: .zero) == [.withdraw(key)])
+    }
+
     @Test func aChangedRouteIsPublishedAgain() {
         var exchange = RouteExchange()
         exchange.acknowledged(.subscribe(vrf: "blue", instance: 4))
