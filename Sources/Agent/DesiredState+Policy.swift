@@ -44,7 +44,8 @@ extension DesiredState {
         _ groups: [String], _ rules: KeyPath<SecurityGroup, [SecurityGroup.Rule]>, _ direction: String, network: String, _ inputs: Inputs,
         _ allocator: inout IdentifierAllocator
     ) -> PolicyID? {
-        let name = "\(network):\(groups.joined(separator: "+")):\(direction)"
+        // No name has a '/' or a '+'.
+        let name = "securityGroups/\(network)/\(groups.joined(separator: "+")):\(direction)"
         guard let id = allocator.policy(name) else { return nil }
         guard objects[.policy(id)] == nil else { return id }
         var policy = Dataplane_V1_Policy()
@@ -59,7 +60,7 @@ extension DesiredState {
                 var message = Dataplane_V1_PolicyRule(rule, name: "\(group)/\(direction)[\(index)]")
                 if case .group(let peer)? = rule.peer {
                     let members = addresses(inputs.securityGroupMembers[peer]?.networks ?? [], near: network, inputs)
-                    guard let number = addGroup("\(network):\(peer)", members, &allocator) else { return nil }
+                    guard let number = addGroup("securityGroups/\(network)/\(peer)", members, &allocator) else { return nil }
                     message.remote.group = number.rawValue
                 }
                 policy.rules.append(message)

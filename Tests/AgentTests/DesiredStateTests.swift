@@ -333,18 +333,61 @@ import Testing
         #expect(objects[.vif(VifID(5))]?.vif.ingressPolicies == [])
         let policy = try #require(objects[.policy(PolicyID(vif.ingressPolicies[0]))]?.policy)
         #expect(
-            policy.name == "blue:base+web:ingress" && policy.defaultAction == .deny
+            policy.name == "securityGroups/blue/base+web:ingress" && policy.defaultAction == .deny
                 && policy.rules.map(\.name) == ["web/ingress[0]", "web/ingress[1]"])
         #expect(policy.rules[0].service.destinationPorts.map { [$0.first, $0.last] } == [[80, 89]] && policy.rules[1].service.icmpType == 8)
         let group = try #require(objects[.addressGroup(AddressGroupID(policy.rules[0].remote.group))]?.addressGroup)
         #expect(
-            group.name == "blue:clients" && group.prefixes.map(\.address) == [IPAddress("10.1.0.9")!.octets] && group.prefixes.map(\.length) == [32])
+            group.name == "securityGroups/blue/clients" && group.prefixes.map(\.address) == [IPAddress("10.1.0.9")!.octets]
+                && group.prefixes.map(\.length) == [32])
         // Nothing is said about what the groups let out, so nothing gets out.
         #expect(objects[.policy(PolicyID(vif.egressPolicies[0]))]?.policy.rules == [])
         // The numbers come back after a restart of the agent.
         var allocator = IdentifierAllocator()
         allocator.recover(from: Array(objects.values))
         #expect(DesiredState(inputs, allocator: &allocator).objects == objects)
+    }
+
+    /// Names may have colons, and may be the words that the names of policies are made of.
+    @Test func policiesOfTwoNetworksAreTwo() throws {
+        func port(_ number: UInt8, _ network: String, _ group: String) -> Overlay.Port {
+            var port = Fixture.blueA
+            port.metadata = .init(name: "p\(number)")
+            port.network = network
+            port.mac = MACAddress(rawValue: 0x0200_0000_0A00 | UInt64(number))
+            port.addresses = [.v4(IPv4Address(10, 1, 0, 20 + number))]
+            port.interface = "tap-p\(number)"
+            port.securityGroups = [group]
+            return port
+        }
+        let pairs = [("prod", "web:db"), ("prod:web", "db"), ("networkPolicies", "blue"), ("kubernetes", "blue")]
+        var networks = Set(pairs.map(\.0)).enumerated().map { index, name in
+            var network = Fixture.blue
+            network.metadata.name = name
+            network.vni = VNI(UInt32(6000 + index))
+            return network
+        }
+        var blue = Fixture.blue
+        blue.policies = ["any"]
+        networks.append(blue)
+        var open = port(9, "blue", "")
+        open.securityGroups = []
+        var inputs = Fixture.inputs(networks: networks, ports: pairs.enumerated().map { port(UInt8($0), $1.0, $1.1) } + [open])
+        for (network, group) in pairs {
+            inputs.securityGroups[group] = SecurityGroup(metadata: .init(name: group), ingress: [.init(peer: .group("members"))])
+            inputs.securityGroupMembers["members", default: .init(metadata: .init(name: "members"), networks: [])].networks.append(
+                .init(name: network, addresses: [.v4(IPv4Address(10, 9, 0, UInt8(network.utf8.count)))]))
+        }
+        let objects = desired(inputs).objects
+        let vifs = objects.values.compactMap { if case .vif(let vif)? = $0.object, vif.name.hasPrefix("tap-p") { vif } else { nil } }
+        let all = vifs.flatMap { $0.ingressPolicies + $0.egressPolicies }
+        #expect(vifs.count == 5 && all.count == 10 && Set(all).count == 10)
+        for (number, (_, group)) in pairs.enumerated() {
+            let vif = try #require(vifs.first { $0.name == "tap-p\(number)" })
+            let policy = try #require(objects[.policy(PolicyID(vif.ingressPolicies[0]))]?.policy)
+            #expect(policy.rules.map(\.name) == ["\(group)/ingress[0]"])
+        }
+        #expect(Set(objects.values.compactMap { if case .addressGroup(let group)? = $0.object { group.name } else { nil } }).count == 4)
     }
 
     /// A port's own rules go before those of its network.

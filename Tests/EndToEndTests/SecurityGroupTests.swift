@@ -93,7 +93,7 @@ extension EndToEnd {
                 try? reset()
             }
             try configure(blue1: "clients", blue2: "")
-            try eventually("the policies on node2") { try lab.vrctl("node2", "policy", "list").output.contains("blue:web:ingress") }
+            try eventually("the policies on node2") { try lab.vrctl("node2", "policy", "list").output.contains("securityGroups/blue/web:ingress") }
             try eventually("the member on node2") { try lab.vrctl("node2", "policy", "groups").output.contains("10.1.0.11/32") }
             for address in ["10.1.0.13", "fd00:1::13"] {
                 #expect(try connects("blue1", address, 8080), "\(address)")
