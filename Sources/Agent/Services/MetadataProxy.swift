@@ -13,7 +13,8 @@ import Overlay
 ///     X-Tenant-ID                the uid of its network
 ///     X-Instance-ID-Signature    HMAC-SHA256 of X-Instance-ID under the shared secret, in hexadecimal
 ///
-/// What the workload says of these itself is left out.
+/// What the workload says of these itself is left out. The answer goes back as it is: redirections are followed, and what is packed is unpacked, by the workload. So who
+/// asks, and the signature, are told to nobody but the server that the operator named.
 ///
 /// # Thread-safety
 /// `Sendable`; any number of requests at a time.
@@ -24,9 +25,18 @@ struct MetadataProxy: Sendable {
         var network: String
     }
 
-    static let timeout = TimeAmount.seconds(10)
+    /// From the request to the last octet of the answer.
+    var timeout = Duration.seconds(10)
     /// Octets of an answer.
     static let limit = 1 << 20
+
+    /// One for all, which keeps connections; like `HTTPClient.shared` it lasts as long as the process.
+    private static let client: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        configuration.redirectConfiguration = .disallow
+        configuration.decompression = .disabled
+        return HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: configuration)
+    }()
 
     /// Of the workload's headers those that are for the server, and ours.
     static func headers(_ request: HTTPRequest, _ asker: Asker, _ service: LinkLocalService) -> [(name: String, value: String)] {
@@ -54,17 +64,29 @@ struct MetadataProxy: Sendable {
         for header in Self.headers(request, asker, service) { outgoing.headers.add(name: header.name, value: header.value) }
         if !request.body.isEmpty { outgoing.body = .bytes(ByteBuffer(bytes: request.body)) }
         do {
-            let reply = try await HTTPClient.shared.execute(outgoing, timeout: Self.timeout)
-            let body = try await reply.body.collect(upTo: Self.limit)
-            let headers = reply.headers.filter {
-                !["connection", "keep-alive", "transfer-encoding", "content-length"].contains($0.name.lowercased())
+            return try await withThrowingTaskGroup(of: [UInt8].self) { [outgoing, timeout] group in
+                group.addTask { try await Self.answer(outgoing, timeout) }
+                group.addTask {
+                    try await Task.sleep(for: timeout)
+                    throw HTTPClientError.deadlineExceeded
+                }
+                defer { group.cancelAll() }
+                return try await group.next() ?? HTTPReply.failure(502)
             }
-            return HTTPReply.octets(
-                Int(reply.status.code), reply.status.reasonPhrase, headers: headers.map { ($0.name, $0.value) }, body: Array(body.readableBytesView))
         } catch let error as HTTPClientError where error == .deadlineExceeded || error == .connectTimeout {
             return HTTPReply.failure(504)
         } catch {
             return HTTPReply.failure(502)
         }
+    }
+
+    private static func answer(_ request: HTTPClientRequest, _ timeout: Duration) async throws -> [UInt8] {
+        let reply = try await client.execute(request, timeout: TimeAmount(timeout))
+        let body = try await reply.body.collect(upTo: limit)
+        let headers = reply.headers.filter {
+            !["connection", "keep-alive", "transfer-encoding", "content-length"].contains($0.name.lowercased())
+        }
+        return HTTPReply.octets(
+            Int(reply.status.code), reply.status.reasonPhrase, headers: headers.map { ($0.name, $0.value) }, body: Array(body.readableBytesView))
     }
 }
