@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import NetTypes
 import StrictYAML
@@ -11,7 +12,12 @@ extension DNSService {
         var cacheEntries = 10_000
     }
 
-    init(_ settings: Settings) { self.init(cache: DNSCache(capacity: settings.cacheEntries)) }
+    init(_ settings: Settings) {
+        self.init(cache: DNSCache(capacity: settings.cacheEntries), maximumTotal: Self.maximumTotal(openFiles: sysconf(Int32(_SC_OPEN_MAX))))
+    }
+
+    /// A question under way is a socket, and who can open no more of them serves nobody: half of what the process may open is left to the rest of it.
+    static func maximumTotal(openFiles: Int) -> Int { openFiles < 0 ? 4096 : max(64, min(4096, openFiles / 2)) }
 }
 
 /// The section `dns` of agent.yaml.

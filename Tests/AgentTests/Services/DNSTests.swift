@@ -6,6 +6,14 @@ import Testing
 @testable import Agent
 
 @Suite struct DNSTests {
+    /// 1024 is what a process may open where nobody says otherwise; -1: any number.
+    @Test(arguments: [(1024, 512), (65536, 4096), (8192, 4096), (100, 64), (-1, 4096)]) func questionsLeaveFilesToOthers(
+        _ files: Int, _ questions: Int
+    ) {
+        #expect(DNSService.maximumTotal(openFiles: files) == questions)
+        #expect(DNSService(.init()).maximumTotal <= 4096)
+    }
+
     static let zone = DNSZone(
         network: ServiceFixture.port().network,
         ports: [

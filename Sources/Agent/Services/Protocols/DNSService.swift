@@ -35,13 +35,16 @@ struct DNSService: Sendable {
     /// (`DNSConnection`).
     static let maximumPayload = 1232
     static let maximumPerVif = 64
-    static let maximumTotal = 4096
 
+    let maximumTotal: Int
     var cache: DNSCache
     private(set) var waiters: [DNSCache.Key: [Waiter]] = [:]
     private var underWay: [UInt32: Int] = [:]
 
-    init(cache: DNSCache) { self.cache = cache }
+    init(cache: DNSCache, maximumTotal: Int = 4096) {
+        self.cache = cache
+        self.maximumTotal = maximumTotal
+    }
 
     static func limit(_ query: DNSMessage) -> Int { min(query.payloadSize, maximumPayload) }
 
@@ -88,7 +91,7 @@ struct DNSService: Sendable {
 
     /// True: nobody has asked this yet, ask. False: the answer will come. Nil: too much is under way.
     mutating func wait(_ key: DNSCache.Key, _ waiter: Waiter) -> Bool? {
-        guard underWay[waiter.vif, default: 0] < Self.maximumPerVif, underWay.values.reduce(0, +) < Self.maximumTotal else { return nil }
+        guard underWay[waiter.vif, default: 0] < Self.maximumPerVif, underWay.values.reduce(0, +) < maximumTotal else { return nil }
         underWay[waiter.vif, default: 0] += 1
         waiters[key, default: []].append(waiter)
         return waiters[key]?.count == 1
