@@ -102,7 +102,7 @@ final class Worker: @unchecked Sendable {
     let tscHz: UInt64
     let tscPerMillisecond: UInt64
     let startTSC: UInt64
-    var nextAgeing: UInt64 = 0
+    var ageingPace: AgeingPace
 
     static let portCapacity = 4352
 
@@ -127,6 +127,7 @@ final class Worker: @unchecked Sendable {
         policyLog = PolicyLog(capacity: configuration.policyLogCapacity)
         tscHz = vr_tsc_hz()
         tscPerMillisecond = max(1, tscHz / 1000)
+        ageingPace = AgeingPace(interval: tscPerMillisecond)
         fragments = FragmentTable(capacity: configuration.fragmentCapacity, vifCapacity: configuration.vifCapacity)
         fragmentPolicy = configuration.fragmentPolicy
         trapLimits = TrapLimits(vifCapacity: configuration.vifCapacity, tscHz: tscHz)
@@ -214,10 +215,7 @@ final class Worker: @unchecked Sendable {
         if closedFlows.count > 0 { removeClosed() }
         if pendingCount > 0 { transmitPending() }
         if copyCount > 0 { sendCopies() }
-        if now > nextAgeing {
-            nextAgeing = now &+ tscPerMillisecond
-            _ = flows.age(lane: id, now: milliseconds, budget: 256)
-        }
+        if ageingPace.isDue(now) { ageFlows() }
         return worked
     }
 
@@ -226,6 +224,8 @@ final class Worker: @unchecked Sendable {
         switch idle {
         case .poll: vr_pause()
         case .adaptive where idleTurns < 512: vr_pause()
+        // It slept, and its part of the flow table has not been looked at meanwhile.
+        case .adaptive where ageingPace.isDue(now), .sleep where ageingPace.isDue(now): break
         case .adaptive, .sleep:
             counters.add(.sleeps)
             counters.publish()
