@@ -135,6 +135,7 @@ extension Router {
         if case .tunnel(let tunnel) = spec.kind { tables.endpoints.insert(tunnel.destination) }
         noteMembers(spec, &state)
         _ = tables.nextHops.publish(spec.id.rawValue, record)
+        noteMove(of: state.nextHops[spec.id], to: spec, &state)
         state.nextHops[spec.id] = spec
         refreshComposites(of: spec.id, state)
         return .ok

@@ -139,12 +139,15 @@ extension Router {
         if old?.ingressPolicies ?? [] != spec.ingressPolicies || old?.egressPolicies ?? [] != spec.egressPolicies {
             state.policies.touched.insert(spec.id)
         }
+        // From now on it is nobody's in the VRF it was in.
+        if let old, old.vrf != spec.vrf { state.moves.gone.insert(spec.id) }
     }
 
     func detachPolicies(_ spec: VifSpec, _ state: inout State) {
         for id in Set(spec.allPolicies) { state.policies.vifs[id]?.remove(spec.id) }
         if !spec.allPolicies.isEmpty { tables.policies.vifCount.wrappingSubtract(1, ordering: .relaxed) }
         state.policies.touched.remove(spec.id)
+        state.moves.gone.insert(spec.id)
     }
 
     // MARK: At the end of a batch
@@ -227,7 +230,8 @@ extension Router {
             while let index = next {
                 next = index == .max ? nil : flows.firstLive(from: index + 1)
                 let entry = flows.entry(index)
-                guard entry.isForward, !entry.flags.contains(.programmed) else { continue }
+                // What has the action ask is decided by its next packet.
+                guard entry.isForward, !entry.flags.contains(.programmed), entry.action != FlowTable.askAction else { continue }
                 let other = flows.entry(entry.reverse), ahead = other.ingressVif
                 var egress = ahead
                 // Made while there were no policies: nobody asked where it goes.

@@ -257,7 +257,7 @@ extension FlowReading {
         var key = entry.key
         let action: FlowAction =
             switch entry.action {
-            case FlowTable.releasedToForward: entry.flags.contains(.translates) ? .nat : .forward
+            case FlowTable.releasedToForward, FlowTable.askAction: entry.flags.contains(.translates) ? .nat : .forward
             case FlowTable.releasedToDrop: .drop
             default: FlowAction(rawValue: entry.action) ?? .drop
             }
@@ -282,7 +282,7 @@ extension FlowReading {
             ingressVif: VifID(entry.ingressVif),
             nextHop: NextHopID(entry.nextHop), idleSeconds: Int(now &- entry.lastSeen) / 1000, isForward: entry.flags.contains(.forward),
             udpSourcePort: Worker.entropyPort(UInt32(truncatingIfNeeded: hash(&key) &>> 32) | 1),
-            dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason) ?? .unknown : nil,
+            dropReason: action == .drop ? FlowDropReason(rawValue: entry.dropReason & ~FlowEntry.refused) ?? .unknown : nil,
             owner: VifID(entry.owner), isFat: entry.flags.contains(.fat))
     }
 }

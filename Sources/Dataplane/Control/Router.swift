@@ -48,6 +48,8 @@ public final class Router: @unchecked Sendable {
         var qosMaps: [UInt8: QoSMapSpec] = [:]
         var policies = Policies()
         var nat = NATRules()
+        /// What the batch has moved so far.
+        var moves = Moves()
         var ageing: [FlowAgeingID: FlowAgeingSpec] = [:]
         var learning = Learning()
         var plans: [WorkerPlan] = []
@@ -243,10 +245,12 @@ public final class Router: @unchecked Sendable {
             }
             compilePolicies(operations, &outcomes, &state)
             compileNAT(&state)
+            noteMoves(operations, outcomes, &state)
             return outcomes
         }
         tables.bumpGeneration()
         state.withLock { state in
+            markMovedFlows(&state)
             reevaluateFlows(&state)
             endUntranslatable(&state)
             tables.quiescence.reclaim()

@@ -152,6 +152,8 @@ struct NATReader {
 
     // MARK: Lookups
 
+    /// Whether flows of the VRF for which it has no route may have another source.
+    func translatesSources(_ vrf: UInt32) -> Bool { !flags(vrf).isDisjoint(with: [.hosts, .prefixes]) }
     @inline(__always) func flags(_ vrf: UInt32) -> NATTable.VRFs { Int(vrf) < vrfCount ? vrfs[Int(vrf)] : [] }
 
     @inline(__always) static func hash(_ address: IPv6Words, _ vrf: UInt32, _ rest: UInt32, _ seed: UInt64) -> Int {

@@ -47,7 +47,7 @@ extension Worker {
     }
 
     /// The workload's vif that the packet will leave by.
-    private func vifAhead(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>) -> UInt32 {
+    func vifAhead(_ packet: UnsafePointer<Packet>, _ key: UnsafePointer<FlowKey>) -> UInt32 {
         switch packet.pointee.next {
         case .route: tables.vifAhead(key.pointee, vrf: packet.pointee.vrf)
         case .bridge:
@@ -57,45 +57,13 @@ extension Worker {
         default: tables.vif(behind: packet.pointee.nextHop, key.pointee)
         }
     }
-
-    /// A flow's route has been looked up again: when it leads to another workload's vif now, that one's policies are asked too. False: they deny it, and the packet is settled.
-    @inline(never) func admitAgain(_ packet: UnsafeMutablePointer<Packet>, _ entry: UnsafeMutablePointer<FlowEntry>) -> Bool {
-        let other = tables.flows.reader.entry(entry.reverse), key = entry.copy().key
-        let vif = tables.vif(behind: packet.pointee.nextHop, key)
-        if entry.flags.contains(.fat) {
-            // Which of its connections this packet is does not show in its key: the next one asks.
-            if vif == ForwardingTables.noVif || other.ingressVif == vif { return true }
-            _ = flows.remove(lane: id, index: packet.pointee.flow)
-            packet.pointee.settle(.drop(.flowUnusable))
-            return false
-        }
-        guard vif != ForwardingTables.noVif, other.ingressVif != vif, !entry.flags.contains(.programmed), entry.isForward else { return true }
-        other.ingressVif = vif
-        var findings = policyLog.findings
-        let reason = tables.denies(entry, key, other, ingress: packet.pointee.ingress, egress: tables.vifs.load(vif), &findings)
-        if findings.logCount > 0 {
-            policyLog.record(findings, key, entry.query(key).destinationPort, reason, now: now)
-        }
-        guard let reason else {
-            if findings.mirror != entry.mirror { (entry.mirror, other.mirror) = (findings.mirror, findings.mirror) }
-            return true
-        }
-        if reason == .undecided {
-            // The next packet asks.
-            _ = flows.remove(lane: id, index: packet.pointee.flow)
-        } else {
-            for entry in [entry, other] { entry.decide(.drop, reason) }
-        }
-        packet.pointee.settle(.drop(.flowActionDrop))
-        return false
-    }
 }
 
 extension UnsafeMutablePointer where Pointee == FlowEntry {
     /// What is to become of its packets; an entry that says so already is not written to.
     func decide(_ new: FlowAction, _ reason: FlowDropReason?) {
         guard action != new.rawValue || dropReason != reason?.rawValue ?? 0 else { return }
-        dropReason = reason?.rawValue ?? 0
+        dropReason = (reason?.rawValue ?? 0) | (new == .drop && isRefused ? FlowEntry.refused : 0)
         action = new.rawValue
     }
 }

@@ -124,11 +124,11 @@ extension Worker {
         // The reverse entry was made by a packet of the other direction.
         if entry.ingressVif == ForwardingTables.noVif { entry.ingressVif = packet.pointee.ingress.pointee.id }
         entry.count(bytes: packet.pointee.length, now: milliseconds)
-        let action = entry.action
+        var action = entry.action
         // Drop, and what waits for a decision: all that is odd.
         if action & 1 != 0 {
-            withhold(packet, index)
-            return true
+            action = decideOdd(packet, index, generation, renews: renews)
+            if action & 1 != 0 { return action != FlowTable.goneAction }
         }
         if packet.pointee.proto == IPProtocol.tcp.rawValue {
             let change = track(packet, entry)

@@ -66,6 +66,7 @@ extension Worker {
             ingressVif: packet.pointee.ingress.pointee.id, egressVif: admission.egressVif, dropReason: admission.reason?.rawValue ?? 0,
             now: milliseconds, translates: translates, returnVRF: pair.pointee.returnVRF, owner: owner)
         template.flags = isEchoReply(packet) ? fatness.union(.answer) : fatness
+        if admission.reason != nil { template.dropReason |= FlowEntry.refused }
         template.mirror = admission.findings.mirror
         if admission.reason == .undecided {
             (template.action, template.dropReason) = (FlowTable.holdAction, 0)

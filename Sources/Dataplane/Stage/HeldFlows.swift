@@ -207,7 +207,7 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
     }
 
     /// It is held, or its packets still wait for what has been decided.
-    var isUndecided: Bool { action >= FlowTable.holdAction }
+    var isUndecided: Bool { action >= FlowTable.holdAction && action != FlowTable.askAction }
 
     /// The worker's part.
     func carryOut() {

@@ -48,7 +48,7 @@ struct FlowEntry {
     var tcpAcknowledged: UInt32
     /// What this direction has done; see `FlowTCP`.
     var tcpState: FlowTCP.State
-    /// `FlowDropReason.rawValue`, with action `drop`.
+    /// `FlowDropReason.rawValue`, with action `drop`; above it `refused`.
     var dropReason: UInt8
     /// What this direction announced in its SYN (RFC 9293 section 3.7.1): the other direction sends no larger segments. 0: not seen.
     var maximumSegmentSize: UInt16
@@ -63,6 +63,9 @@ struct FlowEntry {
     var ingressVif: UInt32 { Self.vif(ingress) }
     /// The vif that the flow counts for (`FlowQuotas`); `ForwardingTables.noVif`: none.
     var owner: UInt32 { Self.vif(ownerVif) }
+
+    /// Beside the reason: policies have denied the flow since its first packet, and none of it has passed.
+    static let refused: UInt8 = 1 << 7
 
     /// What packets touch is in front of this.
     static let busySize = 99
@@ -128,8 +131,10 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         get { FlowEntry.Flags(rawValue: octet(Offset.flags).pointee.load(ordering: .relaxed)) }
         nonmutating set { octet(Offset.flags).pointee.store(newValue.rawValue, ordering: .relaxed) }
     }
+    var isRefused: Bool { octet(Offset.dropReason).pointee.load(ordering: .relaxed) & FlowEntry.refused != 0 }
+    /// Of the reason alone; set, it takes `refused` away unless it has it.
     var dropReason: UInt8 {
-        get { octet(Offset.dropReason).pointee.load(ordering: .relaxed) }
+        get { octet(Offset.dropReason).pointee.load(ordering: .relaxed) & ~FlowEntry.refused }
         nonmutating set { octet(Offset.dropReason).pointee.store(newValue, ordering: .relaxed) }
     }
     @inline(__always) var generation: UInt32 { memory.load32(Offset.generation) }
@@ -253,6 +258,12 @@ extension UnsafeMutablePointer where Pointee == FlowEntry {
         guard memory.load64(Offset.route) != route || memory.load32(Offset.tableGeneration) != seal else { return }
         memory.store64(Offset.route, route)
         memory.store32(Offset.tableGeneration, seal)
+    }
+
+    /// The number of `remember(nextHop:label:generation:)`.
+    var rememberedGeneration: UInt32 {
+        get { Self.seal(memory.load64(Offset.route), memory.load32(Offset.tableGeneration)) }
+        nonmutating set { memory.store32(Offset.tableGeneration, Self.seal(memory.load64(Offset.route), newValue)) }
     }
 
     /// Word by word; of slightly different moments.

@@ -164,6 +164,26 @@ import Testing
         #expect(test.allDrops == [:] && flows(test).count == 2)
     }
 
+    @Test("A route that comes, or goes, decides anew whether a flow leaves by another network") func routes() {
+        let test = Self.router()
+        apply(test, Self.floating(1, "203.0.113.5", "10.1.0.11"))
+        let packet = DropReasonTests.ethernet(
+            .gateway, TestRouter.a, 0x0800, DropReasonTests.ipv4("10.1.0.11", "198.51.100.7", proto: 17, DropReasonTests.udp()))
+        func sources() -> [[UInt8]] { Self.inner(test.fabric.take()).map { Array($0[12..<16]) } }
+        func route() -> RouterOperation {
+            .upsert(.route(RouteSpec(vrf: Self.inside, prefix: IPPrefix("198.51.100.0/24")!, nextHop: .init(1), label: 5001)))
+        }
+        for _ in 0..<2 {
+            test.send(packet, packet, from: test.blue1)
+            #expect(sources() == [[203, 0, 113, 5], [203, 0, 113, 5]])
+            apply(test, [route()])
+            test.send(packet, packet, from: test.blue1)
+            #expect(sources() == [[10, 1, 0, 11], [10, 1, 0, 11]])
+            apply(test, [.delete(.route(Self.inside, IPPrefix("198.51.100.0/24")!))])
+        }
+        #expect(flows(test).isEmpty && test.allDrops.isEmpty)
+    }
+
     static func service(_ backends: [NATRuleSpec.Backend], affinity: NATRuleSpec.Affinity = .connection) -> RouterOperation {
         rule(
             9,
