@@ -76,6 +76,7 @@ extension Router {
         state.policies.stale.remove(id)
         state.policies.oldSpecs[id] = nil
         state.policies.deleted.insert(id)
+        state.policies.logNames.retire(id)
         return .ok
     }
 

@@ -14,7 +14,7 @@ public struct PolicyLogRecord: Hashable, Sendable {
     public var policyName: String
     /// Index in the policy as it was then.
     public var rule: Int
-    /// Empty: nobody remembers, as the policy has changed often since.
+    /// Empty: nobody remembers, as the policy has changed, and policies have often since.
     public var ruleName: String
     public var action: PolicyAction
     /// Of the flow, by this rule or another; nil: it passes.
@@ -32,22 +32,31 @@ public struct PolicyLogRecord: Hashable, Sendable {
     public var destinationPort: UInt16
 }
 
-/// The names of the rules that log, as of the compilations that records may still speak of.
+/// The names of the rules that log, as of the compilations that records may still speak of: every policy's current one, and the last that are not.
 struct PolicyLogNames {
     struct Policy {
         var name: String
         var rules: [Int: String]
     }
     private(set) var policies: [UInt32: Policy] = [:]
+    private var current: [PolicyID: UInt32] = [:]
+    /// Those that are past.
     private var order: [UInt32] = []
     static let capacity = 256
 
     /// A policy without such rules is not remembered.
     mutating func remember(_ spec: PolicySpec, generation: UInt32) {
+        retire(spec.id)
         var rules: [Int: String] = [:]
         for (index, rule) in spec.rules.enumerated() where rule.logs { rules[index] = rule.name }
         guard !rules.isEmpty else { return }
         policies[generation] = Policy(name: spec.name, rules: rules)
+        current[spec.id] = generation
+    }
+
+    /// It is another now, or gone.
+    mutating func retire(_ id: PolicyID) {
+        guard let generation = current.removeValue(forKey: id) else { return }
         order.append(generation)
         if order.count > Self.capacity { policies[order.removeFirst()] = nil }
     }

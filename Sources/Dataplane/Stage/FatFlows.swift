@@ -174,7 +174,8 @@ extension Worker {
     @inline(never) func fatness(_ packet: UnsafeMutablePointer<Packet>, _ key: UnsafePointer<FlowKey>, _ real: UnsafeMutablePointer<FlowKey>)
         -> FlowEntry.Flags
     {
-        guard tables.fat.load() != nil, flowKey(packet, real) else { return [] }
+        // An error about a flow that a packet before it in the burst has made is a flow of its own by now.
+        guard tables.fat.load() != nil, flowKey(packet, real, follows: false) else { return [] }
         let masked = key.pointee, whole = real.pointee
         if masked == whole { return [] }
         let isWide = masked.a0 != whole.a0 || masked.a1 != whole.a1 || masked.a2 != whole.a2 || masked.a3 != whole.a3

@@ -80,8 +80,8 @@ extension Worker {
         }
     }
 
-    /// False: the packet has been dealt with.
-    @inline(never) func flowKey(_ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>) -> Bool {
+    /// False: the packet has been dealt with: it is an ICMP error, and `follows` the flow it is about.
+    @inline(never) func flowKey(_ packet: UnsafeMutablePointer<Packet>, _ key: UnsafeMutablePointer<FlowKey>, follows: Bool = true) -> Bool {
         let source: UInt16, destination: UInt16
         switch packet.pointee.proto {
         case IPProtocol.tcp.rawValue, IPProtocol.udp.rawValue, IPProtocol.sctp.rawValue, IPProtocol.dccp.rawValue, IPProtocol.udpLite.rawValue:
@@ -94,7 +94,7 @@ extension Worker {
                 source = ICMPv4(packet.pointee.transport).identifier
                 destination = source
             } else {
-                if type.isError, followQuoted(packet) { return false }
+                if type.isError, follows, followQuoted(packet) { return false }
                 (source, destination) = (0, packet.pointee.transport.word16(0))
             }
         case IPProtocol.icmpv6.rawValue where packet.pointee.family == .ipv6 && packet.pointee.l4 != 0:
@@ -103,7 +103,7 @@ extension Worker {
                 source = ICMPv6(packet.pointee.transport).identifier
                 destination = source
             } else {
-                if type.isError, followQuoted(packet) { return false }
+                if type.isError, follows, followQuoted(packet) { return false }
                 (source, destination) = (0, packet.pointee.transport.word16(0))
             }
         // Others have no ports: all of a protocol's packets between two addresses are one flow.

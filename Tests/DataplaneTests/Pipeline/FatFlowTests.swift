@@ -74,6 +74,15 @@ import Testing
         #expect(test.blue2.take().isEmpty && test.allDrops == ["flow_action_drop": 1])
     }
 
+    @Test("An error about a flow that its burst has made is looked at once, whoever has rules") func errors() {
+        let test = TestRouter()
+        give(test, 4, FatFlowRule(proto: 132))
+        test.send(GoldenPolicy.answer53, GoldenPolicy.unreachable, from: test.blue2)
+        #expect(test.blue1.take().count == 2 && test.allDrops.isEmpty)
+        let all = flows(test)
+        #expect(all.count == 4 && all.reduce(0) { $0 + $1.packets } == 2 && all.allSatisfy { $0.packets < 2 && !$0.isFat })
+    }
+
     @Test("What makes no sense is refused in words; without rules keys are whole again") func refused() {
         let test = TestRouter()
         var spec = test.router.vifs(after: nil, limit: 100).first { $0.spec.id == VifID(3) }!.spec

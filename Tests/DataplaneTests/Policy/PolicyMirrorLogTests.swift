@@ -78,6 +78,20 @@ import Testing
         #expect(test.router.policyLog().first { $0.destinationPort == 53 && $0.worker == 0 }?.ruleName == "dns")
     }
 
+    @Test("A policy's names are known as long as it is, however often another changes; those of the past are forgotten in turn") func names() {
+        let test = TestRouter()
+        apply(test, Pipeline.policy(1, [PolicyRule(name: "all", logs: true)]), Pipeline.attach(test, 4, ingress: [1]))
+        for round in 0...PolicyLogNames.capacity { apply(test, Pipeline.policy(2, [PolicyRule(name: "round \(round)", logs: true)])) }
+        test.send(GoldenPolicy.udp53, from: test.blue1)
+        #expect(test.router.policyLog().map(\.ruleName) == ["all"] && test.router.policyLog().first?.policyName == "p1")
+        var names = PolicyLogNames()
+        let spec = PolicySpec(id: PolicyID(1), name: "p", rules: [PolicyRule(logs: true)])
+        for generation in 1...1000 as ClosedRange<UInt32> { names.remember(spec, generation: generation) }
+        #expect(names.policies.count == PolicyLogNames.capacity + 1 && names.policies[1000] != nil && names.policies[743] == nil)
+        names.retire(spec.id)
+        #expect(names.policies.count == PolicyLogNames.capacity && names.policies[1000] != nil)
+    }
+
     @Test("Of ICMP the type and code are told, of IPv6 the whole addresses") func fields() {
         let test = TestRouter()
         apply(test, Pipeline.policy(1, [PolicyRule(name: "all", logs: true)]), Pipeline.attach(test, 4, ingress: [1]))
