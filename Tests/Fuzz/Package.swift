@@ -33,11 +33,13 @@ let package = Package(
                 "Dataplane", "DataplaneAPI", "DPDKPort", "NetTypes", "StrictYAML", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             swiftSettings: swift),
+        // Without sockets: what the agent makes of what a workload asks.
+        .target(name: "AgentServices", dependencies: ["NetTypes", "Overlay"], swiftSettings: swift),
         .systemLibrary(name: "CFuzzer"),
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "CPlatform", "Dataplane", "DataplaneAPI", "DataplaneService", "NetTypes", "Overlay", "StrictYAML", "XMPP",
+                "AgentServices", "CFuzzer", "CPlatform", "Dataplane", "DataplaneAPI", "DataplaneService", "NetTypes", "Overlay", "StrictYAML", "XMPP",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], swiftSettings: swift,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]),

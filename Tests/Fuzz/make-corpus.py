@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Writes Corpus/<target>/: the first inputs of each fuzz target, small packets that scapy builds. Run it after a change here; what it writes is committed.
+"""Writes Corpus/<target>/ anew: the first inputs of each fuzz target, small packets that scapy builds. Run it after a change here; what it writes is committed.
+What once failed is kept by hand in Kept/<target>/, under a name that says what it is; this script leaves it alone.
 
-An input of `pipeline` is one octet that chooses the router and then packets: where from (0 fabric, 1 host, 2 blue1, 3 blue2, 4 red1, 7 trunk, 5 and 6 from the control
+An input of `pipeline` is one octet that chooses the router, and from its third bit on what the control program says of flows it is asked about (nothing, forward, drop, translate,
+delete; another group; a policy that passes all, or nothing), and then packets: where from (0 fabric, 1 host, 2 blue1, 3 blue2, 4 red1, 7 trunk, 5 and 6 from the control
 program; plus 0x20, 0x40, 0x80 to make lengths, the header checksum and the inner header checksum right), two octets of length, the frame.
 Others are a frame or a header; some take what steers them (an MTU) from the end.
 """
-import pathlib, shutil, struct, subprocess
-from scapy.all import (ARP, DHCP, BOOTP, Dot1AD, Dot1Q, Ether, GRE, ICMP, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
+import functools, pathlib, shutil, struct, subprocess
+from scapy.all import (ARP, DHCP, BOOTP, DNS, DNSQR, DNSRR, DNSRROPT, DNSRRSOA, Dot1AD, Dot1Q, Ether, GRE, ICMP, ICMPv6EchoRequest, ICMPv6NIQueryName, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
     ICMPv6PacketTooBig, IP, IPOption_LSRR, IPOption_NOP, IPOption_Router_Alert, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting,
     PadN, Raw, RouterAlert, TCP, UDP, fragment, fragment6)
 from scapy.contrib.mpls import MPLS
+from scapy.layers.dhcp6 import *
 from scapy.layers.vxlan import VXLAN
 
 ROOT = pathlib.Path(__file__).parent / "Corpus"
@@ -122,6 +125,102 @@ rules = [[(B1, routed4(OUT4, UDP_)), (FABRIC_IN, outside(IP(src=OUT4, dst="203.0
     [(B1, routed6("fd00:96::1", TCP(sport=port, dport=80, flags="S"))) for port in range(1000, 1008)] + [(B2, from_blue2(IPv6(src="fd00:1::12", dst="fd00:96::1") / UDP(sport=1000, dport=53) / Raw(b"q")))],
     [(B1, Ether(bytes(piece))) for piece in fragment(routed4(OUT4, UDP(sport=1000, dport=2000) / Raw(b"n" * 600)), 200)], [(B1, routed4(OUT4, UDP(sport=1, dport=2) / Raw(b"x" * 1600), flags="DF")), (B1, routed4("10.96.0.1", UDP(sport=1, dport=53, chksum=0) / Raw(b"x")))]]
 
+# Policies: what red1, blue2 and the doubly tagged sub-interface are asked and ask; fat flows of the trunk.
+def from_red1(packet): return Ether(src=RED1, dst=GATEWAY) / packet
+def from_trunk(packet): return Ether(src=TRUNK_MAC, dst=GATEWAY) / packet
+def datagram(port, sport=1000): return UDP(sport=sport, dport=port) / Raw(b"asked")
+def stream(port, sport=1000, flags="S"): return TCP(sport=sport, dport=port, flags=flags, seq=1)
+RED4, RED6, BLUE4, BLUE6 = dict(src="10.2.0.13", dst="10.1.0.12"), dict(src="fd00:2::13", dst="fd00:1::12"), dict(src="10.1.0.12", dst="10.2.0.13"), dict(src="fd00:1::12", dst="fd00:2::13")
+policies = [
+    # Every service that a rule of `strict` names, from a network it names and from another, and the answer.
+    *[[(B2, from_blue2(IP(**BLUE4) / upper)), (FABRIC_IN, vxlan(to_gateway(IP(src="10.20.0.5", dst="10.2.0.13") / upper), vni=5002))]
+        for upper in (stream(80), stream(8080), stream(82), datagram(53), datagram(69), datagram(7000), datagram(2000, 7999), datagram(2000), ICMP(type=13), ICMP(type=8, id=3), GRE(proto=0x0800) / IP())],
+    *[[(B2, from_blue2(IPv6(**BLUE6) / upper)), (FABRIC_IN, vxlan(to_gateway(IPv6(src="fd00:20::5", dst="fd00:2::13") / upper), outer6, vni=5002))]
+        for upper in (stream(80), datagram(53), datagram(7500), ICMPv6EchoRequest(id=3), ICMPv6NIQueryName(data="x"))],
+    [(B2, from_blue2(IP(**BLUE4) / stream(80))), (R1, from_red1(IP(**RED4) / stream(1000, 80, "SA"))), (B2, from_blue2(IP(**BLUE4) / stream(80, flags="A"))), (R1, from_red1(IP(**RED4) / stream(7000)))],
+    # And of `open`, both ways.
+    *[[(R1, from_red1(IP(**RED4) / upper)), (B2, from_blue2(IP(src="10.1.0.12", dst="10.20.0.5") / upper)), (B1, routed4("10.1.0.12", upper))]
+        for upper in (datagram(2000), datagram(5000), stream(5001), stream(23), datagram(7000), ICMP(type=17), ICMP(type=8, id=3), GRE(proto=0x0800) / IP())],
+    *[[(R1, from_red1(IPv6(**RED6) / upper)), (B2, from_blue2(IPv6(src="fd00:1::12", dst="fd00:20::5") / upper))] for upper in (datagram(2000), datagram(5000), stream(5001), datagram(7000))],
+    # More packets of one flow than wait, then others'; and as fragments, of which the later ones come first.
+    [(R1, from_red1(IP(**RED4) / datagram(5000)))] * 5 + [(R1, from_red1(IP(**RED4) / datagram(port))) for port in range(5001, 5005)],
+    [(R1, Ether(bytes(piece))) for piece in reversed(fragment(from_red1(IP(id=9, **RED4) / UDP(sport=1000, dport=5000) / Raw(b"n" * 600)), 200))],
+    [(TRUNK, tagged(IP(src="10.2.0.14", dst="10.2.0.13") / datagram(53), Dot1AD(vlan=200), Dot1Q(vlan=5))), (TRUNK, tagged(IP(src="10.2.0.14", dst="10.20.0.5") / datagram(2000), Dot1AD(vlan=200), Dot1Q(vlan=5)))],
+    # One flow of many: names by who asks, the web of all, pings of all, SCTP whoever answers.
+    [(B1, routed4("10.1.0.14", datagram(53, port))) for port in range(1000, 1004)] + [(TRUNK, from_trunk(IP(src="10.1.0.14", dst="10.1.0.11") / datagram(1000, 53)))],
+    [(B1, routed4("10.1.0.14", stream(80, port), src=f"10.1.0.{port % 250}")) for port in range(1000, 1004)] + [(TRUNK, from_trunk(IP(src="10.1.0.14", dst="10.1.0.11") / stream(1000, 80, "SA")))],
+    [(B1, routed6("fd00:1::14", stream(80, port))) for port in range(1000, 1004)] + [(B1, routed6("fd00:1::14", datagram(53, port))) for port in range(1000, 1004)],
+    [(B1, routed4("10.1.0.14", ICMP(type=8, id=3))), (TRUNK, from_trunk(IP(src="10.1.0.14", dst="10.1.0.11") / ICMP(type=0, id=3))), (TRUNK, from_trunk(IP(src="10.1.0.14", dst="10.20.0.5", proto=132) / Raw(struct.pack(">HHII", 1, 2, 0, 0))))],
+]
+
+# What workloads ask of the network. An input of `service` is a frame; of `dhcp` and `dhcpv6` a message; what steers is behind it: which workload asks.
+DISCOVER = lambda *options, **fields: BOOTP(chaddr=b"\2\0\0\0\1\1", xid=0x3903F326, **fields) / DHCP(options=[*options, "end"])
+dhcp = [
+    DISCOVER(("message-type", "discover")), DISCOVER(("message-type", "discover"), ("rapid_commit", b"")), DISCOVER(("message-type", "discover"), flags=0x8000),
+    # RFC 2131 section 4.3.2: selecting, init-reboot, renewing; of another server, of another address.
+    DISCOVER(("message-type", "request"), ("server_id", "10.1.0.1"), ("requested_addr", "10.1.0.11")), DISCOVER(("message-type", "request"), ("requested_addr", "10.1.0.99")),
+    DISCOVER(("message-type", "request"), ciaddr="10.1.0.11"), DISCOVER(("message-type", "request"), ("server_id", "10.1.0.2"), ("requested_addr", "10.1.0.11")),
+    DISCOVER(("message-type", "inform"), ("client_id", b"\1\2\0\0\0\1\1"), ciaddr="10.1.0.11"), DISCOVER(("message-type", "release"), ("server_id", "10.1.0.1"), ciaddr="10.1.0.11"),
+    DISCOVER(("message-type", "decline"), ("server_id", "10.1.0.1"), ("requested_addr", "10.1.0.11")), DISCOVER(("message-type", "ack"), op=2),
+    DISCOVER(("message-type", "discover"), ("param_req_list", [1, 121, 249, 3, 6, 26, 15, 12, 28, 42, 119]), ("max_dhcp_size", 1500), ("client_id", b"x" * 200)), DISCOVER(("message-type", "discover"), (57, b"\1\5\xdc")),
+    DISCOVER(("message-type", "request"), ("requested_addr", "10.1.0.11"), ciaddr="224.0.0.1"),
+    # Options in the fields of names (RFC 2132 section 9.3), and one in two parts (RFC 3396).
+    BOOTP(chaddr=b"\2\0\0\0\1\1", sname=b"\x32\4\x0a\1\0\x0b\xff", file=b"\x35\1\3\xff") / DHCP(options=[(52, b"\3"), "end"]),
+    DISCOVER(("message-type", "discover"), (61, b"\1ab"), (61, b"cd")),
+]
+CLIENT6, SERVER6 = DHCP6OptClientId(duid=DUID_LL(lladdr=BLUE1)), DHCP6OptServerId(duid=DUID_LL(lladdr=GATEWAY))
+def lease6(*addresses): return DHCP6OptIA_NA(iaid=7, T1=0, T2=0, ianaopts=[DHCP6OptIAAddress(addr=address) for address in addresses])
+ORO = DHCP6OptOptReq(reqopts=[23, 24, 32, 56])
+dhcpv6 = [DHCP6_Solicit(trid=1) / CLIENT6 / lease6() / ORO, DHCP6_Solicit(trid=1) / CLIENT6 / lease6() / DHCP6OptRapidCommit(), DHCP6_Request(trid=2) / CLIENT6 / SERVER6 / lease6("fd00:1::11") / ORO,
+    DHCP6_Renew(trid=3) / CLIENT6 / SERVER6 / lease6("fd00:1::99"), DHCP6_Rebind(trid=4) / CLIENT6 / lease6("fd00:1::11"), DHCP6_Confirm(trid=5) / CLIENT6 / lease6("fd00:9::1"),
+    DHCP6_Release(trid=6) / CLIENT6 / SERVER6 / lease6("fd00:1::11"), DHCP6_Decline(trid=7) / CLIENT6 / SERVER6 / lease6("fd00:1::11"), DHCP6_InfoRequest(trid=8) / ORO,
+    DHCP6_Solicit(trid=9) / CLIENT6 / lease6() / DHCP6OptIA_TA(iaid=8) / DHCP6OptIA_PD(iaid=9), DHCP6_Solicit(trid=10) / CLIENT6 / Raw(b"".join(bytes(lease6()) for _ in range(4))),
+    DHCP6_Reply(trid=11) / CLIENT6 / SERVER6,
+    # More than an answer has room for: associations, and an identifier.
+    DHCP6_Solicit(trid=12) / CLIENT6 / Raw(b"".join(bytes(DHCP6OptIA_TA(iaid=number)) for number in range(60))) / ORO, DHCP6_Solicit(trid=13) / DHCP6OptClientId(duid=DUID_UUID(uuid=bytes(16))) / lease6(),
+    DHCP6_Solicit(trid=14) / Raw(b"\0\1\4\0" + bytes(1024)) / lease6() / ORO]
+
+# Questions and a name server's answers: how, and both with their lengths.
+def asked(name, kind="A", **fields): return DNS(id=0x1234, rd=1, qd=DNSQR(qname=name, qtype=kind), **fields)
+def chained(records): return functools.reduce(lambda a, b: a / b, records) if records else None
+def told(name, kind="A", answers=(), authorities=(), **fields): return DNS(id=0x1234, qr=1, rd=1, ra=1, qd=DNSQR(qname=name, qtype=kind), an=chained(answers), ns=chained(authorities), ancount=len(answers), nscount=len(authorities), **fields)
+def exchange(query, answer=b"", how=1): return bytes([how]) + b"".join(struct.pack(">H", len(part)) + part for part in (bytes(query), bytes(answer)))
+A_RECORD = DNSRR(rrname="www.example.org", type="A", ttl=300, rdata="192.0.2.1")
+SOA = DNSRRSOA(rrname="example.org", ttl=300, mname="ns.example.org", rname="root.example.org", serial=1, refresh=1, retry=1, expire=1, minimum=60)
+WWW = exchange(asked("www.example.org"), told("www.example.org", answers=[A_RECORD]))
+dns = [exchange(asked("web.blue.vrouter.local")), exchange(asked("many", "AAAA")), exchange(asked("11.0.1.10.in-addr.arpa", "PTR")), exchange(asked("gateway.blue.vrouter.local", "ALL")),
+    exchange(asked("1.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa", "PTR")), exchange(asked("nobody.blue.vrouter.local")), exchange(asked("blue.vrouter.local", "SOA")),
+    exchange(asked("localhost", "AAAA")), exchange(asked("x.onion")), WWW, WWW + exchange(asked("WWW.Example.ORG"), how=0x81), WWW * 2 + exchange(asked("www.example.org"), how=0xF9),
+    exchange(asked("no.example.org"), told("no.example.org", rcode=3, authorities=[SOA])) * 2, exchange(asked("www.example.org", ar=DNSRROPT(rclass=1232, z=0x8000)), told("www.example.org", answers=[A_RECORD] * 100)),
+    exchange(asked("www.example.org"), told("www.example.org", answers=[DNSRR(rrname="www.example.org", type="TXT", rdata="x" * 200)] * 3)),
+    exchange(asked("a.example.org"), told("a.example.org", answers=[DNSRR(rrname="a.example.org", type="CNAME", rdata="www.example.org"), A_RECORD])),
+    exchange(asked("www.example.org", ar=DNSRROPT(version=1))), exchange(asked("www.example.org", "AXFR")), exchange(DNS(id=1, opcode=5)), exchange(b"\0\1\1\0" + bytes(8)),
+    # A name that is a pointer into the header, one that points at itself, a dot within a label.
+    exchange(b"\x12\x34\1\0\0\1\0\0\0\0\0\0\xc0\2\0\1\0\3"), exchange(b"\x12\x34\1\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1"), exchange(b"\x12\x34\1\0\0\1\0\0\0\0\0\0\4web.\0\0\1\0\1"),
+    b"".join(exchange(asked(f"{name}.example.org"), told(f"{name}.example.org", answers=[DNSRR(rrname=f"{name}.example.org", type="A", ttl=60, rdata="192.0.2.1")])) for name in "abcdef")]
+# RFC 9112 sections 2.1, 3.2, 6.3; and what has to be refused.
+http = [b"GET /hello.txt HTTP/1.1\r\nUser-Agent: curl/7.64.1\r\nHost: www.example.com\r\nAccept-Language: en, mi\r\n\r\n", b"GET /openstack/latest/meta_data.json?x=1 HTTP/1.0\n\n",
+    b"PUT /latest/api/token HTTP/1.1\r\nHost: 169.254.169.254\r\nContent-Length: 5\r\nX-Forwarded-For: 1.2.3.4\r\nX_Instance_ID: me\r\n\r\nhello and more",
+    b"POST / HTTP/1.1\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nTE: trailers\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nContent-Length: 9223372036854775807\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: +2\r\n\r\nab", b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", b"GET / HTTP/1.1\r\nA:\t \xff\xfe \t\r\n\r\n"]
+# An input of `connection`: which service and how long segments are, then steps: what, two octets that vary it, two of length, data.
+DATA, ACKNOWLEDGE, FIN, WAIT, ANSWER, NO_ANSWER, RESET, ANYTHING = range(8)
+def step(what, number=4000, data=b""): return bytes([what]) + struct.pack(">HH", number, len(data)) + bytes(data)
+def framed(*messages): return b"".join(struct.pack(">H", len(bytes(message))) + bytes(message) for message in messages)
+question = bytes(asked("www.example.org"))
+conversations = [b"\0" + step(DATA, data=framed(question)) + step(ANSWER, data=b"a" * 300) + step(ACKNOWLEDGE) + step(FIN) + step(ACKNOWLEDGE),
+    b"\2" + step(DATA, data=framed(question)[:9]) + step(DATA, data=framed(question)[9:]) + step(ANSWER, data=b"a" * 1500) + step(ACKNOWLEDGE, 100) + step(WAIT, 1000) + step(ACKNOWLEDGE) + step(FIN),
+    b"\4" + step(DATA, 50, framed(*[question] * 6)) + step(ANSWER, data=b"a") * 3 + step(ACKNOWLEDGE, 0x8010) + step(WAIT, 60000) * 2, b"\0" + step(WAIT, 1000) * 7, b"\0" + step(DATA, data=b"\xff\xff"),
+    b"\0" + step(DATA, data=framed(question)) + step(RESET, 1) + step(NO_ANSWER) + step(FIN) + step(ACKNOWLEDGE), b"\0" + step(ANYTHING, 3, bytes(IP() / TCP(flags="A", window=100, options=[("MSS", 64)]) / Raw(framed(question)))[20:]) + step(RESET, 0),
+    b"\1" + step(DATA, data=http[0]) + step(ANSWER, data=b"h" * 3000) + step(ACKNOWLEDGE) * 3 + step(FIN) + step(ACKNOWLEDGE), b"\3" + step(DATA, data=http[2][:40]) + step(DATA, data=http[2][40:]) + step(NO_ANSWER) + step(ACKNOWLEDGE),
+    b"\1" + step(DATA, data=http[5]) + step(FIN) + step(ANSWER, data=b"no"), b"\1" + step(WAIT, 20000) + step(DATA, data=b"late")]
+SOLICITATION = IPv6(src="fe80::ff:fe00:101", dst="ff02::2", hlim=255) / ICMPv6ND_RS()
+service = [bridged("33:33:00:00:00:02", SOLICITATION / ICMPv6NDOptSrcLLAddr(lladdr=BLUE1)), bridged("33:33:00:00:00:02", IPv6(src="::", dst="ff02::2", hlim=255) / ICMPv6ND_RS()),
+    bridged("33:33:00:00:00:02", IPv6(src="ff02::1", dst="ff02::2", hlim=255) / ICMPv6ND_RS()), bridged(GATEWAY, IP(src="10.1.0.11", dst="10.1.0.1") / UDP(sport=1000, dport=53) / asked("web.blue.vrouter.local")),
+    bridged(GATEWAY, IPv6(src="fd00:1::11", dst="fd00:1::1") / UDP(sport=1000, dport=53) / asked("many.blue.vrouter.local", "AAAA")), bridged(GATEWAY, IP(src="10.1.0.11", dst="10.1.0.1") / TCP(sport=1000, dport=53, flags="S", options=[("MSS", 1460)])),
+    bridged(GATEWAY, IPv6(src="fd00:1::11", dst="fd00:1::1") / TCP(sport=1000, dport=53, flags="FA", options=[("NOP", None), ("SAckOK", b"")]) / Raw(b"x")), bridged(ALL, IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / dhcp[0]),
+    bridged("33:33:00:01:00:02", IPv6(src="fe80::ff:fe00:101", dst="ff02::1:2") / UDP(sport=546, dport=547) / dhcpv6[0]), bridged(GATEWAY, IP(src="10.1.0.11", dst="10.1.0.1", options=[IPOption_NOP()]) / UDP(sport=1000, dport=53, chksum=0) / asked("x"))]
+
 NETWORK = """kind: VirtualNetwork
 metadata: {name: blue}
 spec:
@@ -207,7 +306,16 @@ def main():
     inputs.append(b"\0" + record(B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.1.0.12", dst="10.20.0.5") / UDP_) + record(B2, Ether(src=BLUE2, dst=GATEWAY) / IP(src="10.9.9.9", dst="10.20.0.5") / UDP_))
     for number, (where, frame) in enumerate(flooded + tags): inputs.append(bytes([number & 3]) + record(where | (FIX if number % 2 else 0), frame))
     for number, packets in enumerate(translated + rules): inputs.append(bytes([number & 3]) + b"".join(record(where, packet) for where, packet in packets))
+    for number, packets in enumerate(policies):
+        # Of each what the control program may say: by turns.
+        for router in (number % 4 | (1 + number % 7) << 2, number % 4 ^ 2): inputs.append(bytes([router]) + b"".join(record(where | FIX, packet) for where, packet in packets))
     write("pipeline", inputs)
+    write("service", [bytes(frame) + bytes([number & 3]) for number, frame in enumerate(service)])
+    write("dhcp", [bytes(message) + bytes([number & 11]) for number, message in enumerate(dhcp)])
+    write("dhcpv6", [bytes(message) + bytes([number & 3]) for number, message in enumerate(dhcpv6)])
+    write("dns", dns)
+    write("http", http)
+    write("connection", conversations)
     write("objects", [text.encode() for text in (NETWORK, NODE, PORT, "---\n".join((NETWORK, NODE, PORT)), '{"kind":"ComputeNode","metadata":{"name":"n","uid":"u","generation":3},"spec":{"address":"10.0.0.300"}}',
         '{"kind":"VirtualNetwork","metadata":{"name":"red"},"spec":{"subnets":[{"prefix":"10.2.0.0/31"}],"encapsulation":"mplsOverUDP"}}', "a: &x 1\nb: *x\n")])
     write("vrouteryaml", [ROUTER.encode(), b"workers: [0, 2]\nidle: poll\ndpdk: {eal: [--no-huge, -m, '256', -l, '0']}\nbuffers: {count: 4096, size: 10240}\n", b"api: {socket: /x}\ncapacities: {nextHops: 100, vifs: 10, vrfs: 4, routes: 7, dropLog: 0}\n"])

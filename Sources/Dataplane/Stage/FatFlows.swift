@@ -5,7 +5,8 @@ import Synchronization
 /// entries as it is asked from addresses, or one.
 ///
 /// A rule belongs to the addresses of its workload, in its VRF, wherever the other end is: packets from it and to it are masked alike, so that both directions, and both ends'
-/// vifs, meet in one pair of entries. Where both ends have rules, both mask.
+/// vifs, meet in one pair of entries. Where both ends have rules, both mask. A connection from a workload of another VRF on this node is a flow of its own, and the answers to it
+/// are one of the rule's: the VRF where it begins does not know the rule.
 ///
 /// What the first packet's policies say holds for all of a fat flow. It is never translated, its TCP state is not tracked, and one that ignores an address remembers no route.
 ///

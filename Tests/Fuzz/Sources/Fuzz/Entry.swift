@@ -13,6 +13,7 @@ enum Target: String, CaseIterable {
     case offload, fragmenter, segmenter, mssclamp
     case xmpp, objects
     case vrouteryaml, api
+    case service, dhcp, dhcpv6, dns, http, connection
 
     @MainActor func run(_ input: UnsafeRawBufferPointer) {
         switch self {
@@ -37,6 +38,12 @@ enum Target: String, CaseIterable {
         case .objects: ConfigTargets.objects(input)
         case .vrouteryaml: ConfigTargets.vrouterYAML(input)
         case .api: APITarget.run(input)
+        case .service: ServiceTargets.packet(input)
+        case .dhcp: ServiceTargets.dhcp(input)
+        case .dhcpv6: ServiceTargets.dhcpv6(input)
+        case .dns: DNSTarget.run(input)
+        case .http: ServiceTargets.http(input)
+        case .connection: ConnectionTarget.run(input)
         }
     }
 }

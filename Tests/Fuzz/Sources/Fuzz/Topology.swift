@@ -4,13 +4,21 @@ import NetTypes
 
 /// A router with everything that a frame can meet: a fabric over IPv4 and IPv6, workloads that bridge and that only route, with and without
 /// antispoofing, with and without what a kernel leaves undone, narrow and wide, with VLANs; tunnels of every kind both ways; every kind of next hop. A network that
-/// floods and learns; flows that translate; rules of translation, of every kind; mirrors; ports that cut segments.
+/// floods and learns; flows that translate; rules of translation, of every kind; policies of every action; fat flows; mirrors; ports that cut segments.
 final class Topology {
     let router: Router
     let pool = FuzzPool()
     /// In the order of `Topology.names`.
     let ports: [FuzzPort]
-    private(set) var trapped = 0
+    let listener = Listener()
+
+    /// What of the policy log has been seen, by worker.
+    var logged: [Int: UInt64] = [:]
+    /// The workload whose connections are few flows.
+    static let fat = ["10.1.0.14", "fd00:1::14"].map(address)
+
+    /// The control program: keeps the flows it was asked about.
+    final class Listener: @unchecked Sendable { var held: [TrapPacket.HeldFlow] = [] }
 
     /// The last takes what is mirrored, and gives nothing.
     static let names = ["fabric", "host", "blue1", "blue2", "red1", "trunk", "analyser"]
@@ -35,11 +43,14 @@ final class Topology {
             guard let port = ports.first(where: { $0.name == spec.name }) else { throw PortError("no such port") }
             return port
         }
-        for object in Self.objects(hasHost: hasHost) + Self.networks() + Self.translations() + Self.rules() + Self.mirrors() {
+        for object in Self.firewall() + Self.objects(hasHost: hasHost) + Self.networks() + Self.translations() + Self.rules() + Self.mirrors() {
+            var object = object
+            if case .vif(let spec) = object { object = .vif(Self.guarded(spec)) }
             let outcome = router.apply([.upsert(object)])
             require(outcome == [.ok], "\(object): \(outcome)")
         }
-        _ = router.addTrapListener { _ in }
+        let listener = listener
+        _ = router.addTrapListener { if let flow = $0.flow { listener.held.append(flow) } }
     }
 
     // MARK: - What is programmed
