@@ -47,6 +47,7 @@ extension EndToEnd {
                         - {id: 3, encap: {vif: 3}}
                         - {id: 4, encap: {vif: 4}}
                         - {id: 5, receive: {vif: 0}}
+                        - {id: 6, receive: {vif: 3}}
                         - {id: 12, tunnel: {encapsulation: vxlan, source: 10.0.0.11, destination: 10.0.0.12, vif: 0,
                             destinationMAC: "\(far)", sourceMAC: "\(own)"}}
                         - {id: 13, tunnel: {encapsulation: mplsOverGRE, source: 10.0.0.11, destination: 10.0.0.12, vif: 0,
@@ -55,6 +56,7 @@ extension EndToEnd {
                       routes:
                         - {vrf: 0, prefix: 10.0.0.11/32, nextHop: 5, proxies: true}
                         - {vrf: 1, prefix: 10.7.9.0/24, nextHop: 0}
+                        - {vrf: 1, prefix: 10.7.0.254/32, nextHop: 6, proxies: true}
                       bridge:
                         - {vrf: 1, mac: "02:00:00:00:07:01", nextHop: 3}
                         - {vrf: 1, mac: "02:00:00:00:07:02", nextHop: 4}
@@ -212,6 +214,16 @@ extension EndToEnd {
             _ = try Shell.run(site.inside("analyser", ["ping", "-n", "-c", "1", "-W", "0.2", "10.7.0.1"]))
             #expect(try (site.drops("router")["interface_drop"] ?? 0) > 0)
             try site.expectSound("router", drops: ["interface_drop"])
+        }
+
+        /// A program that is no client of the API gets what is for the router itself, and answers by the same interface.
+        @Test func anAgentVif() throws {
+            let site = try Self.site(vifs: "    - {id: 6, name: pkt0, kind: agent, port: p6, mac: \"00:00:5e:00:01:00\"}")
+            let program = try site.start("analyser", Place.python, "-u", Place.input("agent_frames.py"), "mon")
+            try eventually("the program") { program.output.contains("ready") }
+            #expect(try site.succeed("work1", "bash", "-c", "echo hello | socat -t 5 - UDP4:10.7.0.254:4000") == "hello\n")
+            #expect(try site.vrctl("router", "vif", "--get", "6").contains("Type:Agent"))
+            try site.expectSound("router")
         }
 
         // MARK: - Drops

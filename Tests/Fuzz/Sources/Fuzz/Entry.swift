@@ -9,7 +9,7 @@ import Glibc
 /// What octets are fed to. The name is also that of the folder with its first inputs.
 enum Target: String, CaseIterable {
     case pipeline
-    case ethernet, arp, ipv4, ipv6, icmpv4, icmpv6, nd, tcp, udp, gre, vxlan, mpls
+    case ethernet, arp, ipv4, ipv6, icmpv4, icmpv6, nd, tcp, udp, gre, vxlan, mpls, agent
     case offload, fragmenter, segmenter, mssclamp
     case xmpp, objects
     case vrouteryaml, api
@@ -30,6 +30,7 @@ enum Target: String, CaseIterable {
         case .gre: WireTargets.gre(input)
         case .vxlan: WireTargets.vxlan(input)
         case .mpls: WireTargets.mpls(input)
+        case .agent: WireTargets.agent(input)
         case .offload: ComposeTargets.offload(input)
         case .fragmenter: ComposeTargets.fragmenter(input)
         case .segmenter: ComposeTargets.segmenter(input)

@@ -201,4 +201,11 @@ import NetTypes
         let fields = MPLS(packet.p).fields
         require(MPLS(built(MPLS.size) { fields.emit(to: $0) }.p).fields == fields, "MPLS \(fields)")
     }
+
+    static func agent(_ input: UnsafeRawBufferPointer) {
+        let packet = Exact(input)
+        guard AgentHeader.check(packet.p, available: packet.count) else { return }
+        let fields = AgentHeader(packet.p).fields
+        require(AgentHeader(built(AgentHeader.size) { fields.emit(to: $0) }.p).fields == fields, "agent header \(fields)")
+    }
 }
