@@ -101,6 +101,7 @@ extension AgentCore {
         case .configRemoved(let key): config.remove(key)
         case .endOfConfig:
             config.endOfConfig()
+            isConfigured = true
             logger.info(
                 "end of configuration", metadata: ["networks": "\(config.networks.count)", "ports": "\(config.ports(of: configuration.node).count)"])
         case .route, .withdrawn, .endOfRIB, .malformed: break
@@ -110,6 +111,10 @@ extension AgentCore {
     /// Decides who has told everything, sweeps what is stale by then, and whether stale data-plane objects may go.
     func decideCompleteness() {
         let now = now
+        if !isConfigured, let configSince, now - configSince >= Self.fallback {
+            isConfigured = true
+            changed()
+        }
         for index in controllers.indices where controllers[index].state == .up && !controllers[index].isComplete {
             let controller = controllers[index]
             let isSubscribed = config.isComplete && desired.vrfs.keys.allSatisfy { controller.exchange.subscribed[$0] != nil }
@@ -134,7 +139,6 @@ extension AgentCore {
             changed()
         }
         guard !sweeps else { return }
-        let isConfigured = config.isComplete || configSince.map { now - $0 >= Self.fallback } == true
         let up = controllers.filter { $0.state == .up }
         guard isConfigured, !up.isEmpty, up.allSatisfy(\.isComplete) else { return }
         sweeps = true

@@ -68,6 +68,9 @@ actor AgentCore {
     /// The controller whose configuration is used.
     var configSource: Int?
     var configSince: Duration?
+    /// The configuration was whole once. Before that nothing of it is carried out: half a policy opens or closes what a whole one does not, and after a restart the data plane holds the
+    /// whole one.
+    var isConfigured = false
     var malformed = 0
     var dataplane = Dataplane()
     var policyLog = PolicyLogGate()
@@ -129,6 +132,7 @@ actor AgentCore {
         areServicesDirty = true
         areRefusalsDirty = true
         findLocalBackends()
+        let config = isConfigured ? config : ConfigStore()
         let inputs = DesiredState.Inputs(
             configuration: configuration, fabricMAC: resolver.mac, networks: config.networks, securityGroups: config.securityGroups,
             securityGroupMembers: config.securityGroupMembers, networkPolicies: config.networkPolicies, networkPeers: config.networkPeers,

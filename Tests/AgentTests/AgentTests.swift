@@ -229,6 +229,35 @@ import FoundationNetworking
         }
     }
 
+    @Test func aHalfToldConfigurationIsNotCarriedOut() async throws {
+        try await withWorld { world, port in
+            configureBlue(world)
+            try await withAgent(world, port) { _ in
+                try await eventually("programmed") { world.controller.published == Self.blueKeys && remoteIsProgrammed(world) }
+            }
+            var blue = Fixture.blue
+            blue.floodUnknownUnicast.toggle()
+            world.controller.state.withLock {
+                $0.config = [.virtualNetwork(blue), .port(Fixture.blueA)]
+                $0.withholdsEnd = true
+            }
+            world.dataplane.state.withLock { $0.applied = [] }
+            try await withAgent(world, port) { agent in
+                try await eventually("the first part has been told") {
+                    await agent.status().config == .init(networks: 1, ports: 1, endOfConfig: false)
+                }
+                // The data plane has been read back by then; a turn takes milliseconds.
+                try await eventually("the data plane is known") { await agent.status().dataplane.objects > 10 }
+                try await Task.sleep(for: .milliseconds(300))
+                #expect(world.dataplane.state.withLock { $0.applied.isEmpty })
+                world.controller.endConfiguration()
+                try await eventually("all of it is carried out") {
+                    world.dataplane.state.withLock { $0.applied.contains { $0.upsert.vrf.floodsUnknownUnicast == blue.floodUnknownUnicast } }
+                }
+            }
+        }
+    }
+
     @Test func staysWhenTheControllerGoes() async throws {
         try await withWorld { world, port in
             configureBlue(world)

@@ -16,6 +16,8 @@ final class ScriptedController: SessionHandler, Sendable {
         /// What a subscription to a VRF is answered with, after the result.
         var routes: [String: [RouteAdvertisement]] = [:]
         var refuses: Set<String> = []
+        /// The configuration is not said to be whole.
+        var withholdsEnd = false
     }
     let state = Mutex(State())
 
@@ -37,12 +39,9 @@ final class ScriptedController: SessionHandler, Sendable {
         // After the result, as a service answers.
         Task { [self] in
             if node == "compute-node/node1" {
-                let objects = state.withLock { $0.config }
-                send(
-                    node,
-                    objects.map { .item(.init(id: $0.key.description, payload: $0.element)) } + [
-                        .item(.init(id: "end-of-config", payload: ConfigXML.endOfConfig))
-                    ])
+                let (objects, withholdsEnd) = state.withLock { ($0.config, $0.withholdsEnd) }
+                send(node, objects.map { .item(.init(id: $0.key.description, payload: $0.element)) })
+                if !withholdsEnd { endConfiguration() }
             } else {
                 for route in state.withLock({ $0.routes[node] ?? [] }) { send(route) }
                 send(RouteNode.endOfRIB, [.item(.init(id: RouteNode.endOfRIBItemID))])
@@ -58,6 +57,7 @@ final class ScriptedController: SessionHandler, Sendable {
     func withdraw(_ route: RouteAdvertisement) {
         send("\(RouteNode(table: route.destination.family, vrf: route.vrf))", [.retract(id: route.destination.description)])
     }
+    func endConfiguration() { send("compute-node/node1", [.item(.init(id: "end-of-config", payload: ConfigXML.endOfConfig))]) }
     func configure(_ object: ConfigObject) { send("compute-node/node1", [.item(.init(id: object.key.description, payload: object.element))]) }
     func unconfigure(_ key: Overlay.ObjectKey) { send("compute-node/node1", [.retract(id: key.description)]) }
 

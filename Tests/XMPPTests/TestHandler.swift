@@ -81,6 +81,8 @@ func withServer(
 ) async throws {
     let credential = try SCRAMCredential(password: "pencil", iterations: 4096)
     var configuration = XMPPServer.Configuration(host: "127.0.0.1", port: 0, domain: "vrouter.local") { $0.count == 1 ? credential : nil }
+    // Tests share the machine.
+    configuration.negotiationTimeout = .seconds(120)
     configure(&configuration)
     let server = try await XMPPServer.listen(configuration, handler: handler)
     let serving = Task { try? await server.run() }
