@@ -50,7 +50,11 @@ enum Callgrind {
 
     private static func count(_ executable: String, _ name: String, quick: Bool) throws -> Int {
         // Entering a function that is named here begins to count where nothing is counted, and stops counting where something is; leaving it does the reverse.
-        var words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=vb_measured", "--toggle-collect=\(ageing)"]
+        // So what ages before the measurement is counted, and forgotten when that begins.
+        var words = [
+            "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--zero-before=vb_measured", "--toggle-collect=vb_measured",
+            "--toggle-collect=\(ageing)",
+        ]
         words += [executable, "--once", name, "--turns", "\(turns)"] + (quick ? ["--quick"] : [])
         let text = try command(words, environment: ["SWIFT_DETERMINISTIC_HASHING": "1"])
         guard let line = text.split(separator: "\n").last(where: { $0.contains("Collected :") }),
