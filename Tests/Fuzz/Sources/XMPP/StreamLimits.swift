@@ -1,0 +1,1 @@
+../../../../Sources/XMPP/Stream/StreamLimits.swift
