@@ -31,7 +31,7 @@ extension Workload {
             route("W6", many, large, flows: true, target: 111), route("W6", "\(many)-v6", large6, flows: true),
             route("W6", "\(many)-zipf", skewed, flows: true),
             labelledEncapsulation("W6+W4", "10k", .mplsOverUDP, small, flows: true),
-            guardedSharedTunnel("10k-policy-snat", Traffic(flows: 10_000, routes: 10_000, checksums: true), rules: 1000, target: 100),
+            guardedSharedTunnel("10k-nat", Traffic(flows: 10_000, routes: 10_000, checksums: true), rules: 1000, target: 100),
             labelledEncapsulation("W6+W4", many, .mplsOverUDP, large, flows: true),
             translated("10k", Traffic(flows: 10_000, routes: 10_000, checksums: true), target: 54),
             guarded("10k-policy", small, rules: 1000, groups: 100, id: "W6"),

@@ -23,7 +23,7 @@ enum Recorded {
         Entry(workload: "W5-decap-10k", scenario: "MPLS over GRE decapsulation, 10k routes", cycles: 119.5, target: 0.4),
         Entry(workload: "W6-10k", scenario: "reflexive ACL, 10k sessions, 10k routes", cycles: 101.8, target: 0.5),
         Entry(workload: "W7-10k", scenario: "NAT44-ED, 10k sessions, 10k routes", cycles: 120.7, target: 0.45),
-        Entry(workload: "W6+W4-10k-policy-snat", scenario: "ACL, NAT and MPLS over UDP together, about", cycles: 200, target: 0.5),
+        Entry(workload: "W6+W4-10k-nat", scenario: "ACL, NAT and MPLS over UDP together, about", cycles: 200, target: 0.5),
         Entry(workload: "W7-1M", scenario: "NAT44-ED, 1M sessions, 250k routes", cycles: 453, target: 0.25),
         Entry(workload: "W6-1M", scenario: "reflexive ACL, 1M sessions, 250k routes", cycles: 278, target: 0.4),
     ]
