@@ -70,9 +70,11 @@ extension Router {
         for worker in workers { found += worker.policyLog.entries(after: after[worker.id] ?? 0).map { (worker.id, $0) } }
         found += policyLog.entries(after: after[workers.count] ?? 0).map { (workers.count, $0) }
         guard !found.isEmpty else { return [] }
-        let names = state.withLock { $0.policies.logNames.policies }
-        return found.map { worker, entry in
-            let age = Double(tsc &- min(entry.tsc, tsc)) / Double(max(1, hz)) * 1e9, policy = names[entry.generation]
+        // Only the names are looked up under the lock, those of the records and no copy of all.
+        let policies = state.withLock { state in found.map { state.policies.logNames.policies[$0.entry.generation] } }
+        return zip(found, policies).map { each, policy in
+            let (worker, entry) = each
+            let age = Double(tsc &- min(entry.tsc, tsc)) / Double(max(1, hz)) * 1e9
             return PolicyLogRecord(
                 worker: worker, number: entry.number, time: wall &- UInt64(age), policy: PolicyID(entry.policy), policyName: policy?.name ?? "",
                 rule: Int(entry.rule), ruleName: policy?.rules[Int(entry.rule)] ?? "", action: PolicyAction(rawValue: entry.action) ?? .deny,
