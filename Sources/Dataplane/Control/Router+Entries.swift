@@ -148,13 +148,13 @@ extension Router {
         }
     }
 
-    private enum Removal { case removed, gone, busy }
+    enum Removal { case removed, gone, busy }
 
-    /// Removes the flow of this generation, with patience: a worker that is at its bucket is no reason to say that it is gone.
-    private func remove(_ index: UInt32, _ generation: UInt32, from flows: FlowTable) -> Removal {
+    /// Removes the flow of this generation, nil: of any, with patience: a worker that is at its bucket is no reason to say that it is gone.
+    func remove(_ index: UInt32, _ generation: UInt32?, from flows: FlowTable) -> Removal {
         var patience = Patience()
         for _ in 0..<2000 {
-            guard flows.isLive(index), flows.entry(index).generation == generation else { return .gone }
+            guard flows.isLive(index), generation == nil || flows.entry(index).generation == generation else { return .gone }
             if flows.remove(lane: workers.count, index: index, generation: generation) { return .removed }
             patience.wait()
         }
@@ -173,12 +173,7 @@ extension Router {
             if let generation = key.generation, flows.entry(index).generation != generation {
                 return gone("flow \(key.source) > \(key.destination)", generation)
             }
-            var patience = Patience()
-            for _ in 0..<2000 where flows.isLive(index) {
-                if flows.remove(lane: workers.count, index: index, generation: key.generation) { return .ok }
-                patience.wait()
-            }
-            return flows.isLive(index) ? .tableFull("flow: the bucket stayed busy; try again") : .ok
+            return remove(index, key.generation, from: flows) == .busy ? .tableFull("flow: the bucket stayed busy; try again") : .ok
         }
     }
 }

@@ -64,16 +64,12 @@ extension Router {
         let moves = state.moves
         state.moves = Moves()
         tables.quiescence.synchronize()
-        var isGone = [Bool](repeating: false, count: configuration.vifCapacity)
-        for id in moves.gone where Int(id.rawValue) < isGone.count { isGone[Int(id.rawValue)] = true }
-        func gone(_ vif: UInt32) -> Bool { Int(vif) < isGone.count && isGone[Int(vif)] }
-        var isMoved = [Bool](repeating: moves.isEverywhere, count: tables.vrfCapacity)
-        for vrf in moves.vrfs where Int(vrf) < isMoved.count { isMoved[Int(vrf)] = true }
+        let goneVifs = MarkedNumbers(moves.gone.map(\.rawValue), capacity: configuration.vifCapacity)
+        let movedVRFs = MarkedNumbers(moves.vrfs, capacity: tables.vrfCapacity)
         let looks = moves.isEverywhere || !moves.vrfs.isEmpty
-        func moved(_ vrf: UInt32) -> Bool { looks && Int(vrf) < isMoved.count && isMoved[Int(vrf)] }
         /// Another workload than the one by whose vif its packets come.
         func hasMoved(_ destination: FlowKey, _ vrf: UInt32, from vif: UInt32) -> Bool {
-            guard moved(vrf) else { return false }
+            guard moves.isEverywhere || movedVRFs.contains(vrf) else { return false }
             let now = tables.vifAhead(destination, vrf: vrf)
             return now != ForwardingTables.noVif && now != vif
         }
@@ -81,11 +77,11 @@ extension Router {
         tables.readingFlows { flows in
             var next = flows.firstLive(from: 1)
             while let index = next {
-                next = index == .max ? nil : flows.firstLive(from: index + 1)
+                next = flows.firstLive(from: index + 1)
                 let entry = flows.entry(index)
                 guard entry.isForward, !entry.flags.contains(.programmed), !entry.isUndecided, entry.reverse != index else { continue }
                 let other = flows.entry(entry.reverse), sender = entry.ingressVif, receiver = other.ingressVif
-                if !gone(sender), !gone(receiver) {
+                if !goneVifs.contains(sender), !goneVifs.contains(receiver) {
                     guard looks else { continue }
                     let key = entry.copy().key, translates = entry.flags.contains(.translates)
                     let ahead = translates ? other.copy().key.reversed : key
@@ -103,16 +99,7 @@ extension Router {
                     _ = entry.exchangeAction(FlowAction.nat.rawValue, FlowTable.askAction)
                 }
             }
-            for flow in unclear { remove(flow.index, flow.generation, of: flows) }
-        }
-    }
-
-    /// With patience for a worker that is at the flow's bucket.
-    private func remove(_ index: UInt32, _ generation: UInt32, of flows: FlowTable) {
-        var patience = Patience()
-        for _ in 0..<2000 where flows.isLive(index) && flows.entry(index).generation == generation {
-            if flows.remove(lane: workers.count, index: index, generation: generation) { break }
-            patience.wait()
+            for flow in unclear { _ = remove(flow.index, flow.generation, from: flows) }
         }
     }
 }

@@ -181,26 +181,21 @@ extension Router {
         // Who leaves by a VRF in which destinations are translated.
         for case .source(let rule) in state.nat.specs.values.map(\.kind) where touched.contains(rule.outside) { touched.insert(rule.vrf) }
         tables.quiescence.synchronize()
-        var isTouched = [Bool](repeating: false, count: tables.vrfCapacity)
-        for vrf in touched where Int(vrf.rawValue) < isTouched.count { isTouched[Int(vrf.rawValue)] = true }
+        let touchedVRFs = MarkedNumbers(touched.map(\.rawValue), capacity: tables.vrfCapacity)
         let nat = tables.nat.load()
         tables.readingFlows { flows in
             var next = flows.firstLive(from: 1)
             while let index = next {
-                next = index == .max ? nil : flows.firstLive(from: index + 1)
+                next = flows.firstLive(from: index + 1)
                 let entry = flows.entry(index)
                 guard entry.isForward, !entry.flags.contains(.programmed) else { continue }
                 let key = entry.copy().key
-                guard Int(key.vrf) < isTouched.count, isTouched[Int(key.vrf)] else { continue }
+                guard touchedVRFs.contains(key.vrf) else { continue }
                 let current = entry.flags.contains(.translates) ? flows.entry(entry.reverse).copy().key.reversed : key
                 let back = nat.flatMap { key == current && entry.reverse != index ? tables.returnVRF($0, key) : nil } ?? current.vrf
                 let isBack = !entry.flags.contains(.translates) || key != current || flows.entry(entry.reverse).translation.vrf == back
                 if tables.stillHolds(nat, key, current), isBack { continue }
-                var patience = Patience()
-                for _ in 0..<2000 where flows.isLive(index) {
-                    if flows.remove(lane: workers.count, index: index) { break }
-                    patience.wait()
-                }
+                _ = remove(index, nil, from: flows)
             }
         }
     }

@@ -221,15 +221,13 @@ extension Router {
         for id in state.policies.deleted { tables.policies.remove(id.rawValue) }
         state.policies.deleted.removeAll()
         if touched.isEmpty { return }
-        var isTouched = [Bool](repeating: false, count: configuration.vifCapacity)
-        for id in touched where Int(id.rawValue) < isTouched.count { isTouched[Int(id.rawValue)] = true }
+        let touchedVifs = MarkedNumbers(touched.map(\.rawValue), capacity: configuration.vifCapacity)
         var stale: [(index: UInt32, generation: UInt32)] = []
         var again = FlowTable.none
-        func concerns(_ vif: UInt32) -> Bool { Int(vif) < isTouched.count && isTouched[Int(vif)] }
         tables.readingFlows { flows in
             var next = flows.firstLive(from: 1)
             while let index = next {
-                next = index == .max ? nil : flows.firstLive(from: index + 1)
+                next = flows.firstLive(from: index + 1)
                 let entry = flows.entry(index)
                 // What has the action ask is decided by its next packet.
                 guard entry.isForward, !entry.flags.contains(.programmed), entry.action != FlowTable.askAction else { continue }
@@ -241,7 +239,7 @@ extension Router {
                     let new = entry.flags.contains(.translates) ? other.copy().key.reversed : key
                     egress = tables.vifAhead(new, vrf: new.vrf)
                 }
-                guard concerns(entry.ingressVif) || concerns(egress) || index == again else { continue }
+                guard touchedVifs.contains(entry.ingressVif) || touchedVifs.contains(egress) || index == again else { continue }
                 var findings = policyLog.findings
                 let key = entry.copy().key
                 let reason = tables.denies(
@@ -273,13 +271,7 @@ extension Router {
                 // A worker looked its route up meanwhile and asked another vif's policies (`admitAgain`): what it wrote may be overwritten.
                 if other.ingressVif != ahead, index != again { (again, next) = (index, index) }
             }
-            for flow in stale {
-                var patience = Patience()
-                for _ in 0..<2000 where flows.isLive(flow.index) && flows.entry(flow.index).generation == flow.generation {
-                    if flows.remove(lane: workers.count, index: flow.index, generation: flow.generation) { break }
-                    patience.wait()
-                }
-            }
+            for flow in stale { _ = remove(flow.index, flow.generation, from: flows) }
         }
     }
 
