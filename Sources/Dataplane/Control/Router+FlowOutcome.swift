@@ -179,7 +179,7 @@ extension Vif {
     /// Whether antispoofing lets the workload send from an address, with whichever MAC goes with it.
     fileprivate func mayBeFrom(_ address: IPAddress) -> Bool {
         guard flags.contains(.antispoof) else { return true }
-        if case .v6(let address) = address, address.isLinkLocal || address.isUnspecified { return true }
+        if case .v6(let address) = address, address.isOfLink { return true }
         if allows(workloadMAC, address.mapped) { return true }
         for index in 0..<Int(allowedCount) {
             let mac = allowed.unsafelyUnwrapped[index].mac

@@ -46,15 +46,9 @@ extension Worker {
         let flags = entry.flags
         if flags.contains(.fat) { return false }
         if entry.isRefused { return true }
-        guard packet.pointee.l4 != 0 else { return false }
-        switch packet.pointee.proto {
-        case IPProtocol.tcp.rawValue:
-            let flags = TCP(packet.pointee.transport).flags
-            return flags.contains(.syn) && !flags.contains(.ack)
-        case IPProtocol.icmp.rawValue: return packet.pointee.family == .ipv4 && ICMPv4(packet.pointee.transport).type == .echoRequest
-        case IPProtocol.icmpv6.rawValue: return packet.pointee.family == .ipv6 && ICMPv6(packet.pointee.transport).type == .echoRequest
-        default: return false
-        }
+        guard packet.pointee.l4 != 0, packet.pointee.proto == IPProtocol.tcp.rawValue else { return isEchoRequest(packet) }
+        let tcp = TCP(packet.pointee.transport).flags
+        return tcp.contains(.syn) && !tcp.contains(.ack)
     }
 
     /// True: as a first packet it would not be denied, and the flow is gone for it.

@@ -30,11 +30,14 @@ extension Worker {
         return admission
     }
 
-    func isEchoReply(_ packet: UnsafePointer<Packet>) -> Bool {
+    func isEchoReply(_ packet: UnsafePointer<Packet>) -> Bool { isICMP(packet, .echoReply, .echoReply) }
+    func isEchoRequest(_ packet: UnsafePointer<Packet>) -> Bool { isICMP(packet, .echoRequest, .echoRequest) }
+
+    private func isICMP(_ packet: UnsafePointer<Packet>, _ type: ICMPv4.MessageType, _ type6: ICMPv6.MessageType) -> Bool {
         guard packet.pointee.l4 != 0 else { return false }
         switch packet.pointee.proto {
-        case IPProtocol.icmp.rawValue: return packet.pointee.family == .ipv4 && ICMPv4(packet.pointee.transport).type == .echoReply
-        case IPProtocol.icmpv6.rawValue: return packet.pointee.family == .ipv6 && ICMPv6(packet.pointee.transport).type == .echoReply
+        case IPProtocol.icmp.rawValue: return packet.pointee.family == .ipv4 && ICMPv4(packet.pointee.transport).type == type
+        case IPProtocol.icmpv6.rawValue: return packet.pointee.family == .ipv6 && ICMPv6(packet.pointee.transport).type == type6
         default: return false
         }
     }
@@ -103,6 +106,18 @@ extension ForwardingTables {
         let roots = roots(vrf)
         return key.family == 4
             ? routes.reader.lookupIPv4(roots.ipv4, UInt32(truncatingIfNeeded: key.a0)) : routes.reader.lookupIPv6(roots.ipv6, key.a2, key.a3)
+    }
+
+    /// The route of a packet's destination; 0: none. `network`: its IP header.
+    @inline(__always) func leaf(vrf: UInt32, destinationOf network: UnsafeMutableRawPointer, _ family: Packet.Family) -> UInt32 {
+        let roots = roots(vrf)
+        switch family {
+        case .ipv4: return routes.reader.lookupIPv4(roots.ipv4, IPv4(network).destination)
+        case .ipv6:
+            let destination = IPv6(network).destination
+            return routes.reader.lookupIPv6(roots.ipv6, destination.high, destination.low)
+        case .none: return 0
+        }
     }
 
     /// Nil: a flow may be. `query` is from the view of the sender's vif. `ingress`: the vif by which it enters the router, `egress`: by which it leaves.

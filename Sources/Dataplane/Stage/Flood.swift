@@ -78,7 +78,7 @@ extension Worker {
             let destination = IPv4(packet.network).destination
             if IPv4.isMulticast(destination) || destination == .max { return false }
             if destination & 3 != 3 { return true }
-            let leaf = tables.routes.reader.lookupIPv4(tables.roots(packet.vrf).ipv4, destination)
+            let leaf = tables.leaf(vrf: packet.vrf, destinationOf: packet.network, .ipv4)
             guard leaf != 0, let nextHop = tables.nextHops.load(tables.leaves.reader.nextHop(leaf)) else { return false }
             return indirectTarget(nextHop)?.pointee.kind != .discard
         case .ipv6: return !IPv6(packet.network).destination.isMulticast

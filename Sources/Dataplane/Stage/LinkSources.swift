@@ -22,7 +22,7 @@ extension Worker {
     func isFromLink(_ packet: Packet) -> Bool {
         switch packet.family {
         case .ipv4: return IPv4.isOfLink(IPv4(packet.network).source)
-        case .ipv6: return IPv6(packet.network).source.isLinkLocal || IPv6(packet.network).source.isUnspecified
+        case .ipv6: return IPv6(packet.network).source.isOfLink
         case .none: return false
         }
     }
@@ -33,13 +33,7 @@ extension Worker {
         var isKnown = packet.next == .nextHop
         for _ in 0..<Worker.maximumChain {
             if !isKnown {
-                let leaf: UInt32
-                if packet.family == .ipv4 {
-                    leaf = tables.routes.reader.lookupIPv4(tables.roots(vrf).ipv4, IPv4(packet.network).destination)
-                } else {
-                    let destination = IPv6(packet.network).destination
-                    leaf = tables.routes.reader.lookupIPv6(tables.roots(vrf).ipv6, destination.high, destination.low)
-                }
+                let leaf = tables.leaf(vrf: vrf, destinationOf: packet.network, packet.family)
                 guard leaf != 0 else { return false }
                 id = tables.leaves.reader.nextHop(leaf)
             }

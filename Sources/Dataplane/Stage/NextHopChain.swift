@@ -49,15 +49,7 @@ extension Worker {
     /// Longest-prefix match in another VRF; false when there is no route and the packet is settled. A bridged packet becomes a routed one.
     private func routeAgain(_ packet: inout Packet, _ vrf: UInt32) -> Bool {
         packet.vrf = vrf
-        let roots = tables.roots(vrf)
-        let leaf: UInt32
-        switch packet.family {
-        case .ipv4: leaf = tables.routes.reader.lookupIPv4(roots.ipv4, IPv4(packet.network).destination)
-        case .ipv6:
-            let destination = IPv6(packet.network).destination
-            leaf = tables.routes.reader.lookupIPv6(roots.ipv6, destination.high, destination.low)
-        case .none: leaf = 0
-        }
+        let leaf = tables.leaf(vrf: vrf, destinationOf: packet.network, packet.family)
         guard leaf != 0 else {
             packet.settle(.drop(.noRoute))
             return false

@@ -20,7 +20,7 @@ extension Worker {
         case .ipv4: return vif.pointee.allows(mac, Vif.mapped(IPv4(packet.network).source)) || asksForAddress(packet)
         case .ipv6:
             let source = IPv6(packet.network).source
-            return source.isLinkLocal || source.isUnspecified || vif.pointee.allows(mac, source)
+            return source.isOfLink || vif.pointee.allows(mac, source)
         case .none: return false
         }
     }

@@ -154,7 +154,7 @@ extension Worker {
         case .ipv4: return vif.pointee.isWorkloadAddress(Vif.mapped(IPv4(network).source))
         case .ipv6:
             let source = IPv6(network).source
-            return source.isLinkLocal || source.isUnspecified || vif.pointee.isWorkloadAddress(source)
+            return source.isOfLink || vif.pointee.isWorkloadAddress(source)
         case .none: return false
         }
     }
@@ -265,7 +265,7 @@ extension Worker {
         let ip = IPv6(packet.network)
         let source = ip.source
         if source.isMulticast || source.high == 0 && source.low == 1 { return .invalidSource }
-        if source.isLinkLocal || source.isUnspecified { linkSourcesSeen = true }
+        if source.isOfLink { linkSourcesSeen = true }
         if ip.destination.high == 0, ip.destination.low <= 1 { return .invalidDestination }
         packet.family = .ipv6
         packet.trim(to: Ethernet.size &+ ip.totalLength)

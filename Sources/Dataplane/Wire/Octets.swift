@@ -48,4 +48,6 @@ extension IPv6Address {
     /// `==` of another module is a call; this is two comparisons.
     @inline(__always) func isSame(as other: IPv6Address) -> Bool { high == other.high && low == other.low }
     @inline(__always) var isUnspecified: Bool { high | low == 0 }
+    /// Link-local, or none yet (::): as a source, not to be forwarded. As `IPv4.isOfLink`.
+    @inline(__always) var isOfLink: Bool { isLinkLocal || isUnspecified }
 }
