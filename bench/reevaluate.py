@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""How long a change of a policy takes until 100,000 flows have been decided again: `reevaluate.py VROUTER [FLOWS] [RULES]`.
+"""How long a change of a policy or of an address takes among 100,000 flows: `reevaluate.py VROUTER [FLOWS] [RULES]`.
 
 Starts the router on a capture with one packet for each flow, half of them to a vif with a policy, and changes the policy over the API: the time of an Apply call, which ends when the
-flows are decided, and, for comparison, that of an Apply that changes nothing. Needs python3-grpcio, python3-protobuf, protobuf-compiler.
+flows are decided, and, for comparison, that of an Apply that changes nothing. Then half of the flows have their address moved to another workload: such an Apply ends when each is marked
+to ask with its next packet. Needs python3-grpcio, python3-protobuf, protobuf-compiler.
 """
 
 import pathlib
@@ -44,6 +45,10 @@ def policy(port):
     ]
     rules.append(pb.PolicyRule(action=pb.POLICY_ACTION_PASS, service=pb.PolicyService(protocol=17, destination_ports=[pb.PortRange(first=port, last=port)])))
     return pb.Object(policy=pb.Policy(id=1, name="p", default_action=pb.POLICY_ACTION_DENY, rules=rules))
+
+
+def route(next_hop):
+    return pb.Object(route=pb.Route(vrf=1, address=address("10.2.0.1"), prefix_length=32, next_hop=next_hop))
 
 
 def main():
@@ -95,6 +100,9 @@ objects:
                 timed("nothing changes", [policy(53)])
                 timed("all that are concerned stop", [policy(54)], flows // 2 * 2)
                 timed("and pass again", [policy(53)], 0)
+            for _ in range(3):
+                timed("their address moves", [route(5)], 0)
+                timed("and moves back", [route(4)], 0)
         finally:
             router.terminate()
             router.wait()
