@@ -8,7 +8,7 @@ import Testing
 @testable import Agent
 
 /// `MetadataProxy` against a server that says what a test has it say.
-@Suite(.timeLimit(.minutes(2))) struct MetadataServerTests {
+@Suite(.timeLimit(.minutes(5))) struct MetadataServerTests {
     /// Listens on a free loopback port and answers each connection's request with the same octets, whatever they are. The connection is closed only when it is
     /// told so, or the server goes.
     final class Server: Sendable {
@@ -70,12 +70,12 @@ import Testing
 
     static let asker = MetadataProxy.Asker(address: IPAddress("10.1.0.10")!, port: "0b0c", network: "net")
 
-    /// Head and body of what a workload gets.
-    func get(_ server: Server, _ proxy: MetadataProxy = MetadataProxy()) async -> (head: [String], body: [UInt8]) {
+    /// Head and body of what a workload gets. The time is long enough for a machine that is busy with other tests.
+    func get(_ server: Server, timeout: Duration = .seconds(60)) async -> (head: [String], body: [UInt8]) {
         let service = LinkLocalService(
             metadata: ObjectMetadata(name: "m"), targetAddress: IPAddress("127.0.0.1")!, targetPort: server.port, secret: "open sesame")
         let request = HTTPRequest(method: "GET", target: "/latest", headers: [("Host", "169.254.169.254")], body: [])
-        let reply = await proxy.forward(request, Self.asker, service)
+        let reply = await MetadataProxy(timeout: timeout).forward(request, Self.asker, service)
         let end = reply.firstRange(of: Array("\r\n\r\n".utf8)) ?? reply.endIndex..<reply.endIndex
         return (String(decoding: reply[..<end.lowerBound], as: UTF8.self).components(separatedBy: "\r\n"), Array(reply[end.upperBound...]))
     }
@@ -115,7 +115,10 @@ import Testing
     @Test(arguments: ["", "HTTP/1.1 200 OK\nContent-Length: 6\n\nhel"]) func aServerThatStopsIsNotWaitedFor(_ answer: String) async throws {
         let server = try Server(answer)
         defer { server.close() }
-        #expect(await get(server, MetadataProxy(timeout: .seconds(2))).head.first == "HTTP/1.1 504 Gateway Timeout")
+        // A busy machine may not get as far as to ask.
+        for _ in 0..<10 where server.asked.isEmpty {
+            #expect(await get(server, timeout: .seconds(2)).head.first == "HTTP/1.1 504 Gateway Timeout")
+        }
         #expect(server.asked.count == 1)
     }
 

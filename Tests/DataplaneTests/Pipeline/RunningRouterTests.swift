@@ -59,7 +59,7 @@ private final class SinkPort: Port, @unchecked Sendable {
 }
 
 /// Workers as threads, with the control side changing things under them.
-@Suite(.serialized) struct RunningRouterTests {
+@Suite(.serialized, .ownThread) struct RunningRouterTests {
     private static func objects(source: UInt32, sink: UInt32) -> [RouterOperation] {
         let mac = MACAddress(rawValue: 0x0200_0000_0111)
         return [

@@ -6,7 +6,7 @@ import Testing
 @testable import Dataplane
 
 /// Traffic and change at full speed on worker threads: what no change concerns loses nothing, keeps the order of every flow, and counters conserve exactly.
-@Suite(.serialized) struct HotChangeTests {
+@Suite(.serialized, .ownThread) struct HotChangeTests {
     /// Routes, next hops, bridge entries, labels, VNIs, flows, policies, address groups and translations that the traffic has no part in.
     private func unrelated(_ round: UInt32) -> [RouterOperation] {
         let prefix = IPPrefix(masking: .v4(IPv4Address(rawValue: 0x0B00_0000 | round % 8192 << 8)), length: 24)!

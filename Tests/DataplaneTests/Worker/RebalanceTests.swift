@@ -93,7 +93,7 @@ import Testing
 }
 
 /// Loads as measured, and queues that really move.
-@Suite struct RebalancingTests {
+@Suite(.ownThread) struct RebalancingTests {
     /// Ports of one queue each: a and c come to worker 0, b to worker 1.
     private func lab(_ policy: RebalancePolicy?, names: [String] = ["a", "b", "c"]) throws -> (Router, [String: DripPort]) {
         var configuration = RouterConfiguration(cores: [nil, nil], idle: .poll, flowCapacity: 256)
