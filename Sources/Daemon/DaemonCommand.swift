@@ -32,6 +32,7 @@ extension DaemonCommand {
     }
 
     public static func main() async {
+        raiseFileLimit()
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
@@ -46,6 +47,20 @@ extension DaemonCommand {
             if code == .success { print(text) } else { complain(text) }
             exit(withError: code == .validationFailure ? ExitCode(2) : code)
         }
+    }
+
+    /// As many files and connections as the system lets the process have: what it gives unasked, mostly 1024, is for programs that use select(2), and one that has none left is
+    /// stopped by the runtime's own threads (libdispatch).
+    private static func raiseFileLimit() {
+        #if canImport(Glibc)
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        #else
+        let resource = RLIMIT_NOFILE
+        #endif
+        var limit = rlimit()
+        guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = setrlimit(resource, &limit)
     }
 
     private static func complain(_ text: String) {

@@ -109,7 +109,7 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                while !Task.isCancelled {
+                while !context.cancellation.isCancelled {
                     for trap in self.state.withLock({ state in
                         defer { state.traps = [] }
                         return state.traps
@@ -153,7 +153,7 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
                 state.withLock { $0.decisions = [] }
             }
             try await Task.sleep(for: .milliseconds(10))
-        } while request.follow
+        } while request.follow && !context.cancellation.isCancelled
     }
 
     /// What no agent asks for.
@@ -187,10 +187,16 @@ final class MemoryDataplane: Dataplane_V1_Dataplane.SimpleServiceProtocol, Senda
         .init()
     }
 
-    /// Serves until the task is cancelled.
+    /// Serves until the task is cancelled. The server's own is not: it would stop the process for a connection or a call that is new just then
+    /// (`NIOAsyncWriter` without `finish`).
     func serve(_ path: String) async throws {
         try? FileManager.default.removeItem(atPath: path)
         let server = GRPCServer(transport: .http2NIOPosix(address: .unixDomainSocket(path: path), transportSecurity: .plaintext), services: [self])
-        try await server.serve()
+        let serving = Task { try await server.serve() }
+        try await withTaskCancellationHandler {
+            try await serving.value
+        } onCancel: {
+            server.beginGracefulShutdown()
+        }
     }
 }

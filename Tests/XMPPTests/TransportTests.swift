@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import XMPP
 
@@ -50,6 +51,20 @@ private let user = JID(local: "u", domain: "vrouter.local", resource: "r")!
                 #expect(server.session(session.peer) == session)
             }
         }
+    }
+
+    /// Who stops a server may stop it between a connection and its service.
+    @Test func connectionsThatNobodyServesAreClosed() async throws {
+        let server = try await XMPPServer.listen(
+            .init(host: "127.0.0.1", port: 0, domain: "vrouter.local", credentials: { _ in nil }), handler: TestHandler())
+        let clients = try (0..<8).map { _ in try RawClient(port: server.port) }
+        let serving = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            try await server.run()
+        }
+        _ = await serving.result
+        for client in clients { #expect(await client.receiveUntilClosed() == "") }
+        #expect(throws: POSIXError.self) { try RawClient(port: server.port) }
     }
 
     /// A handler may wait for an answer on its own session: answers do not wait for handlers.

@@ -37,7 +37,7 @@ public final class XMPPServer: Sendable {
     }
 
     private let configuration: Configuration
-    private let channel: NIOAsyncChannel<Connection.Channel, Never>
+    private let channel: NIOAsyncChannel<AcceptedConnection, Never>
     private let logger: Logger
     private let decoySecret = SCRAM.randomBytes(32)
     private let state = Mutex(State())
@@ -54,13 +54,13 @@ public final class XMPPServer: Sendable {
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .bind(host: configuration.host, port: configuration.port) { channel in
-                channel.eventLoop.makeCompletedFuture { try Connection.wrap(channel) }
+                channel.eventLoop.makeCompletedFuture { AcceptedConnection(try Connection.wrap(channel)) }
             }
         return XMPPServer(configuration, channel, handler, logger)
     }
 
     private init(
-        _ configuration: Configuration, _ channel: NIOAsyncChannel<Connection.Channel, Never>, _ handler: any SessionHandler, _ logger: Logger
+        _ configuration: Configuration, _ channel: NIOAsyncChannel<AcceptedConnection, Never>, _ handler: any SessionHandler, _ logger: Logger
     ) {
         self.configuration = configuration
         self.channel = channel
@@ -73,7 +73,7 @@ public final class XMPPServer: Sendable {
         try await channel.executeThenClose { connections in
             try await withThrowingDiscardingTaskGroup { group in
                 for try await connection in connections {
-                    group.addTask { await self.serve(connection) }
+                    group.addTask { await self.serve(connection.taken()) }
                 }
             }
         }
@@ -129,6 +129,26 @@ public final class XMPPServer: Sendable {
         }
         replaced?.close(StreamError(.conflict, "logged in again"))
         return replaced
+    }
+}
+
+/// A connection between the socket that listens and the task that serves it. When that task is cancelled it may hold some that nobody will take, and one that is let go without a word stops the
+/// process (`NIOAsyncWriter`): those are closed.
+private final class AcceptedConnection: Sendable {
+    private let channel: Connection.Channel
+    private let isTaken = Atomic(false)
+
+    init(_ channel: Connection.Channel) { self.channel = channel }
+
+    /// For whom serves it, and so closes it.
+    func taken() -> Connection.Channel {
+        isTaken.store(true, ordering: .relaxed)
+        return channel
+    }
+
+    deinit {
+        if isTaken.load(ordering: .relaxed) { return }
+        Task { [channel] in try? await channel.executeThenClose { _, _ in } }
     }
 }
 
