@@ -1,4 +1,4 @@
-import Foundation
+import Dispatch
 import Testing
 
 /// Tests that keep a processor for seconds, each on a thread of its own: on those that all tests share, of which there are as many as processors, the clocks of other tests would run out
@@ -12,9 +12,12 @@ struct OwnThread: SuiteTrait, TestTrait, TestScoping {
     }
 
     private final class Executor: TaskExecutor {
+        /// Serial queues have threads beyond those for the processors.
+        private let queue = DispatchQueue(label: "a test that takes long")
+
         func enqueue(_ job: consuming ExecutorJob) {
             let job = UnownedJob(job)
-            Thread.detachNewThread { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+            queue.async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
         }
     }
 }
