@@ -109,7 +109,8 @@ import Overlay
             case .udp(67, 68, let answer) = reply.content, let message = DHCPv4Message(answer), case .v4(let to) = reply.destination
         else { fatalError("\(reply) to \(request)") }
         typealias Code = DHCPv4Message.Code
-        Answers.check(reply, for: port, least: 576)
+        // On a link of unknown MTU it is the client's word that counts, up to what Ethernet takes.
+        Answers.check(reply, for: port, least: port.mtu == nil ? 1500 : 576)
         // What the client takes, its IP and UDP headers included; every client takes 576.
         let maximum = asked[Code.maximumSize].flatMap { $0.count == 2 ? Int($0[0]) << 8 | Int($0[1]) : nil } ?? 576
         require(answer.count + 28 <= max(maximum, 576), "\(answer.count) octets, and the client takes \(maximum)")
