@@ -8,7 +8,7 @@ import Testing
 @testable import Agent
 
 /// `MetadataProxy` against a server that says what a test has it say.
-@Suite(.timeLimit(.minutes(5))) struct MetadataServerTests {
+@Suite(.timeLimit(.minutes(2))) struct MetadataServerTests {
     /// Listens on a free loopback port and answers each connection's request with the same octets, whatever they are. The connection is closed only when it is
     /// told so, or the server goes.
     final class Server: Sendable {
